@@ -1,0 +1,13 @@
+//! The rules of the exchange: values in, values out. No I/O, clock, randomness, serde, diesel or tokio,
+//! so that every rule can be tested by calling a function.
+//!
+//! A programme's points are whole numbers in its smallest unit; money is whole millionths of the alliance's
+//! currency; rates are exact fractions. There is no float anywhere below this module.
+
+pub mod catalogue;
+pub mod expiry;
+pub mod ids;
+pub mod money;
+pub mod points;
+pub mod rate;
+pub mod terms;

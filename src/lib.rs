@@ -1,0 +1,9 @@
+//! Hanse: a points exchange federation.
+//!
+//! Where to look: `domain` the rules, pure · `book` the ledger and its writer · `store` rows in and out ·
+//! `signing` keys, signatures, hashes · `partner` manifests · `service` one use case a file · `http` the partner API ·
+//! `worker` loops with a testable tick · `cli` the subcommands, which wire everything together.
+//! `tests/tidy.rs` holds which of these may name which.
+
+pub mod book;
+pub mod domain;

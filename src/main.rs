@@ -1,0 +1,2 @@
+//! Hanse.
+fn main() {}
