@@ -5,9 +5,11 @@
 //! currency; rates are exact fractions. There is no float anywhere below this module.
 
 pub mod catalogue;
+pub mod confirmation;
 pub mod expiry;
 pub mod ids;
 pub mod money;
 pub mod points;
 pub mod rate;
 pub mod terms;
+pub mod text;
