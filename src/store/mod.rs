@@ -1,0 +1,187 @@
+//! The database: rows in, rows out, no decisions.
+//!
+//! Diesel stays synchronous on purpose: a unit of work is a plain closure on one connection, so an `await` inside
+//! an open SQL transaction does not compile, and a client that hangs up cannot cancel one half way. `Database`
+//! runs such closures on tokio's blocking pool; what may wait for a connection, and how long, is bounded.
+//! `durability` is what a server must show before it is trusted with points.
+
+pub mod durability;
+
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Every migration, inside the binary: a server can always bring its database up to its own version.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// One key for all servers of a database, so that two that start together migrate one after the other.
+const MIGRATING: &str = "SELECT pg_advisory_lock(x'48616e7365'::bigint)";
+
+/// Set on every pooled connection: a statement or an idle transaction that outlives these is a bug.
+const SESSION: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; \
+    SET TIME ZONE 'UTC'; SET application_name = 'hanse'";
+
+/// What the database could not do. Callers turn it into a problem; [`Error::is_unavailable`] is the 503.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("no database connection was free in time ({waiting} units of work are waiting)")]
+    Busy { waiting: usize },
+    #[error("the database refused a statement")]
+    Query(#[from] diesel::result::Error),
+    #[error("the database could not be migrated: {0}")]
+    Migration(String),
+    #[error("the database is not safe to keep points in: {}", .0.join("; "))]
+    NotDurable(Vec<String>),
+    #[error("a unit of work on the database panicked: {0}")]
+    Panicked(String),
+}
+
+impl Error {
+    /// True when the same request may well succeed a moment later, because nothing is wrong with it.
+    pub fn is_unavailable(&self) -> bool {
+        use diesel::result::{DatabaseErrorKind, Error as Query};
+        match self {
+            Error::Unreachable(_) | Error::Busy { .. } => true,
+            Error::Query(Query::DatabaseError(kind, info)) => {
+                matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::SerializationFailure)
+                    || info.message().contains("server closed the connection")
+                    || info.message().contains("terminating connection")
+                    || info.message().contains("no connection to the server")
+            }
+            Error::Query(Query::BrokenTransactionManager) => true,
+            Error::Query(_) | Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
+        }
+    }
+}
+
+/// How many units of work run at once, how many may wait for their turn, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub connections: u32,
+    pub waiting: usize,
+    pub patience: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { connections: 8, waiting: 1024, patience: Duration::from_secs(3) }
+    }
+}
+
+/// A bounded pool of connections and the turns to use them. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<ConnectionManager<PgConnection>>,
+    turns: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    bounds: Bounds,
+}
+
+/// Opens the pool with the default bounds; `Err(Unreachable)` when no connection can be made.
+pub fn connect(url: &str) -> Result<Database, Error> {
+    Database::open(url, Bounds::default())
+}
+
+/// A connection of one's own, outside the pool and without its time limits.
+pub fn establish(url: &str) -> Result<PgConnection, Error> {
+    PgConnection::establish(url).map_err(|cause| Error::Unreachable(cause.to_string().trim().to_owned()))
+}
+
+/// Runs the migrations that are missing and names them, oldest first.
+pub fn migrate(url: &str) -> Result<Vec<String>, Error> {
+    let mut conn = establish(url)?;
+    // A session lock: it falls with the connection, on every way out of here.
+    conn.batch_execute(MIGRATING)?;
+    let names = conn.run_pending_migrations(MIGRATIONS).map_err(|cause| Error::Migration(cause.to_string()))?;
+    Ok(names.iter().map(ToString::to_string).collect())
+}
+
+/// The migrations this binary has and the database lacks, oldest first.
+pub fn pending_migrations(url: &str) -> Result<Vec<String>, Error> {
+    let mut conn = establish(url)?;
+    let missing = conn.pending_migrations(MIGRATIONS).map_err(|cause| Error::Migration(cause.to_string()))?;
+    Ok(missing.iter().map(|migration| migration.name().to_string()).collect())
+}
+
+impl Database {
+    /// Opens the pool. The first connection is made here, so that a wrong URL is told at once and in full.
+    pub fn open(url: &str, bounds: Bounds) -> Result<Database, Error> {
+        drop(establish(url)?);
+        let pool = Pool::builder()
+            .max_size(bounds.connections.max(1))
+            .min_idle(Some(1))
+            .connection_timeout(bounds.patience)
+            .connection_customizer(Box::new(Session))
+            .build_unchecked(ConnectionManager::new(url));
+        let turns = Arc::new(Semaphore::new(pool.max_size() as usize));
+        Ok(Database { pool, turns, waiting: Arc::default(), bounds })
+    }
+
+    /// Runs one unit of work on a connection, on tokio's blocking pool.
+    ///
+    /// The unit runs to its end even when the caller goes away. `Err(Busy)` when too many already wait or no
+    /// turn came in time; `Err(Unreachable)` when there is no server to connect to.
+    pub async fn run<T, E, F>(&self, unit: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let turn = {
+            let queued = Queued::join(&self.waiting);
+            if queued.ahead >= self.bounds.waiting {
+                return Err(Error::Busy { waiting: queued.ahead }.into());
+            }
+            let turn = tokio::time::timeout(self.bounds.patience, Arc::clone(&self.turns).acquire_owned());
+            match turn.await {
+                Ok(Ok(turn)) => turn,
+                Ok(Err(_)) | Err(_) => return Err(Error::Busy { waiting: queued.ahead }.into()),
+            }
+        };
+        let pool = self.pool.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            // Kept until the unit ends, not until the caller stops listening: the connection is in use that long.
+            let _turn = turn;
+            let mut conn = pool.get().map_err(|cause| Error::Unreachable(cause.to_string()))?;
+            unit(&mut conn)
+        });
+        match work.await {
+            Ok(outcome) => outcome,
+            Err(cause) => Err(Error::Panicked(cause.to_string()).into()),
+        }
+    }
+}
+
+/// Applies [`SESSION`] to each new connection of the pool.
+#[derive(Debug)]
+struct Session;
+
+impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Session {
+    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
+        conn.batch_execute(SESSION).map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+/// A place in the queue for a turn, given up on every way out.
+struct Queued<'a> {
+    waiting: &'a AtomicUsize,
+    ahead: usize,
+}
+
+impl<'a> Queued<'a> {
+    fn join(waiting: &'a AtomicUsize) -> Queued<'a> {
+        Queued { waiting, ahead: waiting.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
