@@ -186,6 +186,7 @@ CREATE TABLE reversals (
     undo          boolean     NOT NULL,
     state         smallint    NOT NULL CONSTRAINT reversals_state_known CHECK (state IN (0, 1)),
     asked_by      text        NOT NULL,
+    needs_confirmation boolean NOT NULL,
     credit        bigint      NOT NULL,
     bonus         bigint      NOT NULL,
     debit         bigint      NOT NULL,

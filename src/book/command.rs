@@ -7,10 +7,12 @@ use crate::domain::expiry::Expiry;
 use crate::domain::ids::{
     AccountId, ConversionId, LinkId, MemberId, MovementId, QuoteId, ReversalId, Slug, TokenId, WindowId,
 };
+pub use crate::domain::lots::Parcel;
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::terms::Terms;
 use chrono::{DateTime, NaiveDate, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The first 16 bytes of SHA-256 over a kind and its parts: the key of a directory row. See `signing::digest::directory_hash`.
@@ -192,13 +194,7 @@ pub enum Ask {
     Quoted(Box<Quoted>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// At most this debit, rounded down by the step alone.
-    Points(Points),
-    /// Exactly this base credit.
-    CreditPoints(Points),
-}
+pub use crate::domain::quote::Want;
 
 /// What a verified quote token says.
 #[derive(Clone, Debug)]
@@ -213,7 +209,7 @@ pub struct Quoted {
     pub credit: Points,
     /// One per campaign of `terms`, in its order.
     pub bonuses: Vec<Points>,
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -278,9 +274,9 @@ pub struct Answer {
 
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    Conversion(Box<ConversionRow>),
-    Movement(Box<MovementRow>),
-    Reversal(Box<ReversalRow>),
+    Conversion(Arc<ConversionRow>),
+    Movement(Arc<MovementRow>),
+    Reversal(Arc<ReversalRow>),
     Membership(AccountId),
     Link(LinkId),
     /// Points posted as expired; zero when there was nothing to post.
@@ -361,7 +357,7 @@ pub struct ConversionRow {
     pub batch_no: i64,
     pub ordinal: i32,
     pub window: WindowId,
-    pub terms: Terms,
+    pub terms: Arc<Terms>,
     pub debit: Points,
     pub credit: Points,
     /// One per campaign of `terms`, in its order.
@@ -381,13 +377,6 @@ pub struct ConversionRow {
     pub day: NaiveDate,
     /// What later undos and reversals took back: the only part that changes.
     pub reversed: Reversed,
-}
-
-/// Points that moved together with their end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parcel {
-    pub points: Points,
-    pub expires: Expiry,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -431,6 +420,8 @@ pub struct ReversalRow {
     pub undo: bool,
     pub state: ReversalState,
     pub asked_by: Slug,
+    /// Whether the other side had to confirm: then the first answer was `Requested`, whatever came later.
+    pub needs_confirmation: bool,
     pub credit: Points,
     pub bonus: Points,
     pub debit: Points,
