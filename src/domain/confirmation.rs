@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Digits and capitals without I, L, O, U (as Crockford has it) and without Z, which is read as 2.
-const ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKMNPQRSTVWXY";
+pub const ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKMNPQRSTVWXY";
 const BASE: u64 = 31;
 /// Characters before the check character.
 const DIGITS: usize = 11;
@@ -108,14 +108,20 @@ impl FromStr for Confirmation {
     }
 }
 
-fn digit_of(typed: u8) -> Option<u64> {
-    let read = match typed.to_ascii_uppercase() {
+/// The character of the alphabet that a person meant.
+pub(super) fn read(typed: u8) -> Option<u8> {
+    let meant = match typed.to_ascii_uppercase() {
         b'O' => b'0',
         b'I' | b'L' => b'1',
         b'Z' => b'2',
         plain => plain,
     };
-    ALPHABET.iter().zip(0..).find_map(|(known, digit)| (*known == read).then_some(digit))
+    ALPHABET.contains(&meant).then_some(meant)
+}
+
+fn digit_of(typed: u8) -> Option<u64> {
+    let meant = read(typed)?;
+    ALPHABET.iter().zip(0..).find_map(|(known, digit)| (*known == meant).then_some(digit))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod confirmation;
 pub mod expiry;
 pub mod ids;
+pub mod link_code;
 pub mod lots;
 pub mod money;
 pub mod points;
