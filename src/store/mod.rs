@@ -5,6 +5,7 @@
 //! runs such closures on tokio's blocking pool; what may wait for a connection, and how long, is bounded.
 //! `durability` is what a server must show before it is trusted with points.
 
+pub mod catalogue;
 pub mod durability;
 
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
