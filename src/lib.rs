@@ -6,5 +6,7 @@
 //! `tests/tidy.rs` holds which of these may name which.
 
 pub mod book;
+pub mod clock;
 pub mod domain;
+pub mod embedded_pg;
 pub mod store;

@@ -1,0 +1,5 @@
+//! The integration tests: one binary, so that it links once and shares one private PostgreSQL.
+
+mod embedded_pg;
+mod store;
+mod support;
