@@ -237,7 +237,7 @@ pub struct OpenLink {
     pub b: LinkSide,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSide {
     pub account: AccountId,
     /// By which the other side knows this membership.
@@ -372,6 +372,8 @@ pub struct ConversionRow {
     pub to_token: TokenId,
     pub reference: Option<String>,
     pub quote: Option<QuoteId>,
+    /// Asked for by the target with the origin side's consent.
+    pub pulled: bool,
     /// Business time and date.
     pub at: DateTime<Utc>,
     pub day: NaiveDate,

@@ -4,5 +4,6 @@
 //! `store` their SQL · `seal` the dense feed of events · `expiry` the month-end run · `audit` the invariants as queries.
 
 pub mod command;
+pub mod engine;
 pub mod exposures;
 pub mod fence;

@@ -94,6 +94,11 @@ impl Lots {
         Points::sum(taken.iter().map(|parcel| parcel.points)).unwrap_or(Points::ZERO)
     }
 
+    /// Takes up to `points` of exactly this end, pending ones too.
+    pub fn take_end(&mut self, points: Points, expires: Expiry) -> Vec<Parcel> {
+        self.take_where(points, |lot| lot.expires == expires)
+    }
+
     /// Takes up to `points` of whatever there is, pending ones too, earliest end first.
     pub fn take_any(&mut self, points: Points) -> Vec<Parcel> {
         self.take_where(points, |_| true)

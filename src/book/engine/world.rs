@@ -1,0 +1,259 @@
+//! What a batch has read, what it has decided so far, and what is to be written.
+//!
+//! Every decision sees those before it: two commands of one account, or of one exposure, never pass each other.
+
+use super::account::{Account, Entry};
+use crate::book::command::{
+    Code, ConversionRow, DirectoryHash, Hint, LinkSide, MovementRow, Profile, Refusal, ReversalRow, Status,
+};
+use crate::book::exposures::ExposureKey;
+use crate::domain::expiry::Expiry;
+use crate::domain::ids::{AccountId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, WindowId};
+use crate::domain::money::Millionths;
+use crate::domain::points::Points;
+use chrono::{DateTime, NaiveDate, Utc};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Business time, read once per batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    pub at: DateTime<Utc>,
+    /// The date of `at` in the alliance's zone.
+    pub day: NaiveDate,
+}
+
+/// Why a decision stops: a final no, or something it needs was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    Refuse(Code, Hint),
+    /// The account wanted is not in this world: run the request again in the next batch.
+    Reload,
+}
+
+impl From<Code> for Halt {
+    fn from(code: Code) -> Halt {
+        Halt::Refuse(code, Hint::None)
+    }
+}
+
+/// What a directory row says is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub subject: Subject,
+    pub account: Option<AccountId>,
+    pub fingerprint: Option<Uuid>,
+    pub refusal: Option<Refusal>,
+}
+
+/// What an effect is, so that its first answer can be given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Nothing,
+    Membership(AccountId),
+    Conversion(ConversionId),
+    Movement(MovementId),
+    Reversal(ReversalId),
+    Link(LinkId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    pub value: Millionths,
+    pub cap: Option<Millionths>,
+}
+
+/// Whose an account is: the person now, and the id the membership came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub member: MemberId,
+    pub own: MemberId,
+    pub partner: Slug,
+}
+
+/// Something that happened, for one partner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub partner: Slug,
+    pub id: Uuid,
+    pub kind: EventKind,
+    pub subject: Uuid,
+    pub data: EventData,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    MembershipUpdated,
+    LinkActivated,
+    LinkEnded,
+    ConversionCompleted,
+    ConversionUndone,
+    ConversionReversed,
+    CreditReversed,
+    LotExpired,
+    ExposureWarned,
+    ExposureReached,
+    RatePublished,
+}
+
+impl EventKind {
+    pub const ALL: [(EventKind, &'static str); 11] = [
+        (EventKind::MembershipUpdated, "membership.updated"),
+        (EventKind::LinkActivated, "link.activated"),
+        (EventKind::LinkEnded, "link.ended"),
+        (EventKind::ConversionCompleted, "conversion.completed"),
+        (EventKind::ConversionUndone, "conversion.undone"),
+        (EventKind::ConversionReversed, "conversion.reversed"),
+        (EventKind::CreditReversed, "credit.reversed"),
+        (EventKind::LotExpired, "lot.expired"),
+        (EventKind::ExposureWarned, "exposure.warned"),
+        (EventKind::ExposureReached, "exposure.reached"),
+        (EventKind::RatePublished, "rate.published"),
+    ];
+
+    pub fn number(self) -> i16 {
+        let at = Self::ALL.iter().position(|(kind, _)| *kind == self).unwrap_or_default();
+        i16::try_from(at).unwrap_or_default()
+    }
+
+    /// The event's `type`.
+    pub fn name(number: i16) -> Option<&'static str> {
+        usize::try_from(number).ok().and_then(|at| Self::ALL.get(at)).map(|(_, name)| *name)
+    }
+}
+
+/// What an event says; a conversion's is rendered from its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventData {
+    FromRow,
+    Membership { account: AccountId, status: Status, tier: String },
+    Link { link: LinkId, account: AccountId },
+    Movement { account: AccountId, movement: MovementId, points: Points, owed: Points },
+    Expired { account: AccountId, points: Points, last_day: Expiry },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkWrite {
+    Open { link: LinkId, a: LinkSide, b: LinkSide, opens_at: DateTime<Utc> },
+    End { link: LinkId, forget: bool },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembershipWrite {
+    pub account: AccountId,
+    pub partner: Slug,
+    /// Given when it is new.
+    pub fresh_member: MemberId,
+    pub profile: Profile,
+    pub status: Status,
+    pub reason: Option<String>,
+}
+
+/// How one exposure row moves in this batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExposureDelta {
+    pub delta: Millionths,
+    /// A conversion raised it, so the stop line must hold when it is written.
+    pub guarded: bool,
+    /// The value this batch decided with.
+    pub value_read: Millionths,
+}
+
+/// Everything one batch writes, in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Writes {
+    /// Accounts to write, in key order.
+    pub touched: BTreeSet<AccountId>,
+    pub entries: Vec<Entry>,
+    pub memberships: Vec<MembershipWrite>,
+    pub erased: Vec<(AccountId, DirectoryHash)>,
+    pub persons: BTreeMap<AccountId, MemberId>,
+    pub links: Vec<LinkWrite>,
+    pub directory: Vec<(DirectoryHash, Taken)>,
+    pub conversions: Vec<Arc<ConversionRow>>,
+    pub conversions_changed: BTreeSet<ConversionId>,
+    pub movements: Vec<Arc<MovementRow>>,
+    pub movements_changed: BTreeSet<MovementId>,
+    pub reversals: Vec<ReversalId>,
+    pub reversals_changed: BTreeSet<ReversalId>,
+    pub events: Vec<Event>,
+    pub exposures: BTreeMap<ExposureKey, ExposureDelta>,
+}
+
+/// One batch's view of the book.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub now: Now,
+    pub window: WindowId,
+    pub batch_no: i64,
+    pub accounts: HashMap<AccountId, Account>,
+    /// Memberships by directory hash of (partner, member_ref).
+    pub by_ref: HashMap<DirectoryHash, AccountId>,
+    /// Keys, references and quotes found taken.
+    pub taken: HashMap<DirectoryHash, Taken>,
+    pub conversions: HashMap<ConversionId, Arc<ConversionRow>>,
+    pub movements: HashMap<MovementId, Arc<MovementRow>>,
+    pub reversals: HashMap<ReversalId, Arc<ReversalRow>>,
+    pub exposures: HashMap<ExposureKey, Exposure>,
+    /// Every membership of the persons that link commands concern.
+    pub persons: BTreeMap<AccountId, Person>,
+    pub writes: Writes,
+}
+
+impl World {
+    pub fn new(now: Now, window: WindowId, batch_no: i64) -> World {
+        World {
+            now,
+            window,
+            batch_no,
+            accounts: HashMap::new(),
+            by_ref: HashMap::new(),
+            taken: HashMap::new(),
+            conversions: HashMap::new(),
+            movements: HashMap::new(),
+            reversals: HashMap::new(),
+            exposures: HashMap::new(),
+            persons: BTreeMap::new(),
+            writes: Writes::default(),
+        }
+    }
+
+    pub fn account(&self, id: AccountId) -> Result<&Account, Halt> {
+        self.accounts.get(&id).ok_or(Halt::Reload)
+    }
+
+    /// The account to change: it will be written.
+    pub fn change(&mut self, id: AccountId) -> Result<&mut Account, Halt> {
+        let account = self.accounts.get_mut(&id).ok_or(Halt::Reload)?;
+        self.writes.touched.insert(id);
+        Ok(account)
+    }
+
+    /// What this batch would leave in an exposure row; `None` when the row is not there.
+    pub fn exposure(&self, key: &ExposureKey) -> Option<Exposure> {
+        self.exposures.get(key).copied()
+    }
+
+    /// Moves an exposure. The caller has checked the stop line where one holds.
+    pub fn expose(&mut self, key: &ExposureKey, by: Millionths, guarded: bool) {
+        let Some(row) = self.exposures.get_mut(key) else { return };
+        let value_read = row.value;
+        // Overflow was refused with the stop line: every row has |value| far below 2^63.
+        row.value = row.value.plus(by).unwrap_or(row.value);
+        let delta = self.writes.exposures.entry(key.clone()).or_insert(ExposureDelta {
+            delta: Millionths::ZERO,
+            guarded: false,
+            value_read,
+        });
+        delta.delta = delta.delta.plus(by).unwrap_or(delta.delta);
+        delta.guarded |= guarded;
+    }
+
+    /// Tells one partner. The id is made of the request's, so that running the request again says the same.
+    pub fn tell(&mut self, fresh: Uuid, partner: &Slug, kind: EventKind, subject: Uuid, data: EventData) {
+        let nth = u128::try_from(self.writes.events.len()).unwrap_or_default() + 1;
+        let id = uuid::Builder::from_u128(fresh.as_u128() ^ nth).with_version(uuid::Version::SortRand).into_uuid();
+        self.writes.events.push(Event { partner: partner.clone(), id, kind, subject, data });
+    }
+}
