@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod confirmation;
 pub mod expiry;
+pub mod holder;
 pub mod ids;
 pub mod link_code;
 pub mod lots;

@@ -6,6 +6,7 @@
 //! `durability` is what a server must show before it is trusted with points.
 
 pub mod catalogue;
+pub mod certificates;
 pub mod durability;
 
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
