@@ -9,4 +9,7 @@ pub mod book;
 pub mod clock;
 pub mod domain;
 pub mod embedded_pg;
+pub mod http;
+pub mod service;
+pub mod signing;
 pub mod store;

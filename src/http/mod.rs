@@ -1,0 +1,28 @@
+//! The partner API: actix over mutual TLS, and what every handler shares.
+//!
+//! Where to look: `server` starts and drains both listeners · `identity` who calls (`Caller`) · `json` a strict body
+//! (`StrictJson`) · `query` a strict query and lists (`StrictQuery`, `Page`, `List`) · `idempotency` (`IdempotencyKey`) ·
+//! `problem` every no (`Problem`) · `request_id` (`RequestId`) · `public` the plain listener · `openapi` the contract.
+//!
+//! A handler extracts, calls one service function and answers `Result<impl Responder, Problem>`.
+
+pub mod idempotency;
+pub mod identity;
+pub mod json;
+pub mod openapi;
+pub mod problem;
+pub mod public;
+pub mod query;
+mod rate_limit;
+pub mod request_id;
+mod scan;
+pub mod server;
+mod tls;
+
+pub use idempotency::IdempotencyKey;
+pub use identity::Caller;
+pub use json::StrictJson;
+pub use problem::Problem;
+pub use query::{List, Page, StrictQuery};
+pub use request_id::RequestId;
+pub use server::{Server, ServerOptions};
