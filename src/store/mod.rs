@@ -5,9 +5,12 @@
 //! runs such closures on tokio's blocking pool; what may wait for a connection, and how long, is bounded.
 //! `durability` is what a server must show before it is trusted with points.
 
+pub mod activities;
 pub mod catalogue;
 pub mod certificates;
+pub mod consents;
 pub mod durability;
+pub mod link_requests;
 
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::{Connection, PgConnection, connection::SimpleConnection};

@@ -1,0 +1,1 @@
+DROP TABLE activities, consents, link_attempts, link_requests;
