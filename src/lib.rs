@@ -10,6 +10,7 @@ pub mod clock;
 pub mod domain;
 pub mod embedded_pg;
 pub mod http;
+pub mod partner;
 pub mod service;
 pub mod signing;
 pub mod store;

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod link_code;
 pub mod lots;
 pub mod money;
+pub mod plan;
 pub mod points;
 pub mod quote;
 pub mod rate;

@@ -1,0 +1,3 @@
+//! What partners bring: their manifests.
+
+pub mod manifest;
