@@ -6,7 +6,9 @@
 //! `tests/tidy.rs` holds which of these may name which.
 
 pub mod book;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod embedded_pg;
 pub mod http;
@@ -14,3 +16,4 @@ pub mod partner;
 pub mod service;
 pub mod signing;
 pub mod store;
+pub mod telemetry;

@@ -1,2 +1,7 @@
-//! Hanse.
-fn main() {}
+//! The `hanse` program: everything is in the library, see `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hanse::cli::main()
+}

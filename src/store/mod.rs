@@ -103,13 +103,17 @@ pub fn migrate(url: &str) -> Result<Vec<String>, Error> {
     let mut conn = establish(url)?;
     // A session lock: it falls with the connection, on every way out of here.
     conn.batch_execute(MIGRATING)?;
-    let names = conn.run_pending_migrations(MIGRATIONS).map_err(|cause| Error::Migration(cause.to_string()))?;
-    Ok(names.iter().map(ToString::to_string).collect())
+    let names = missing(&mut conn)?;
+    conn.run_pending_migrations(MIGRATIONS).map_err(|cause| Error::Migration(cause.to_string()))?;
+    Ok(names)
 }
 
 /// The migrations this binary has and the database lacks, oldest first.
 pub fn pending_migrations(url: &str) -> Result<Vec<String>, Error> {
-    let mut conn = establish(url)?;
+    missing(&mut establish(url)?)
+}
+
+fn missing(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
     let missing = conn.pending_migrations(MIGRATIONS).map_err(|cause| Error::Migration(cause.to_string()))?;
     Ok(missing.iter().map(|migration| migration.name().to_string()).collect())
 }

@@ -1,0 +1,63 @@
+//! The house a server lives in: its database, started if it is private, migrated, checked and pooled.
+
+use super::Error;
+use crate::config::{Config, DatabaseUrl};
+use crate::embedded_pg::{EmbeddedPg, Options};
+use crate::store::durability::{self, Durability};
+use crate::store::{self, Bounds, Database};
+
+/// The database of a private cluster that a server uses unless told otherwise.
+pub const DATABASE: &str = "hanse";
+
+/// Fields are dropped in this order: the pool lets go of the server before the server stops.
+pub struct House {
+    pub config: Config,
+    pub database: Database,
+    /// For connections outside the pool, such as the lanes'. It may hold a password: never print it.
+    pub database_url: String,
+    pub durability: Durability,
+    /// The migrations that were run now.
+    pub migrated: Vec<String>,
+    pub embedded: Option<EmbeddedPg>,
+}
+
+impl House {
+    /// Starts or finds the database, migrates it, and refuses one that may lose what it has answered. Blocks.
+    pub fn open(config: Config) -> Result<House, Error> {
+        House::open_database(config, DATABASE)
+    }
+
+    /// The same with another database of a private cluster; `DATABASE_URL` names its own.
+    pub fn open_database(config: Config, name: &str) -> Result<House, Error> {
+        let embedded = start(&config)?;
+        let database_url = match (&embedded, &config.database_url) {
+            (Some(cluster), _) => {
+                cluster.create_database(name).map_err(Error::failed)?;
+                cluster.url(name)
+            }
+            (None, url) => url.as_ref().map(DatabaseUrl::expose).unwrap_or_default().to_owned(),
+        };
+        let migrated = store::migrate(&database_url).map_err(Error::failed)?;
+        let durability = store::establish(&database_url).and_then(|mut conn| durability::check(&mut conn));
+        let durability = durability.map_err(Error::failed)?;
+        let bounds = Bounds { connections: config.read_pool, ..Bounds::default() };
+        let database = Database::open(&database_url, bounds).map_err(Error::failed)?;
+        Ok(House { config, database, database_url, durability, migrated, embedded })
+    }
+
+    /// Lets go of the database and, if it is private, stops it. Blocks.
+    pub fn close(self) -> Result<(), Error> {
+        drop(self.database);
+        self.embedded.map_or(Ok(()), |cluster| cluster.stop().map_err(Error::failed))
+    }
+}
+
+/// The private cluster, unless the configuration names a database.
+pub fn start(config: &Config) -> Result<Option<EmbeddedPg>, Error> {
+    if config.database_url.is_some() {
+        return Ok(None);
+    }
+    let cluster = EmbeddedPg::start(&Options::new(config.data_dir.join("postgres"))).map_err(Error::failed)?;
+    tracing::info!(folder = %cluster.data_folder().display(), pid = cluster.pid(), "private PostgreSQL is ready");
+    Ok(Some(cluster))
+}

@@ -1,0 +1,145 @@
+//! The subcommands of `hanse`, which wire everything together.
+//!
+//! Results go to standard output, for people or, with `--json`, for machines; errors and logs to standard error.
+//! The exit code is 0 when it went well, 1 when the check or the work failed, 2 when it was asked wrongly.
+
+pub mod house;
+mod migrate;
+mod serve;
+
+use crate::config::{self, Config, Flags};
+use crate::telemetry;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A points exchange federation: brands form an alliance, members convert points between them, finance settles.
+#[derive(Debug, Parser)]
+#[command(name = "hanse", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Global {
+    /// Print for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Configuration file; hanse.toml in this folder when it exists
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring the database's schema up to this version
+    Migrate(migrate::Args),
+    /// Run the exchange
+    Serve(serve::Args),
+}
+
+impl Command {
+    fn run(self, global: &Global) -> Result<(), Error> {
+        match self {
+            Command::Migrate(args) => migrate::run(&args, global),
+            Command::Serve(args) => serve::run(&args, global),
+        }
+    }
+}
+
+/// Why a subcommand ends with another code than 0. The text is one line for people, causes included.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It was asked wrongly: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The work, or the check, failed: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    /// A failure with its whole chain of causes, for `map_err`.
+    pub fn failed(cause: impl std::error::Error) -> Error {
+        Error::Failed(chain(&cause))
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Error::Usage(_) => 2,
+            Error::Failed(_) => 1,
+        }
+    }
+}
+
+impl From<config::Error> for Error {
+    fn from(cause: config::Error) -> Error {
+        Error::Usage(cause.to_string())
+    }
+}
+
+impl Global {
+    /// The configuration, from its file, the environment and these flags.
+    pub fn config(&self, flags: &Flags) -> Result<Config, Error> {
+        Ok(Config::load(self.config.as_deref(), flags)?)
+    }
+
+    /// The configuration, with logging started as it says: how a subcommand that does something begins.
+    pub fn begin(&self, flags: &Flags) -> Result<Config, Error> {
+        let config = self.config(flags)?;
+        telemetry::start_logging(&config.log, config.log_format).map_err(Error::failed)?;
+        Ok(config)
+    }
+}
+
+/// Runs the subcommand named on the command line.
+pub fn main() -> ExitCode {
+    // clap ends the process itself: 2 for wrong use, 0 for --help and --version.
+    let cli = Cli::parse();
+    match cli.command.run(&cli.global) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if cli.global.json {
+                eprintln!("{}", serde_json::json!({ "error": failure.to_string() }));
+            } else {
+                eprintln!("hanse: {failure}");
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// `a: b: c`, without repeating a cause that the text before it already ends with.
+fn chain(cause: &dyn std::error::Error) -> String {
+    let mut text = cause.to_string();
+    let mut next = cause.source();
+    while let Some(deeper) = next {
+        let told = deeper.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        next = deeper.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_failure_tells_each_cause_once() {
+        let deep = crate::store::Error::from(diesel::result::Error::NotFound);
+        assert_eq!(Error::failed(deep).to_string(), "the database refused a statement: Record not found");
+    }
+}
