@@ -2,6 +2,7 @@
 
 use super::identity::Caller;
 use super::problem::{Code, MEDIA_TYPE, Problem};
+use crate::clock;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -40,7 +41,7 @@ pub(super) async fn middleware<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let started = Instant::now();
+    let started = clock::instant();
     let id = Uuid::now_v7();
     request.extensions_mut().insert(RequestId(id));
     let mut response = if head_length(&request) > HEAD_MAX {

@@ -3,6 +3,7 @@
 //! A connection outlives the handshake that checked its certificate, so the standing is asked at every request, from
 //! a cache whose entries are at most `STALE` old: a revoked certificate is out within that time.
 
+use crate::clock;
 use crate::domain::holder::Holder;
 use crate::signing::x509;
 use crate::store::{self, Database, certificates};
@@ -75,7 +76,7 @@ impl Register {
         if let Some(standing) = entry.younger_than(FRESH) {
             return Ok(standing);
         }
-        let asked = Instant::now();
+        let asked = clock::instant();
         let standing = self.read(x5t).await?;
         *lock(&entry.seen) = Some((asked, standing.clone()));
         Ok(standing)
