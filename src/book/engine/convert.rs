@@ -266,7 +266,6 @@ fn post(
         entries.push(to.raise(EntryKind::Bonus, *points, Some(id.0)));
     }
     world.writes.entries.extend(entries);
-
     let ordinal = i32::try_from(world.writes.conversions.len()).map_or(i32::MAX, |n| n + 1);
     let row = Arc::new(ConversionRow {
         id,
