@@ -244,4 +244,14 @@ impl Pair {
             _ => stacking,
         }
     }
+
+    /// Every instant at which a rate or campaign of this direction begins or ends, in no order.
+    pub fn instants(&self) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        let rates = self.rates.iter().flat_map(|rate| [Some(rate.valid_from), rate.ends_at()]);
+        let campaigns = self
+            .campaigns
+            .iter()
+            .flat_map(|campaign| [Some(campaign.valid_from), Some(campaign.valid_to), campaign.superseded_from]);
+        rates.chain(campaigns).flatten()
+    }
 }

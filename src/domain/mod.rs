@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod confirmation;
+pub mod cycle;
 pub mod expiry;
 pub mod holder;
 pub mod ids;
