@@ -121,9 +121,9 @@ COMMENT ON COLUMN entries.contra IS '0 the programme''s issuance account, 1 the 
 
 CREATE TABLE terms (
     terms_id uuid  PRIMARY KEY,
-    body     jsonb NOT NULL
+    body     jsonb NOT NULL CONSTRAINT terms_body_once UNIQUE
 );
-COMMENT ON TABLE terms IS 'Frozen terms of conversions, one row per distinct content, keyed by its hash; never updated, never deleted.';
+COMMENT ON TABLE terms IS 'Frozen terms of conversions, one row per distinct content; never updated, never deleted.';
 
 CREATE TABLE conversions (
     conversion_id   uuid        PRIMARY KEY,
@@ -211,8 +211,7 @@ COMMENT ON COLUMN reversals.state IS '0 requested, 1 completed';
 CREATE TABLE exposures (
     key    text   PRIMARY KEY,
     value  bigint NOT NULL,
-    cap    bigint CONSTRAINT exposures_cap_range CHECK (cap >= 0),
-    warned boolean NOT NULL DEFAULT false
+    cap    bigint CONSTRAINT exposures_cap_range CHECK (cap >= 0)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE exposures IS 'Money not yet settled, in millionths: pair:<from>:<to> gross, partner:<slug> signed net. Rows are made when an agreement is published.';
 

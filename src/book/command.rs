@@ -347,6 +347,49 @@ pub enum Code {
     Invalid,
 }
 
+impl Code {
+    pub const ALL: [(Code, &'static str); 29] = [
+        (Code::NotFound, "not_found"),
+        (Code::Forbidden, "forbidden"),
+        (Code::IdempotencyMismatch, "idempotency_mismatch"),
+        (Code::DuplicateReference, "duplicate_reference"),
+        (Code::QuoteUsed, "quote_used"),
+        (Code::QuoteInvalid, "quote_invalid"),
+        (Code::QuoteExpired, "quote_expired"),
+        (Code::PartnerSuspended, "partner_suspended"),
+        (Code::MembershipClosed, "membership_closed"),
+        (Code::MembershipFrozen, "membership_frozen"),
+        (Code::MemberNotLinked, "member_not_linked"),
+        (Code::LinkCoolingOff, "link_cooling_off"),
+        (Code::AlreadyLinked, "already_linked"),
+        (Code::NoRate, "no_rate"),
+        (Code::RateWorseThanAsked, "rate_worse_than_asked"),
+        (Code::BelowMinimum, "below_minimum"),
+        (Code::AboveMaximum, "above_maximum"),
+        (Code::NotAMultiple, "not_a_multiple"),
+        (Code::PointsOwed, "points_owed"),
+        (Code::InsufficientPoints, "insufficient_points"),
+        (Code::LimitExceeded, "limit_exceeded"),
+        (Code::ExposureExceeded, "exposure_exceeded"),
+        (Code::UndoWindowClosed, "undo_window_closed"),
+        (Code::PointsSpent, "points_spent"),
+        (Code::ReversalExceeds, "reversal_exceeds"),
+        (Code::Stale, "stale"),
+        (Code::BalanceNotZero, "balance_not_zero"),
+        (Code::OpenBusiness, "open_business"),
+        (Code::Invalid, "invalid"),
+    ];
+
+    /// The code as clients read it.
+    pub fn text(self) -> &'static str {
+        Self::ALL.iter().find(|(code, _)| *code == self).map_or("invalid", |(_, text)| text)
+    }
+
+    pub fn parse(text: &str) -> Option<Code> {
+        Self::ALL.iter().find(|(_, known)| *known == text).map(|(code, _)| *code)
+    }
+}
+
 /// A conversion as first answered: nothing here changes after the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversionRow {

@@ -1,7 +1,7 @@
 //! The terms of a conversion: every published figure that decides its price and its settlement lines, frozen.
 //!
-//! Many conversions share one set of terms, so the book stores each distinct set once, under the hash of its
-//! content, and never changes it.
+//! Many conversions share one set of terms, so the book stores each distinct set once and never
+//! changes it.
 
 use super::catalogue::{Agreement, Campaign, Catalogue, Party};
 use super::ids::Slug;

@@ -59,7 +59,7 @@ pub fn convert(
     check_exposures(world, catalogue, &exposed)?;
     let row = post(world, catalogue, request, &sides, terms, price)?;
     for (key, by) in &exposed {
-        world.expose(key, *by, by.get() > 0);
+        world.expose(key, *by, by.get() > 0 && is_capped(catalogue, key));
     }
     if let Ask::Quoted(quoted) = &ask.ask {
         let used = Taken {
@@ -220,12 +220,16 @@ fn check_exposures(world: &World, catalogue: &Catalogue, exposed: &[(ExposureKey
     for (key, by) in exposed {
         let row = world.exposure(key).ok_or(Code::NoRate)?;
         let after = row.value.plus(*by).ok_or(Code::ExposureExceeded)?;
-        let counts = !(catalogue.alliance.bilateral && matches!(key, ExposureKey::Partner(_)));
-        if counts && by.get() > 0 && row.cap.is_some_and(|cap| after > cap) {
+        if is_capped(catalogue, key) && by.get() > 0 && row.cap.is_some_and(|cap| after > cap) {
             return Err(Code::ExposureExceeded.into());
         }
     }
     Ok(())
+}
+
+/// In a bilateral alliance limits are per pair only.
+fn is_capped(catalogue: &Catalogue, key: &ExposureKey) -> bool {
+    !(catalogue.alliance.bilateral && matches!(key, ExposureKey::Partner(_)))
 }
 
 /// Moves the points. Everything has been checked: nothing below may refuse.

@@ -131,6 +131,7 @@ pub enum EventData {
     Link { link: LinkId, account: AccountId },
     Movement { account: AccountId, movement: MovementId, points: Points, owed: Points },
     Expired { account: AccountId, points: Points, last_day: Expiry },
+    Exposure { key: String, value: Millionths, cap: Millionths },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

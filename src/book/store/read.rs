@@ -1,0 +1,397 @@
+//! What a batch reads: first where its commands point, then, with the turns taken, what they decide with.
+
+use super::Error;
+use super::codec::{self, Unreadable};
+use super::rows::{self, slug};
+use super::statement::{Column, Statement};
+use crate::book::command::{Code, DirectoryHash, Hint, Refusal};
+use crate::book::engine::account::{Account, LinkState};
+use crate::book::engine::world::{Exposure, Person, Subject, Taken, World};
+use crate::book::exposures::ExposureKey;
+use crate::domain::ids::{AccountId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, WindowId};
+use crate::domain::money::Millionths;
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What the fence protects, read in the statement after it.
+#[derive(QueryableByName)]
+pub struct State {
+    #[diesel(sql_type = SqlUuid)]
+    pub window_id: Uuid,
+    /// Business time.
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+    #[diesel(sql_type = BigInt)]
+    pub catalogue_version: i64,
+    #[diesel(sql_type = BigInt)]
+    pub batch_no: i64,
+    #[diesel(sql_type = Text)]
+    pub xid: String,
+}
+
+/// The open window, business time, the catalogue's version and this transaction's id. Call `fence::shared` first.
+pub fn state(conn: &mut PgConnection) -> Result<State, Error> {
+    let sql = "SELECT w.window_id, clock_timestamp() + a.clock_offset_us * interval '1 microsecond' AS at, \
+               a.catalogue_version, nextval('batch_numbers') AS batch_no, pg_current_xact_id()::text AS xid \
+               FROM alliance a, windows w WHERE w.state = 'open'";
+    Ok(sql_query(sql).get_result(conn)?)
+}
+
+impl State {
+    pub fn window(&self) -> WindowId {
+        WindowId(self.window_id)
+    }
+}
+
+#[derive(QueryableByName)]
+struct MemberSql {
+    #[diesel(sql_type = SqlUuid)]
+    hash: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    account_id: Uuid,
+    #[diesel(sql_type = Text)]
+    links: String,
+}
+
+/// A membership found by its reference, with the links that say which other account a conversion needs.
+pub struct Located {
+    pub hash: DirectoryHash,
+    pub account: AccountId,
+    pub links: Vec<LinkState>,
+}
+
+pub fn locate(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<Located>, Error> {
+    let found: Vec<MemberSql> = Statement::new(
+        "SELECT d.hash, a.account_id, a.links::text AS links FROM unnest(?) h(hash) \
+         JOIN directory d USING (hash) JOIN accounts a USING (account_id)",
+        vec![Column::Uuids(hashes)],
+    )
+    .load(conn)?;
+    let located = |sql: MemberSql| {
+        Ok(Located {
+            hash: DirectoryHash(sql.hash),
+            account: AccountId(sql.account_id),
+            links: codec::links_from(&sql.links)?,
+        })
+    };
+    Ok(found.into_iter().map(located).collect::<Result<_, Unreadable>>()?)
+}
+
+#[derive(QueryableByName)]
+struct LegsSql {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    conversion_id: Option<Uuid>,
+    #[diesel(sql_type = SqlUuid)]
+    a: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    b: Option<Uuid>,
+}
+
+/// The accounts that an undo, a reversal, its confirmation or a movement's reversal concerns.
+pub struct Legs {
+    pub conversion: Option<ConversionId>,
+    pub accounts: Vec<AccountId>,
+}
+
+/// By id of a conversion, a reversal or a movement.
+pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Legs>, Error> {
+    let found: Vec<LegsSql> = Statement::new(
+        "WITH i AS (SELECT unnest(?) AS id) \
+         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b FROM i JOIN conversions c ON c.conversion_id = i.id \
+         UNION ALL \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account FROM i JOIN reversals r ON r.reversal_id = i.id \
+         JOIN conversions c ON c.conversion_id = r.conversion_id \
+         UNION ALL \
+         SELECT i.id, NULL, m.account_id, NULL FROM i JOIN movements m ON m.movement_id = i.id",
+        vec![Column::Uuids(ids)],
+    )
+    .load(conn)?;
+    let legs = |sql: LegsSql| {
+        let accounts = [Some(sql.a), sql.b].into_iter().flatten().map(AccountId).collect();
+        (sql.id, Legs { conversion: sql.conversion_id.map(ConversionId), accounts })
+    };
+    Ok(found.into_iter().map(legs).collect())
+}
+
+#[derive(QueryableByName)]
+struct PersonSql {
+    #[diesel(sql_type = SqlUuid)]
+    account_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    member_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    own_member_id: Uuid,
+    #[diesel(sql_type = Text)]
+    partner: String,
+}
+
+/// Every membership of the persons whose accounts these are.
+pub fn persons(conn: &mut PgConnection, accounts: Vec<Uuid>) -> Result<BTreeMap<AccountId, Person>, Error> {
+    let found: Vec<PersonSql> = Statement::new(
+        "SELECT account_id, member_id, own_member_id, partner FROM memberships \
+         WHERE member_id IN (SELECT member_id FROM memberships WHERE account_id = ANY(?))",
+        vec![Column::Uuids(accounts)],
+    )
+    .load(conn)?;
+    let person = |sql: PersonSql| {
+        let person = Person {
+            member: MemberId(sql.member_id),
+            own: MemberId(sql.own_member_id),
+            partner: slug("memberships.partner", &sql.partner)?,
+        };
+        Ok((AccountId(sql.account_id), person))
+    };
+    Ok(found.into_iter().map(person).collect::<Result<_, Unreadable>>()?)
+}
+
+#[derive(QueryableByName)]
+struct TurnSql {
+    #[diesel(sql_type = BigInt)]
+    turn: i64,
+}
+
+/// Takes the turns that are free until the transaction ends, and says which; nobody waits.
+pub fn take_turns(conn: &mut PgConnection, turns: Vec<i64>) -> Result<Vec<i64>, Error> {
+    let taken: Vec<TurnSql> = Statement::new(
+        "SELECT t.turn FROM unnest(?) t(turn) WHERE pg_try_advisory_xact_lock(t.turn)",
+        vec![Column::BigInts(turns)],
+    )
+    .load(conn)?;
+    Ok(taken.into_iter().map(|row| row.turn).collect())
+}
+
+/// What the commands that have their turns decide with.
+#[derive(Default)]
+pub struct Wanted {
+    pub directory: Vec<Uuid>,
+    pub accounts: Vec<AccountId>,
+    pub exposures: Vec<ExposureKey>,
+    pub conversions: Vec<ConversionId>,
+    pub movements: Vec<MovementId>,
+    pub reversals: Vec<ReversalId>,
+}
+
+/// Fills the world. Only with the turns taken: what is read here is what will be written against.
+pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Result<(), Error> {
+    let Wanted { directory, accounts: ids, exposures: keys, mut conversions, mut movements, mut reversals } = wanted;
+    for (hash, taken) in taken(conn, directory)? {
+        match taken.subject {
+            Subject::Conversion(id) => conversions.push(id),
+            Subject::Movement(id) => movements.push(id),
+            Subject::Reversal(id) => reversals.push(id),
+            Subject::Membership(id) if taken.fingerprint.is_none() => {
+                world.by_ref.insert(hash, id);
+                continue;
+            }
+            Subject::Nothing | Subject::Membership(_) | Subject::Link(_) => {}
+        }
+        world.taken.insert(hash, taken);
+    }
+    for account in accounts(conn, ids)? {
+        world.accounts.insert(account.id, account);
+    }
+    if !keys.is_empty() {
+        exposures(conn, world, keys)?;
+    }
+    if !conversions.is_empty() {
+        let rows = rows::conversions(conn, &conversions)?;
+        world.conversions.extend(rows.into_iter().map(|row| (row.id, Arc::new(row))));
+    }
+    if !movements.is_empty() {
+        let rows = rows::movements(conn, &movements)?;
+        world.movements.extend(rows.into_iter().map(|row| (row.id, Arc::new(row))));
+    }
+    if !reversals.is_empty() {
+        let rows = rows::reversals(conn, &reversals)?;
+        world.reversals.extend(rows.into_iter().map(|row| (row.id, Arc::new(row))));
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct TakenSql {
+    #[diesel(sql_type = SqlUuid)]
+    hash: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    account_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    subject: Option<Uuid>,
+    #[diesel(sql_type = SmallInt)]
+    kind: i16,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    fingerprint: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    refusal: Option<String>,
+}
+
+fn taken(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<(DirectoryHash, Taken)>, Error> {
+    let found: Vec<TakenSql> = Statement::new(
+        "SELECT d.hash, d.account_id, d.subject, d.kind, d.fingerprint, d.refusal::text AS refusal \
+         FROM unnest(?) h(hash) JOIN directory d USING (hash)",
+        vec![Column::Uuids(hashes)],
+    )
+    .load(conn)?;
+    let row = |sql: TakenSql| {
+        let id = sql.subject.unwrap_or_default();
+        let subject = match sql.kind {
+            0 => Subject::Nothing,
+            1 => Subject::Membership(AccountId(id)),
+            2 => Subject::Conversion(ConversionId(id)),
+            3 => Subject::Movement(MovementId(id)),
+            4 => Subject::Reversal(ReversalId(id)),
+            5 => Subject::Link(LinkId(id)),
+            other => return Err(Unreadable { column: "directory.kind", value: other.to_string() }),
+        };
+        let refusal = sql.refusal.as_deref().map(refusal_from).transpose()?;
+        let account = sql.account_id.map(AccountId);
+        Ok((DirectoryHash(sql.hash), Taken { subject, account, fingerprint: sql.fingerprint, refusal }))
+    };
+    Ok(found.into_iter().map(row).collect::<Result<_, Unreadable>>()?)
+}
+
+/// A refusal as stored under its key.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct RefusalJson {
+    code: String,
+    #[serde(with = "codec::uuid_text")]
+    request: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nearest: Option<[i64; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<String>,
+}
+
+pub fn refusal_json(refusal: &Refusal) -> String {
+    let mut json = RefusalJson {
+        code: refusal.code.text().to_owned(),
+        request: refusal.request_id,
+        nearest: None,
+        left: None,
+        first: None,
+    };
+    match &refusal.hint {
+        Hint::None => {}
+        Hint::Nearest { below, above } => json.nearest = Some([*below, *above]),
+        Hint::Left { points } => json.left = Some(*points),
+        Hint::First { id } => json.first = Some(id.clone()),
+    }
+    // Plain strings and numbers always serialise.
+    serde_json::to_string(&json).unwrap_or_default()
+}
+
+fn refusal_from(text: &str) -> Result<Refusal, Unreadable> {
+    let bad = |value: String| Unreadable { column: "directory.refusal", value };
+    let json: RefusalJson = serde_json::from_str(text).map_err(|cause| bad(cause.to_string()))?;
+    let hint = match (json.nearest, json.left, json.first) {
+        (Some([below, above]), _, _) => Hint::Nearest { below, above },
+        (None, Some(points), _) => Hint::Left { points },
+        (None, None, Some(id)) => Hint::First { id },
+        (None, None, None) => Hint::None,
+    };
+    Ok(Refusal { code: Code::parse(&json.code).ok_or_else(|| bad(json.code))?, request_id: json.request, hint })
+}
+
+#[derive(QueryableByName)]
+struct AccountSql {
+    #[diesel(sql_type = SqlUuid)]
+    account_id: Uuid,
+    #[diesel(sql_type = Text)]
+    partner: String,
+    #[diesel(sql_type = SmallInt)]
+    status: i16,
+    #[diesel(sql_type = Text)]
+    tier: String,
+    #[diesel(sql_type = BigInt)]
+    balance: i64,
+    #[diesel(sql_type = BigInt)]
+    held: i64,
+    #[diesel(sql_type = BigInt)]
+    owed: i64,
+    #[diesel(sql_type = Array<BigInt>)]
+    lots: Vec<i64>,
+    #[diesel(sql_type = Array<BigInt>)]
+    usage: Vec<i64>,
+    #[diesel(sql_type = Text)]
+    links: String,
+    #[diesel(sql_type = BigInt)]
+    redated_no: i64,
+    #[diesel(sql_type = BigInt)]
+    redated_to: i64,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    as_of: Option<DateTime<Utc>>,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+    #[diesel(sql_type = BigInt)]
+    entry_no: i64,
+}
+
+/// Accounts by id, as decisions and pages see them.
+pub fn accounts(conn: &mut PgConnection, ids: Vec<AccountId>) -> Result<Vec<Account>, Error> {
+    let found: Vec<AccountSql> = Statement::new(
+        "SELECT a.account_id, a.partner, a.status, a.tier, a.balance, a.held, a.owed, a.lots, a.usage, a.links::text AS links, \
+         a.redated_no, a.redated_to, a.as_of, a.version, a.entry_no FROM unnest(?) i(account_id) JOIN accounts a USING (account_id)",
+        vec![Column::Uuids(ids.into_iter().map(|id| id.0).collect())],
+    )
+    .load(conn)?;
+    Ok(found.into_iter().map(account).collect::<Result<_, Unreadable>>()?)
+}
+
+fn account(sql: AccountSql) -> Result<Account, Unreadable> {
+    Ok(Account {
+        id: AccountId(sql.account_id),
+        partner: slug("accounts.partner", &sql.partner)?,
+        status: codec::status_from(sql.status)?,
+        tier: sql.tier,
+        balance: codec::points("balance", sql.balance)?,
+        held: codec::points("held", sql.held)?,
+        owed: codec::points("owed", sql.owed)?,
+        lots: codec::lots_from(&sql.lots)?,
+        usage: codec::usage_from(&sql.usage)?,
+        links: codec::links_from(&sql.links)?,
+        redated_no: sql.redated_no,
+        redated_to: codec::expiry_from(sql.redated_to)?,
+        as_of: sql.as_of,
+        version: sql.version,
+        entry_no: sql.entry_no,
+    })
+}
+
+#[derive(QueryableByName)]
+struct ExposureSql {
+    #[diesel(sql_type = Text)]
+    key: String,
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    cap: Option<i64>,
+}
+
+fn exposures(conn: &mut PgConnection, world: &mut World, keys: Vec<ExposureKey>) -> Result<(), Error> {
+    let texts = keys.iter().map(ExposureKey::text).collect();
+    let found: Vec<ExposureSql> = Statement::new(
+        "SELECT e.key, e.value, e.cap FROM unnest(?) k(key) JOIN exposures e USING (key)",
+        vec![Column::Texts(texts)],
+    )
+    .load(conn)?;
+    for sql in found {
+        let key = ExposureKey::parse(&sql.key)
+            .ok_or_else(|| Unreadable { column: "exposures.key", value: sql.key.clone() })?;
+        let exposure = Exposure { value: Millionths::new(sql.value), cap: sql.cap.map(Millionths::new) };
+        world.exposures.insert(key, exposure);
+    }
+    Ok(())
+}
+
+/// Exposure keys of one direction: the pair's and both partners'.
+pub fn exposure_keys(from: &Slug, to: &Slug) -> [ExposureKey; 3] {
+    [ExposureKey::Pair(from.clone(), to.clone()), ExposureKey::Partner(from.clone()), ExposureKey::Partner(to.clone())]
+}

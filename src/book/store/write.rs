@@ -1,0 +1,574 @@
+//! Writes what a batch decided: one set-based statement a table, exposures last.
+
+use super::Error;
+use super::codec::{self, TermsJson};
+use super::read::{self, State};
+use super::statement::{Column, Statement};
+use crate::book::command::{ConversionRow, MovementRow, ReversalRow, ReversalState, TierSource};
+use crate::book::engine::account::{Account, Entry};
+use crate::book::engine::world::{Event, EventData, EventKind, LinkWrite, MembershipWrite, Subject, World};
+use crate::domain::expiry::Expiry;
+use crate::domain::points::Points;
+use crate::domain::terms::Terms;
+use chrono::NaiveDate;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Ids of terms this lane knows to be stored.
+#[derive(Default)]
+pub struct KnownTerms(HashMap<Terms, Uuid>);
+
+/// Most sets of terms a lane remembers; beyond it, it starts again.
+const KNOWN_TERMS_MAX: usize = 4_096;
+
+/// Writes everything; `Err(LostRace)` or `Err(Exposed)` when somebody else was faster.
+pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, world: &mut World) -> Result<(), Error> {
+    let day = world.now.day;
+    accounts(conn, world)?;
+    entries(conn, state, day, &world.writes.entries)?;
+    memberships(conn, world)?;
+    links(conn, world)?;
+    conversions(conn, known, &world.writes.conversions)?;
+    conversions_changed(conn, world)?;
+    movements(conn, world)?;
+    reversals(conn, world)?;
+    directory(conn, world)?;
+    let told = events(conn, state.batch_no, BTreeMap::new(), &world.writes.events)?;
+    let crossed = exposures(conn, world)?;
+    // Rare: a stop line was neared or reached, which only the written rows know for certain.
+    let told = events(conn, state.batch_no, told, &crossed)?;
+    batch_row(conn, state, told)
+}
+
+fn accounts(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    // In key order, so that two servers lock rows in the same order.
+    let touched = world.writes.touched.iter().filter_map(|id| world.accounts.get(id));
+    let (new, old): (Vec<&Account>, Vec<&Account>) = touched.partition(|account| account.version == 0);
+    if !new.is_empty() {
+        Statement::new(
+            "INSERT INTO accounts (account_id, partner, status, tier, balance, held, owed, lots, usage, links, redated_no, \
+             redated_to, as_of, entry_no, version) \
+             SELECT i, p, s, t, b, h, o, l::bigint[], u::bigint[], k::jsonb, rn, rt, ao, en, 1 \
+             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, p, s, t, b, h, o, l, u, k, rn, rt, ao, en)",
+            account_columns(&new),
+        )
+        .execute(conn)?;
+    }
+    if !old.is_empty() {
+        let written = Statement::new(
+            "UPDATE accounts a SET status = x.s, tier = x.t, balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
+             usage = x.u::bigint[], links = x.k::jsonb, redated_no = x.rn, redated_to = x.rt, as_of = x.ao, entry_no = x.en, \
+             version = a.version + 1 \
+             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, p, s, t, b, h, o, l, u, k, rn, rt, ao, en) \
+             WHERE a.account_id = x.i AND a.version = x.v",
+            account_columns(&old),
+        )
+        .execute(conn)?;
+        if written != old.len() {
+            return Err(Error::LostRace);
+        }
+    }
+    Ok(())
+}
+
+fn account_columns(rows: &[&Account]) -> Vec<Column> {
+    vec![
+        Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+        Column::BigInts(rows.iter().map(|row| row.version).collect()),
+        Column::Texts(rows.iter().map(|row| row.partner.to_string()).collect()),
+        Column::SmallInts(rows.iter().map(|row| codec::status_number(row.status)).collect()),
+        Column::Texts(rows.iter().map(|row| row.tier.clone()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.balance.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.held.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.owed.get()).collect()),
+        Column::Texts(rows.iter().map(|row| codec::lots_text(&row.lots)).collect()),
+        Column::Texts(rows.iter().map(|row| codec::usage_text(&row.usage)).collect()),
+        Column::Texts(rows.iter().map(|row| codec::links_json(&row.links)).collect()),
+        Column::BigInts(rows.iter().map(|row| row.redated_no).collect()),
+        Column::BigInts(rows.iter().map(|row| codec::expiry_number(row.redated_to)).collect()),
+        Column::TimesOrNull(rows.iter().map(|row| row.as_of).collect()),
+        Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
+    ]
+}
+
+fn entries(conn: &mut PgConnection, state: &State, day: NaiveDate, rows: &[Entry]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    Statement::new(
+        "INSERT INTO entries (account_id, entry_no, batch_no, kind, delta, contra, subject, day) \
+         SELECT a, n, b, k, d, 0, s, y FROM unnest(?, ?, ?, ?, ?, ?, ?) x(a, n, b, k, d, s, y)",
+        vec![
+            Column::Uuids(rows.iter().map(|row| row.account.0).collect()),
+            Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
+            Column::BigInts(vec![state.batch_no; rows.len()]),
+            Column::SmallInts(rows.iter().map(|row| row.kind.number()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.delta).collect()),
+            Column::UuidsOrNull(rows.iter().map(|row| row.subject).collect()),
+            Column::Dates(vec![day; rows.len()]),
+        ],
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+fn memberships(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    // Two updates of one membership in one batch: the later one is what is kept.
+    let latest: BTreeMap<_, _> = world.writes.memberships.iter().map(|row| (row.account, row)).collect();
+    let rows: Vec<&MembershipWrite> = latest.into_values().collect();
+    if !rows.is_empty() {
+        let source = |row: &&MembershipWrite| match row.profile.tier_source {
+            TierSource::Earned => "earned".to_owned(),
+            TierSource::Granted => "granted".to_owned(),
+            TierSource::Trial => "trial".to_owned(),
+        };
+        Statement::new(
+            "INSERT INTO memberships (account_id, partner, member_ref, member_id, own_member_id, tier, tier_source, tier_until, \
+             status, status_reason, identity, birth_month, member_since, created_at, changed_at) \
+             SELECT a, p, r, m, m, t, ts, tu, s, sr, i, b, ms, n, n \
+             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(a, p, r, m, t, ts, tu, s, sr, i, b, ms, n) \
+             ON CONFLICT (account_id) DO UPDATE SET tier = EXCLUDED.tier, tier_source = EXCLUDED.tier_source, \
+             tier_until = EXCLUDED.tier_until, status = EXCLUDED.status, status_reason = EXCLUDED.status_reason, \
+             identity = coalesce(EXCLUDED.identity, memberships.identity), \
+             birth_month = coalesce(EXCLUDED.birth_month, memberships.birth_month), \
+             member_since = coalesce(EXCLUDED.member_since, memberships.member_since), changed_at = EXCLUDED.changed_at",
+            vec![
+                Column::Uuids(rows.iter().map(|row| row.account.0).collect()),
+                Column::Texts(rows.iter().map(|row| row.partner.to_string()).collect()),
+                Column::Texts(rows.iter().map(|row| row.profile.member_ref.clone()).collect()),
+                Column::Uuids(rows.iter().map(|row| row.fresh_member.0).collect()),
+                Column::Texts(rows.iter().map(|row| row.profile.tier.clone()).collect()),
+                Column::Texts(rows.iter().map(source).collect()),
+                Column::DatesOrNull(rows.iter().map(|row| row.profile.tier_until).collect()),
+                Column::Texts(rows.iter().map(|row| codec::status_code(row.status).to_owned()).collect()),
+                Column::TextsOrNull(rows.iter().map(|row| row.reason.clone()).collect()),
+                Column::TextsOrNull(rows.iter().map(|row| row.profile.identity.clone()).collect()),
+                Column::SmallIntsOrNull(rows.iter().map(|row| row.profile.birth_month).collect()),
+                Column::DatesOrNull(rows.iter().map(|row| row.profile.member_since).collect()),
+                Column::Times(vec![world.now.at; rows.len()]),
+            ],
+        )
+        .execute(conn)?;
+    }
+    if !world.writes.erased.is_empty() {
+        let erased = &world.writes.erased;
+        Statement::new(
+            "WITH e AS (SELECT * FROM unnest(?, ?, ?) x(account_id, hash, at)), d AS (DELETE FROM directory USING e WHERE directory.hash = e.hash) \
+             UPDATE memberships m SET member_ref = NULL, status = 'closed', status_reason = NULL, identity = NULL, \
+             birth_month = NULL, member_since = NULL, erased_at = e.at, changed_at = e.at FROM e WHERE m.account_id = e.account_id",
+            vec![
+                Column::Uuids(erased.iter().map(|(account, _)| account.0).collect()),
+                Column::Uuids(erased.iter().map(|(_, hash)| hash.0).collect()),
+                Column::Times(vec![world.now.at; erased.len()]),
+            ],
+        )
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+fn links(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    for write in &world.writes.links {
+        let (sql, columns) = match write {
+            LinkWrite::Open { link, a, b, opens_at } => (
+                "INSERT INTO links (link_id, a_account, b_account, a_token, b_token, state, opens_at, opened_at) \
+                 SELECT l, a, b, at, bt, 'open', o, n FROM unnest(?, ?, ?, ?, ?, ?, ?) x(l, a, b, at, bt, o, n)",
+                vec![
+                    Column::Uuids(vec![link.0]),
+                    Column::Uuids(vec![a.account.0]),
+                    Column::Uuids(vec![b.account.0]),
+                    Column::Uuids(vec![a.token.0]),
+                    Column::Uuids(vec![b.token.0]),
+                    Column::Times(vec![*opens_at]),
+                    Column::Times(vec![world.now.at]),
+                ],
+            ),
+            LinkWrite::End { link, forget } => (
+                "UPDATE links SET state = 'ended', ended_at = x.n, a_token = CASE WHEN x.f THEN NULL ELSE a_token END, \
+                 b_token = CASE WHEN x.f THEN NULL ELSE b_token END FROM unnest(?, ?, ?) x(l, n, f) WHERE link_id = x.l",
+                vec![Column::Uuids(vec![link.0]), Column::Times(vec![world.now.at]), Column::Bools(vec![*forget])],
+            ),
+        };
+        Statement::new(sql, columns).execute(conn)?;
+    }
+    if !world.writes.persons.is_empty() {
+        let (accounts, members) = world.writes.persons.iter().map(|(account, member)| (account.0, member.0)).unzip();
+        Statement::new(
+            "UPDATE memberships m SET member_id = x.m FROM unnest(?, ?) x(a, m) WHERE m.account_id = x.a",
+            vec![Column::Uuids(accounts), Column::Uuids(members)],
+        )
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct TermsSql {
+    #[diesel(sql_type = SqlUuid)]
+    terms_id: Uuid,
+}
+
+/// The id under which these terms are stored, storing them the first time.
+fn terms_id(conn: &mut PgConnection, known: &mut KnownTerms, terms: &Terms) -> Result<Uuid, Error> {
+    if let Some(id) = known.0.get(terms) {
+        return Ok(*id);
+    }
+    // Plain strings and numbers always serialise.
+    let body = serde_json::to_string(&TermsJson::from(terms)).unwrap_or_default();
+    diesel::sql_query("INSERT INTO terms (terms_id, body) VALUES ($1, $2::jsonb) ON CONFLICT (body) DO NOTHING")
+        .bind::<SqlUuid, _>(Uuid::now_v7())
+        .bind::<Text, _>(&body)
+        .execute(conn)?;
+    let row: TermsSql = diesel::sql_query("SELECT terms_id FROM terms WHERE body = $1::jsonb")
+        .bind::<Text, _>(&body)
+        .get_result(conn)?;
+    if known.0.len() >= KNOWN_TERMS_MAX {
+        known.0.clear();
+    }
+    known.0.insert(terms.clone(), row.terms_id);
+    Ok(row.terms_id)
+}
+
+impl KnownTerms {
+    /// Forgets what may have been rolled back with its transaction.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn conversions(conn: &mut PgConnection, known: &mut KnownTerms, rows: &[Arc<ConversionRow>]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut terms = Vec::with_capacity(rows.len());
+    // Conversions of a batch share their terms by pointer; a short list is faster than hashing the content.
+    let mut seen: Vec<(&Arc<Terms>, Uuid)> = Vec::new();
+    for row in rows {
+        let id = match seen.iter().find(|(known, _)| Arc::ptr_eq(known, &row.terms)) {
+            Some((_, id)) => *id,
+            None => {
+                let id = terms_id(conn, known, &row.terms)?;
+                if seen.len() < 64 {
+                    seen.push((&row.terms, id));
+                }
+                id
+            }
+        };
+        terms.push(id);
+    }
+    let numbers = |points: &[Points]| codec::array_text(points.iter().map(|points| points.get()));
+    Statement::new(
+        "INSERT INTO conversions (conversion_id, from_account, to_account, from_partner, to_partner, batch_no, ordinal, window_id, \
+         terms_id, debit, credit, bonuses, fee, lots_out, lots_in, from_entry_no, to_entry_no, from_token, to_token, reference, \
+         quote_id, pulled, at, day) \
+         SELECT i, fa, ta, fp, tp, b, o, w, t, d, c, bo::bigint[], f, lo::bigint[], li::bigint[], fe, te, ft, tt, r, q, pu, n, y \
+         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         x(i, fa, ta, fp, tp, b, o, w, t, d, c, bo, f, lo, li, fe, te, ft, tt, r, q, pu, n, y)",
+        vec![
+            Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+            Column::Uuids(rows.iter().map(|row| row.from_account.0).collect()),
+            Column::Uuids(rows.iter().map(|row| row.to_account.0).collect()),
+            Column::Texts(rows.iter().map(|row| row.terms.from.to_string()).collect()),
+            Column::Texts(rows.iter().map(|row| row.terms.to.to_string()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
+            Column::Integers(rows.iter().map(|row| row.ordinal).collect()),
+            Column::Uuids(rows.iter().map(|row| row.window.0).collect()),
+            Column::Uuids(terms),
+            Column::BigInts(rows.iter().map(|row| row.debit.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.credit.get()).collect()),
+            Column::Texts(rows.iter().map(|row| numbers(&row.bonuses)).collect()),
+            Column::BigInts(rows.iter().map(|row| row.fee.get()).collect()),
+            Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots_out)).collect()),
+            Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots_in)).collect()),
+            Column::BigInts(rows.iter().map(|row| row.from_entry_no).collect()),
+            Column::BigInts(rows.iter().map(|row| row.to_entry_no).collect()),
+            Column::Uuids(rows.iter().map(|row| row.from_token.0).collect()),
+            Column::Uuids(rows.iter().map(|row| row.to_token.0).collect()),
+            Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
+            Column::UuidsOrNull(rows.iter().map(|row| row.quote.map(|quote| quote.0)).collect()),
+            Column::Bools(rows.iter().map(|row| row.pulled).collect()),
+            Column::Times(rows.iter().map(|row| row.at).collect()),
+            Column::Dates(rows.iter().map(|row| row.day).collect()),
+        ],
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+fn conversions_changed(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    let rows: Vec<_> = world.writes.conversions_changed.iter().filter_map(|id| world.conversions.get(id)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    Statement::new(
+        "UPDATE conversions c SET undone = x.u, reversed_credit = x.rc, reversed_bonus = x.rb, reversed_debit = x.rd, \
+         reversed_fee = x.rf, version = c.version + 1 \
+         FROM unnest(?, ?, ?, ?, ?, ?) x(i, u, rc, rb, rd, rf) WHERE c.conversion_id = x.i",
+        vec![
+            Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+            Column::Bools(rows.iter().map(|row| row.reversed.undone).collect()),
+            Column::BigInts(rows.iter().map(|row| row.reversed.credit.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.reversed.bonus.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.reversed.debit.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.reversed.fee.get()).collect()),
+        ],
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+fn movements(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    let rows: &[Arc<MovementRow>] = &world.writes.movements;
+    if !rows.is_empty() {
+        Statement::new(
+            "INSERT INTO movements (movement_id, account_id, partner, side, kind, points, owed, reason, reference, lots, \
+             available_on, reverses, entry_no, batch_no, at, day) \
+             SELECT i, a, p, s, k, n, o, r, rf, l::bigint[], av, rv, e, b, t, d \
+             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, a, p, s, k, n, o, r, rf, l, av, rv, e, b, t, d)",
+            vec![
+                Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+                Column::Uuids(rows.iter().map(|row| row.account.0).collect()),
+                Column::Texts(rows.iter().map(|row| row.partner.to_string()).collect()),
+                Column::SmallInts(rows.iter().map(|row| codec::side_number(row.side)).collect()),
+                Column::SmallIntsOrNull(rows.iter().map(|row| row.kind.map(codec::credit_kind_number)).collect()),
+                Column::BigInts(rows.iter().map(|row| row.points.get()).collect()),
+                Column::BigInts(rows.iter().map(|row| row.owed.get()).collect()),
+                Column::Texts(rows.iter().map(|row| row.reason.clone()).collect()),
+                Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
+                Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots)).collect()),
+                Column::DatesOrNull(rows.iter().map(|row| row.available_on).collect()),
+                Column::UuidsOrNull(rows.iter().map(|row| row.reverses.map(|id| id.0)).collect()),
+                Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
+                Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
+                Column::Times(rows.iter().map(|row| row.at).collect()),
+                Column::Dates(rows.iter().map(|row| row.day).collect()),
+            ],
+        )
+        .execute(conn)?;
+    }
+    let changed: Vec<_> = world.writes.movements_changed.iter().filter_map(|id| world.movements.get(id)).collect();
+    if !changed.is_empty() {
+        Statement::new(
+            "UPDATE movements m SET reversed = x.r, version = m.version + 1 FROM unnest(?, ?) x(i, r) WHERE m.movement_id = x.i",
+            vec![
+                Column::Uuids(changed.iter().map(|row| row.id.0).collect()),
+                Column::BigInts(changed.iter().map(|row| row.reversed.get()).collect()),
+            ],
+        )
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// New reversals and those that were confirmed; a row has one shape, so one upsert serves both.
+fn reversals(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    let ids = world.writes.reversals.iter().chain(&world.writes.reversals_changed);
+    let rows: Vec<&ReversalRow> = ids.filter_map(|id| world.reversals.get(id)).map(Arc::as_ref).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let state = |row: &&ReversalRow| match row.state {
+        ReversalState::Requested => 0,
+        ReversalState::Completed => 1,
+    };
+    Statement::new(
+        "INSERT INTO reversals (reversal_id, conversion_id, undo, state, asked_by, needs_confirmation, credit, bonus, debit, fee, \
+         lots_back, reason, reference, window_id, batch_no, at, day) \
+         SELECT i, c, u, s, a, nc, cr, bo, de, fe, l::bigint[], r, rf, w, b, t, d \
+         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, c, u, s, a, nc, cr, bo, de, fe, l, r, rf, w, b, t, d) \
+         ON CONFLICT (reversal_id) DO UPDATE SET state = EXCLUDED.state, bonus = EXCLUDED.bonus, debit = EXCLUDED.debit, \
+         fee = EXCLUDED.fee, lots_back = EXCLUDED.lots_back, window_id = EXCLUDED.window_id, batch_no = EXCLUDED.batch_no, \
+         at = EXCLUDED.at, day = EXCLUDED.day, version = reversals.version + 1",
+        vec![
+            Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+            Column::Uuids(rows.iter().map(|row| row.conversion.0).collect()),
+            Column::Bools(rows.iter().map(|row| row.undo).collect()),
+            Column::SmallInts(rows.iter().map(state).collect()),
+            Column::Texts(rows.iter().map(|row| row.asked_by.to_string()).collect()),
+            Column::Bools(rows.iter().map(|row| row.needs_confirmation).collect()),
+            Column::BigInts(rows.iter().map(|row| row.credit.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.bonus.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.debit.get()).collect()),
+            Column::BigInts(rows.iter().map(|row| row.fee.get()).collect()),
+            Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots_back)).collect()),
+            Column::Texts(rows.iter().map(|row| row.reason.clone()).collect()),
+            Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
+            Column::Uuids(rows.iter().map(|row| row.window.0).collect()),
+            Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
+            Column::Times(rows.iter().map(|row| row.at).collect()),
+            Column::Dates(rows.iter().map(|row| row.day).collect()),
+        ],
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+fn directory(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    let rows = &world.writes.directory;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (mut subjects, mut kinds) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for (_, row) in rows {
+        let (kind, subject) = match row.subject {
+            Subject::Nothing => (0, None),
+            Subject::Membership(id) => (1, Some(id.0)),
+            Subject::Conversion(id) => (2, Some(id.0)),
+            Subject::Movement(id) => (3, Some(id.0)),
+            Subject::Reversal(id) => (4, Some(id.0)),
+            Subject::Link(id) => (5, Some(id.0)),
+        };
+        kinds.push(kind);
+        subjects.push(subject);
+    }
+    Statement::new(
+        "INSERT INTO directory (hash, account_id, subject, kind, fingerprint, refusal) \
+         SELECT h, a, s, k, f, r::jsonb FROM unnest(?, ?, ?, ?, ?, ?) x(h, a, s, k, f, r)",
+        vec![
+            Column::Uuids(rows.iter().map(|(hash, _)| hash.0).collect()),
+            Column::UuidsOrNull(rows.iter().map(|(_, row)| row.account.map(|id| id.0)).collect()),
+            Column::UuidsOrNull(subjects),
+            Column::SmallInts(kinds),
+            Column::UuidsOrNull(rows.iter().map(|(_, row)| row.fingerprint).collect()),
+            Column::TextsOrNull(rows.iter().map(|(_, row)| row.refusal.as_ref().map(read::refusal_json)).collect()),
+        ],
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+/// Writes events after those counted, dense per partner, and returns how many each partner has now.
+fn events(
+    conn: &mut PgConnection,
+    batch_no: i64,
+    mut counts: BTreeMap<String, i32>,
+    rows: &[Event],
+) -> Result<BTreeMap<String, i32>, Error> {
+    if rows.is_empty() {
+        return Ok(counts);
+    }
+    let (mut partners, mut ordinals) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let partner = row.partner.to_string();
+        let count = counts.entry(partner.clone()).or_default();
+        *count += 1;
+        ordinals.push(*count);
+        partners.push(partner);
+    }
+    Statement::new(
+        "INSERT INTO events (partner, batch_no, ordinal, event_id, kind, subject, body) \
+         SELECT p, b, o, e, k, s, y::jsonb FROM unnest(?, ?, ?, ?, ?, ?, ?) x(p, b, o, e, k, s, y)",
+        vec![
+            Column::Texts(partners),
+            Column::BigInts(vec![batch_no; rows.len()]),
+            Column::Integers(ordinals),
+            Column::Uuids(rows.iter().map(|row| row.id).collect()),
+            Column::SmallInts(rows.iter().map(|row| row.kind.number()).collect()),
+            Column::Uuids(rows.iter().map(|row| row.subject).collect()),
+            Column::TextsOrNull(rows.iter().map(event_json).collect()),
+        ],
+    )
+    .execute(conn)?;
+    Ok(counts)
+}
+
+fn event_json(event: &Event) -> Option<String> {
+    let body = match &event.data {
+        EventData::FromRow => return None,
+        EventData::Membership { account, status, tier } => serde_json::json!({
+            "membership_id": account.to_string(), "status": codec::status_code(*status), "tier": tier,
+        }),
+        EventData::Link { link, account } => serde_json::json!({
+            "link_id": link.to_string(), "membership_id": account.to_string(),
+        }),
+        EventData::Movement { account, movement, points, owed } => serde_json::json!({
+            "membership_id": account.to_string(), "credit_id": movement.to_string(), "points": points.get(), "owed": owed.get(),
+        }),
+        EventData::Expired { account, points, last_day } => serde_json::json!({
+            "membership_id": account.to_string(), "points": points.get(),
+            "expires_on": match last_day { Expiry::On(day) => Some(day.to_string()), Expiry::Never => None },
+        }),
+        EventData::Exposure { key, value, cap } => serde_json::json!({
+            "exposure": key, "value": value.to_string(), "limit": cap.to_string(),
+        }),
+    };
+    Some(body.to_string())
+}
+
+#[derive(QueryableByName)]
+struct ExposedSql {
+    #[diesel(sql_type = Text)]
+    key: String,
+    #[diesel(sql_type = BigInt)]
+    value: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    cap: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    delta: i64,
+}
+
+/// Moves the exposures, in key order, and tells who neared (80 %) or reached its stop line by it.
+fn exposures(conn: &mut PgConnection, world: &World) -> Result<Vec<Event>, Error> {
+    let rows = &world.writes.exposures;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What this batch decided with may be old by now. Then the stop line itself must hold, or it decides again.
+    let moved: Vec<ExposedSql> = Statement::new(
+        "WITH x AS MATERIALIZED (SELECT * FROM unnest(?, ?, ?, ?) x(key, delta, guarded, value_read) ORDER BY key) \
+         UPDATE exposures e SET value = e.value + x.delta FROM x WHERE e.key = x.key \
+         AND (NOT x.guarded OR e.value = x.value_read OR e.cap IS NULL OR e.value + x.delta <= e.cap) \
+         RETURNING e.key, e.value, e.cap, x.delta",
+        vec![
+            Column::Texts(rows.keys().map(|key| key.text()).collect()),
+            Column::BigInts(rows.values().map(|row| row.delta.get()).collect()),
+            Column::Bools(rows.values().map(|row| row.guarded).collect()),
+            Column::BigInts(rows.values().map(|row| row.value_read.get()).collect()),
+        ],
+    )
+    .load(conn)?;
+    if moved.len() != rows.len() {
+        return Err(Error::Exposed);
+    }
+    Ok(moved.iter().flat_map(crossings).collect())
+}
+
+fn crossings(row: &ExposedSql) -> Vec<Event> {
+    use crate::book::exposures::ExposureKey;
+    let Some(cap) = row.cap.filter(|cap| *cap > 0) else { return Vec::new() };
+    let before = row.value - row.delta;
+    let line = cap / 5 * 4;
+    let kind = match () {
+        () if before < cap && row.value >= cap => EventKind::ExposureReached,
+        () if before < line && row.value >= line => EventKind::ExposureWarned,
+        () => return Vec::new(),
+    };
+    let partner = match ExposureKey::parse(&row.key) {
+        Some(ExposureKey::Partner(slug) | ExposureKey::Pair(slug, _)) => slug,
+        None => return Vec::new(),
+    };
+    let money = crate::domain::money::Millionths::new;
+    let data = EventData::Exposure { key: row.key.clone(), value: money(row.value), cap: money(cap) };
+    vec![Event { partner, id: Uuid::now_v7(), kind, subject: Uuid::nil(), data }]
+}
+
+fn batch_row(conn: &mut PgConnection, state: &State, counts: BTreeMap<String, i32>) -> Result<(), Error> {
+    use diesel::sql_types::{Array, Integer, Timestamptz};
+    let (partners, counts): (Vec<String>, Vec<i32>) = counts.into_iter().unzip();
+    // A batch that tells nobody anything needs no number from the sealer.
+    let sealed = partners.is_empty();
+    diesel::sql_query(
+        "INSERT INTO batches (batch_no, window_id, business_at, partners, event_counts, sealed) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind::<BigInt, _>(state.batch_no)
+    .bind::<SqlUuid, _>(state.window_id)
+    .bind::<Timestamptz, _>(state.at)
+    .bind::<Array<Text>, _>(partners)
+    .bind::<Array<Integer>, _>(counts)
+    .bind::<diesel::sql_types::Bool, _>(sealed)
+    .execute(conn)?;
+    Ok(())
+}
