@@ -21,11 +21,10 @@ CREATE TABLE alliance (
     created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT alliance_key PRIMARY KEY (id),
     CONSTRAINT alliance_single CHECK (id = 1),
-    CONSTRAINT alliance_clock_forward CHECK (clock_offset_us >= 0),
     CONSTRAINT alliance_clock_sandbox CHECK (clock_offset_us = 0 OR sandbox_start IS NOT NULL)
 );
 COMMENT ON TABLE alliance IS 'The federation this deployment serves: exactly one row, made by the first publication.';
-COMMENT ON COLUMN alliance.clock_offset_us IS 'Business time is the database clock plus these microseconds; only a sandbox may have any.';
+COMMENT ON COLUMN alliance.clock_offset_us IS 'Business time is the database clock plus these microseconds, negative while a sandbox lives in the past; only a sandbox may have any, and it only grows.';
 COMMENT ON COLUMN alliance.catalogue_version IS 'Raised by every change of the catalogue, with the fence held exclusively.';
 COMMENT ON COLUMN alliance.mandate IS 'Why the operator may hold both approvals of a proposal; NULL when it may not.';
 

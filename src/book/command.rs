@@ -48,15 +48,6 @@ pub struct Reference {
     pub text: String,
 }
 
-/// A membership as the caller names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// Directory hash of (partner, member_ref).
-    Ref(DirectoryHash),
-    /// Known already, as in an expiry run.
-    Account(AccountId),
-}
-
 #[derive(Clone, Debug)]
 pub enum Command {
     Register(Register),
@@ -123,7 +114,8 @@ pub enum Status {
 /// Points a brand issues to its own member.
 #[derive(Clone, Debug)]
 pub struct Credit {
-    pub who: Who,
+    /// Directory hash of (partner, member_ref).
+    pub who: DirectoryHash,
     pub points: Points,
     pub kind: CreditKind,
     pub reason: String,
@@ -144,7 +136,8 @@ pub enum CreditKind {
 /// Points a member spends with, or a brand takes from, its own member.
 #[derive(Clone, Debug)]
 pub struct Debit {
-    pub who: Who,
+    /// Directory hash of (partner, member_ref).
+    pub who: DirectoryHash,
     pub points: Points,
     pub reason: String,
 }
@@ -169,7 +162,7 @@ pub enum MovementSide {
 #[derive(Clone, Debug)]
 pub struct Convert {
     /// The caller's own membership.
-    pub who: Who,
+    pub who: DirectoryHash,
     pub direction: Direction,
     pub ask: Ask,
 }

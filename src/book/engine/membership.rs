@@ -271,7 +271,7 @@ fn person(world: &World, account: AccountId) -> Result<Person, Halt> {
 }
 
 pub fn erase(world: &mut World, request: &Request, who: DirectoryHash) -> Result<Effect, Halt> {
-    let id = super::own_account(world, request, crate::book::command::Who::Ref(who))?;
+    let id = super::own_account(world, request, who)?;
     if !world.account(id)?.held.is_zero() {
         return Err(Code::OpenBusiness.into());
     }

@@ -11,9 +11,7 @@ mod movement;
 mod takeback;
 pub mod world;
 
-use crate::book::command::{
-    Answer, Code, Command, DirectoryHash, Hint, Key, Outcome, Refusal, Request, ReversalState, Who,
-};
+use crate::book::command::{Answer, Code, Command, DirectoryHash, Hint, Key, Outcome, Refusal, Request, ReversalState};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AccountId, MovementId, ReversalId, Slug};
 use crate::domain::money::Millionths;
@@ -178,11 +176,8 @@ impl Subject {
 }
 
 /// The caller's own account; another partner's is not found.
-fn own_account(world: &World, request: &Request, who: Who) -> Result<AccountId, Halt> {
-    let id = match who {
-        Who::Account(id) => id,
-        Who::Ref(hash) => *world.by_ref.get(&hash).ok_or(Code::NotFound)?,
-    };
+fn own_account(world: &World, request: &Request, who: DirectoryHash) -> Result<AccountId, Halt> {
+    let id = *world.by_ref.get(&who).ok_or(Code::NotFound)?;
     if world.account(id)?.partner != request.caller {
         return Err(Code::NotFound.into());
     }

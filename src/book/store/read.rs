@@ -92,11 +92,16 @@ struct LegsSql {
     a: Uuid,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     b: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    from_partner: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    to_partner: Option<String>,
 }
 
 /// The accounts that an undo, a reversal, its confirmation or a movement's reversal concerns.
 pub struct Legs {
     pub conversion: Option<ConversionId>,
+    pub direction: Option<(Slug, Slug)>,
     pub accounts: Vec<AccountId>,
 }
 
@@ -104,20 +109,26 @@ pub struct Legs {
 pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Legs>, Error> {
     let found: Vec<LegsSql> = Statement::new(
         "WITH i AS (SELECT unnest(?) AS id) \
-         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b FROM i JOIN conversions c ON c.conversion_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b, c.from_partner, c.to_partner FROM i JOIN conversions c ON c.conversion_id = i.id \
          UNION ALL \
-         SELECT i.id, c.conversion_id, c.from_account, c.to_account FROM i JOIN reversals r ON r.reversal_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN reversals r ON r.reversal_id = i.id \
          JOIN conversions c ON c.conversion_id = r.conversion_id \
          UNION ALL \
-         SELECT i.id, NULL, m.account_id, NULL FROM i JOIN movements m ON m.movement_id = i.id",
+         SELECT i.id, NULL, m.account_id, NULL, NULL, NULL FROM i JOIN movements m ON m.movement_id = i.id",
         vec![Column::Uuids(ids)],
     )
     .load(conn)?;
     let legs = |sql: LegsSql| {
         let accounts = [Some(sql.a), sql.b].into_iter().flatten().map(AccountId).collect();
-        (sql.id, Legs { conversion: sql.conversion_id.map(ConversionId), accounts })
+        let direction = match (&sql.from_partner, &sql.to_partner) {
+            (Some(from), Some(to)) => {
+                Some((slug("conversions.from_partner", from)?, slug("conversions.to_partner", to)?))
+            }
+            _ => None,
+        };
+        Ok((sql.id, Legs { conversion: sql.conversion_id.map(ConversionId), direction, accounts }))
     };
-    Ok(found.into_iter().map(legs).collect())
+    Ok(found.into_iter().map(legs).collect::<Result<_, Unreadable>>()?)
 }
 
 #[derive(QueryableByName)]
