@@ -6,6 +6,7 @@ use super::{Error, SUPERUSER, process};
 use crate::clock;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,6 +17,8 @@ const SOCKETS_MAX: usize = 60;
 /// A fast stop of a server we did not start: it may have to write out all its shared buffers.
 const EVICTION: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
+/// Tells whoever looks into the data folder where the data is, when it is not there.
+const ELSEWHERE: &str = "elsewhere";
 
 /// Where one cluster keeps its files.
 #[derive(Clone, Debug)]
@@ -65,6 +68,8 @@ fn outside(home: &Path, owner: &Owner) -> Result<PathBuf, Error> {
             Ok(()) if owner.can_enter(&folder) => {
                 let who = &owner.name;
                 tracing::warn!(folder = %folder.display(), "{who} cannot enter {}: data is elsewhere", home.display());
+                let pointer = home.join(ELSEWHERE);
+                fs::write(&pointer, folder.as_os_str().as_bytes()).map_err(|cause| failed(&pointer, cause))?;
                 return Ok(folder);
             }
             Ok(()) => {}

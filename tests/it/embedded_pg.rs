@@ -115,6 +115,30 @@ fn a_pid_file_that_names_a_stranger_is_not_believed_and_the_stranger_is_left_alo
 }
 
 #[test]
+fn a_folder_the_servers_user_cannot_enter_is_replaced_by_one_outside_that_is_found_again() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let home = Scratch::new("closed");
+    let closed = home.path().join("inside");
+    std::fs::create_dir(&closed).expect("made");
+    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o700)).expect("closed");
+    let first = start(&closed);
+    let outside = first.data_folder().to_owned();
+    let is_root = std::fs::metadata("/proc/self").expect("Linux").uid() == 0;
+    assert_eq!(is_root, outside != closed.canonicalize().expect("there"), "{}", outside.display());
+    first.create_database("points").expect("created");
+    insert(&first, 3);
+    first.stop().expect("stopped");
+    let second = start(&closed);
+    assert_eq!((second.data_folder(), sum(&second)), (&*outside, Some(3)));
+    second.stop().expect("stopped");
+    if is_root {
+        let told = std::fs::read_to_string(closed.join("elsewhere")).expect("told");
+        assert_eq!(Path::new(&told), outside);
+        std::fs::remove_dir_all(outside).expect("removed");
+    }
+}
+
+#[test]
 fn a_folder_that_is_no_cluster_is_left_alone_and_explained() {
     let home = Scratch::new("foreign");
     let planted = home.path().join("cluster");

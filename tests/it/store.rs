@@ -4,7 +4,6 @@ use crate::support;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
-use diesel_migrations::MigrationHarness;
 use hanse::store::{self, Bounds, Database, durability};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -43,7 +42,7 @@ fn every_migration_goes_down_and_up_again_to_the_same_schema() {
     let database = support::database();
     let mut conn = database.connection();
     let before = shape(&mut conn);
-    conn.revert_all_migrations(store::MIGRATIONS).expect("every down.sql works");
+    support::revert(&mut conn);
     let bare: Vec<Shape> = shape(&mut conn);
     let left = bare.iter().filter(|shape| !shape.line.starts_with("__diesel")).collect::<Vec<_>>();
     assert!(left.is_empty(), "left behind by down.sql: {left:?}");
@@ -57,7 +56,7 @@ fn every_migration_goes_down_and_up_again_to_the_same_schema() {
 #[test]
 fn servers_that_migrate_at_once_do_so_one_after_the_other() {
     let database = support::database();
-    database.connection().revert_all_migrations(store::MIGRATIONS).expect("reverted");
+    support::revert(&mut database.connection());
     let ran: Vec<Vec<String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| store::migrate(&database.url))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic").expect("migrated")).collect()

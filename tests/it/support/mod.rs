@@ -3,6 +3,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryDsl, RunQueryDsl};
+use diesel_migrations::MigrationHarness;
 use hanse::embedded_pg::{EmbeddedPg, Error, Options};
 use hanse::store;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Best effort: the test has said what it had to say.
+        // Best effort: the test has said what it had to say. In a checkout under root's home the cluster is outside.
+        if let Ok(elsewhere) = std::fs::read_to_string(self.0.join("elsewhere")) {
+            let _ = std::fs::remove_dir_all(elsewhere);
+        }
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -97,6 +101,11 @@ pub fn database() -> TestDatabase {
     conn.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).expect("the template is copied");
     drop(copying);
     TestDatabase { url: cluster.url(&name), name }
+}
+
+/// Takes every migration back.
+pub fn revert(conn: &mut PgConnection) {
+    conn.revert_all_migrations(store::MIGRATIONS).expect("every down.sql works");
 }
 
 impl TestDatabase {
