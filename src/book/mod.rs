@@ -1,15 +1,19 @@
 //! The book: the only writer of accounts, holds, entries, conversions, keys and exposures.
 //!
 //! `command` what can be asked and answered · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
-//! threads · `plan` which accounts a batch concerns · `store` their SQL · `fence` what keeps windows and catalogue still.
+//! threads · `plan` which accounts a batch concerns · `store` their SQL · `fence` what keeps windows and
+//! catalogue still · `seal` the dense feed of events · `expiry` the month-end run · `audit` the invariants as queries.
 
+pub mod audit;
 pub mod command;
 pub mod engine;
+pub mod expiry;
 pub mod exposures;
 pub mod fence;
 mod lane;
 mod plan;
 mod queue;
+pub mod seal;
 pub mod store;
 
 use crate::domain::catalogue::Catalogue;
@@ -120,7 +124,7 @@ impl Handle {
         let pending = Pending { request, group, rounds: 0, reply };
         match queues[lane].push(pending) {
             Ok(()) => Ok(answer),
-            Err(_) => {
+            Err(queue::Full) => {
                 metrics::counter!("hanse_book_queue_full_total").increment(1);
                 Err(Undecided::QueueFull)
             }

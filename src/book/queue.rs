@@ -19,6 +19,10 @@ pub struct Pending {
     pub reply: oneshot::Sender<Result<Answer, Undecided>>,
 }
 
+/// The queue is full, or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
 impl Pending {
     /// Gives the answer; who no longer listens loses nothing but this copy of it.
     pub fn answer(self, answer: Result<Answer, Undecided>) {
@@ -48,11 +52,11 @@ impl Queue {
         Queue { waiting: Mutex::default(), arrived: Condvar::new(), max }
     }
 
-    /// Adds a request, or gives it back when the queue is full or closed.
-    pub fn push(&self, pending: Pending) -> Result<(), Pending> {
+    /// Adds a request.
+    pub fn push(&self, pending: Pending) -> Result<(), Full> {
         let mut waiting = self.lock();
         if waiting.len >= self.max || waiting.closed {
-            return Err(pending);
+            return Err(Full);
         }
         waiting.add(pending);
         drop(waiting);

@@ -1,0 +1,200 @@
+//! The invariants as queries: each finds what must not exist. `hanse audit` runs them all in one snapshot.
+
+use super::store::Error;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Text};
+
+/// One invariant and the rows that break it.
+pub struct Invariant {
+    pub name: &'static str,
+    /// What must hold, in words.
+    pub says: &'static str,
+    /// Selects one text column `id` for every row that breaks it.
+    sql: &'static str,
+}
+
+/// How one invariant fared.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub name: &'static str,
+    pub says: &'static str,
+    pub violations: i64,
+    /// Up to five of them.
+    pub sample: Vec<String>,
+}
+
+/// In reading order: accounts, postings, conversions, exposures, keys, events, persons.
+pub const INVARIANTS: &[Invariant] = &[
+    Invariant {
+        name: "balance = entries",
+        says: "every balance is the sum of its entries, and entries are numbered without a gap",
+        sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN \
+              (SELECT account_id, sum(delta) AS total, count(*) AS n, max(entry_no) AS last FROM entries GROUP BY 1) e USING (account_id) \
+              WHERE a.balance <> coalesce(e.total, 0) OR a.entry_no <> coalesce(e.n, 0) OR a.entry_no <> coalesce(e.last, 0)",
+    },
+    Invariant {
+        name: "balance = lots + held",
+        says: "every balance is the sum of its lots and its holds",
+        sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN LATERAL \
+              (SELECT sum(a.lots[i]) AS total FROM generate_series(1, cardinality(a.lots), 3) i) l ON true \
+              WHERE a.balance <> coalesce(l.total, 0) + a.held",
+    },
+    Invariant {
+        name: "lots in order",
+        says: "lots hold at least one point each and stand earliest end first",
+        sql: "SELECT a.account_id::text AS id FROM accounts a, generate_series(1, cardinality(a.lots), 3) i \
+              WHERE a.lots[i] <= 0 OR (i > 1 AND a.lots[i + 1] < a.lots[i - 2])",
+    },
+    Invariant {
+        name: "owed points",
+        says: "owed points are what reversals could not take less what credits have met since",
+        sql: "SELECT a.account_id::text AS id FROM accounts a JOIN memberships m USING (account_id) LEFT JOIN \
+              (SELECT account_id, sum(owed) AS total FROM movements WHERE side = 0 AND reverses IS NOT NULL GROUP BY 1) o USING (account_id) \
+              LEFT JOIN (SELECT account_id, sum(delta) AS total FROM entries WHERE kind = 15 GROUP BY 1) e USING (account_id) \
+              WHERE m.erased_at IS NULL AND a.owed <> coalesce(o.total, 0) + coalesce(e.total, 0)",
+    },
+    Invariant {
+        name: "entries have accounts",
+        says: "every entry is on an account that exists",
+        sql: "SELECT e.account_id::text AS id FROM entries e WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.account_id = e.account_id)",
+    },
+    Invariant {
+        name: "legs = conversion",
+        says: "a conversion's entries are its debit at the origin and its credit with bonuses at the target",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT subject, sum(delta) FILTER (WHERE kind = 7) AS gone, \
+              sum(delta) FILTER (WHERE kind IN (8, 9)) AS arrived FROM entries WHERE kind IN (7, 8, 9) GROUP BY 1) e ON e.subject = c.conversion_id \
+              WHERE e.gone IS DISTINCT FROM -c.debit \
+              OR e.arrived IS DISTINCT FROM c.credit + (SELECT coalesce(sum(b), 0) FROM unnest(c.bonuses) b)",
+    },
+    Invariant {
+        name: "exact multiples",
+        says: "every debit is a multiple of the step and the credit is exactly the rate's",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c JOIN terms t USING (terms_id) \
+              WHERE c.debit % (t.body->>'step')::bigint <> 0 \
+              OR c.debit::numeric * (t.body->>'num')::bigint <> c.credit::numeric * (t.body->>'den')::bigint",
+    },
+    Invariant {
+        name: "lots = legs",
+        says: "a conversion's lots out sum to its debit and its lots in to its credit with bonuses",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c \
+              WHERE c.debit <> (SELECT sum(c.lots_out[i]) FROM generate_series(1, cardinality(c.lots_out), 2) i) \
+              OR c.credit + (SELECT coalesce(sum(b), 0) FROM unnest(c.bonuses) b) <> \
+              (SELECT sum(c.lots_in[i]) FROM generate_series(1, cardinality(c.lots_in), 2) i)",
+    },
+    Invariant {
+        name: "one window",
+        says: "every conversion and reversal is in the window of the batch that posted it",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN batches b USING (batch_no) WHERE b.window_id IS DISTINCT FROM c.window_id \
+              UNION ALL SELECT r.reversal_id::text FROM reversals r LEFT JOIN batches b USING (batch_no) WHERE b.window_id IS DISTINCT FROM r.window_id",
+    },
+    Invariant {
+        name: "taken back",
+        says: "what a conversion counts as taken back is the sum of its undos and reversals, never above the original",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT conversion_id, sum(credit) AS credit, sum(bonus) AS bonus, \
+              sum(debit) AS debit, sum(fee) AS fee, bool_or(undo) AS undo FROM reversals WHERE state = 1 GROUP BY 1) r USING (conversion_id) \
+              WHERE (c.reversed_credit, c.reversed_bonus, c.reversed_debit, c.reversed_fee, c.undone) IS DISTINCT FROM \
+              (coalesce(r.credit, 0), coalesce(r.bonus, 0), coalesce(r.debit, 0), coalesce(r.fee, 0), coalesce(r.undo, false))",
+    },
+    Invariant {
+        name: "movements reversed",
+        says: "what a credit or debit counts as reversed is the sum of its reversals",
+        sql: "SELECT m.movement_id::text AS id FROM movements m LEFT JOIN (SELECT reverses, sum(points) AS points FROM movements \
+              WHERE reverses IS NOT NULL GROUP BY 1) r ON r.reverses = m.movement_id WHERE m.reversed <> coalesce(r.points, 0)",
+    },
+    Invariant {
+        name: "exposures = lines",
+        says: "every exposure is the sum of its unsettled lines: base, bonuses by funder, fees, less what was taken back",
+        sql: "WITH parts AS (SELECT conversion_id, terms_id, credit, bonuses, fee FROM conversions UNION ALL \
+              SELECT c.conversion_id, c.terms_id, -r.credit, ARRAY(SELECT -(ceil(b.points::numeric * r.after / c.credit) \
+              - ceil(b.points::numeric * (r.after - r.credit) / c.credit))::bigint FROM unnest(c.bonuses) WITH ORDINALITY b(points, i) ORDER BY i), -r.fee \
+              FROM (SELECT *, sum(credit) OVER (PARTITION BY conversion_id ORDER BY batch_no, reversal_id) AS after FROM reversals WHERE state = 1) r \
+              JOIN conversions c USING (conversion_id)), \
+              lines AS (SELECT t.body->>'from' AS f, t.body->>'to' AS t, (t.body->>'settlement_price')::numeric AS price, p.credit, p.fee, \
+              t.body->>'fee_payer' AS payer, \
+              (SELECT coalesce(sum(b.points), 0) FROM unnest(p.bonuses) WITH ORDINALITY b(points, i) WHERE t.body->'campaigns'->(b.i - 1)::int->>'funder' = 'from') AS by_from, \
+              (SELECT coalesce(sum(b.points), 0) FROM unnest(p.bonuses) WITH ORDINALITY b(points, i) WHERE t.body->'campaigns'->(b.i - 1)::int->>'funder' = 'operator') AS by_operator \
+              FROM parts p JOIN terms t USING (terms_id)), \
+              moves AS (SELECT 'pair:' || f || ':' || t AS key, price * (credit + by_from) AS amount FROM lines UNION ALL \
+              SELECT 'partner:' || f, price * (credit + by_from) + CASE payer WHEN 'from' THEN fee ELSE 0 END FROM lines UNION ALL \
+              SELECT 'partner:' || t, -price * (credit + by_from + by_operator) + CASE payer WHEN 'to' THEN fee ELSE 0 END FROM lines), \
+              sums AS (SELECT key, sum(amount) AS amount FROM moves GROUP BY 1) \
+              SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.value, 0) <> coalesce(s.amount, 0)",
+    },
+    Invariant {
+        name: "member limits",
+        says: "the usage of every account's day is the sum of its conversions of that day that were not undone",
+        sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN LATERAL (SELECT sum(c.debit) AS used FROM conversions c \
+              WHERE c.from_account = a.account_id AND NOT c.undone AND c.day = '1970-01-01'::date + a.usage[1]::int) c ON true \
+              WHERE a.usage[2] > 0 AND a.usage[2] <> coalesce(c.used, 0)",
+    },
+    Invariant {
+        name: "one effect per key",
+        says: "every conversion has exactly one key, and every key and reference names an effect that exists",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT subject, count(*) AS keys FROM directory \
+              WHERE kind = 2 AND fingerprint IS NOT NULL GROUP BY 1) d ON d.subject = c.conversion_id WHERE d.keys IS DISTINCT FROM 1 \
+              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 2 AND NOT EXISTS (SELECT FROM conversions c WHERE c.conversion_id = d.subject) \
+              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 3 AND NOT EXISTS (SELECT FROM movements m WHERE m.movement_id = d.subject) \
+              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 4 AND NOT EXISTS (SELECT FROM reversals r WHERE r.reversal_id = d.subject)",
+    },
+    Invariant {
+        name: "dense feed",
+        says: "each partner's sequence has no gap and no overlap, and a sealed batch has the events it counts",
+        sql: "SELECT partner || ':' || first_sequence AS id FROM (SELECT partner, first_sequence, \
+              coalesce(lag(first_sequence + events) OVER (PARTITION BY partner ORDER BY first_sequence), 1) AS expected FROM feed) f \
+              WHERE first_sequence <> expected UNION ALL \
+              SELECT f.partner || ':' || f.batch_no FROM feed f LEFT JOIN (SELECT partner, batch_no, count(*) AS n, max(ordinal) AS last \
+              FROM events GROUP BY 1, 2) e USING (partner, batch_no) WHERE e.n IS DISTINCT FROM f.events OR e.last IS DISTINCT FROM f.events",
+    },
+    Invariant {
+        name: "events are told",
+        says: "both sides of every conversion have its event",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT subject, count(DISTINCT partner) AS n FROM events \
+              WHERE kind = 3 GROUP BY 1) e ON e.subject = c.conversion_id WHERE e.n IS DISTINCT FROM 2",
+    },
+    Invariant {
+        name: "links on both sides",
+        says: "an open link is in both account rows and nowhere else",
+        sql: "SELECT l.link_id::text AS id FROM links l LEFT JOIN LATERAL (SELECT count(*) AS n FROM accounts a WHERE a.account_id IN (l.a_account, l.b_account) \
+              AND a.links @> jsonb_build_array(jsonb_build_object('l', replace(l.link_id::text, '-', '')))) a ON true \
+              WHERE a.n <> CASE l.state WHEN 'open' THEN 2 ELSE 0 END",
+    },
+    Invariant {
+        name: "one membership per brand",
+        says: "no person has two memberships at one partner, and every account is somebody's",
+        sql: "SELECT m.member_id::text AS id FROM memberships m GROUP BY m.member_id, m.partner HAVING count(*) > 1 \
+              UNION ALL SELECT a.account_id::text FROM accounts a WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.account_id = a.account_id)",
+    },
+];
+
+#[derive(QueryableByName)]
+struct Broken {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    violations: i64,
+}
+
+/// Runs every invariant in one snapshot; `done` is told after each, for a progress bar.
+pub fn run(conn: &mut PgConnection, mut done: impl FnMut(&Finding)) -> Result<Vec<Finding>, Error> {
+    conn.build_transaction().repeatable_read().read_only().run(|conn| {
+        sql_query("SET LOCAL statement_timeout = 0").execute(conn)?;
+        let mut findings = Vec::with_capacity(INVARIANTS.len());
+        for invariant in INVARIANTS {
+            let sql = format!(
+                "WITH broken AS ({}) SELECT id, count(*) OVER () AS violations FROM broken LIMIT 5",
+                invariant.sql
+            );
+            let broken: Vec<Broken> = sql_query(sql).load(conn)?;
+            let finding = Finding {
+                name: invariant.name,
+                says: invariant.says,
+                violations: broken.first().map_or(0, |row| row.violations),
+                sample: broken.into_iter().map(|row| row.id).collect(),
+            };
+            done(&finding);
+            findings.push(finding);
+        }
+        Ok(findings)
+    })
+}

@@ -1,0 +1,119 @@
+//! The feed: a dense sequence per partner, given by one sealer to batches that are already committed.
+//!
+//! What commits later is numbered later, so a reader that has seen number n has seen everything below it. A sealed
+//! batch takes one run of numbers per partner; an event's own number is the run's first plus its place in the batch.
+
+use super::engine::world::EventKind;
+use super::store::Error;
+use super::store::statement::{Column, Statement};
+use crate::domain::ids::{EventId, Slug};
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use uuid::Uuid;
+
+/// Advisory lock key of the sealer.
+const SEALER: i64 = 0x4841_4e53_4500_0002;
+/// Batches numbered in one transaction.
+const BATCHES_MAX: i64 = 1_000;
+
+#[derive(QueryableByName)]
+struct Turn {
+    #[diesel(sql_type = Bool)]
+    free: bool,
+}
+
+#[derive(QueryableByName)]
+struct BatchNo {
+    #[diesel(sql_type = BigInt)]
+    batch_no: i64,
+}
+
+/// Numbers the events of committed batches; returns how many batches. 0 when there are none or another server seals.
+pub fn seal(conn: &mut PgConnection) -> Result<usize, Error> {
+    conn.transaction(|conn| {
+        let turn: Turn =
+            sql_query("SELECT pg_try_advisory_xact_lock($1) AS free").bind::<BigInt, _>(SEALER).get_result(conn)?;
+        if !turn.free {
+            return Ok(0);
+        }
+        // A statement of its own after the lock, so that it sees what the last sealer did.
+        let found: Vec<BatchNo> = sql_query("SELECT batch_no FROM batches WHERE NOT sealed ORDER BY batch_no LIMIT $1")
+            .bind::<BigInt, _>(BATCHES_MAX)
+            .load(conn)?;
+        let numbers: Vec<i64> = found.into_iter().map(|row| row.batch_no).collect();
+        if numbers.is_empty() {
+            return Ok(0);
+        }
+        Statement::new(
+            "WITH run AS (SELECT p.partner, b.batch_no, p.events FROM unnest(?) n(batch_no) JOIN batches b USING (batch_no), \
+             unnest(b.partners, b.event_counts) p(partner, events)), \
+             last AS (SELECT k.partner, (SELECT f.first_sequence + f.events FROM feed f WHERE f.partner = k.partner \
+             ORDER BY f.first_sequence DESC LIMIT 1) AS next FROM (SELECT DISTINCT partner FROM run) k) \
+             INSERT INTO feed (partner, first_sequence, events, batch_no) \
+             SELECT run.partner, coalesce(last.next, 1) + coalesce(sum(run.events) OVER (PARTITION BY run.partner ORDER BY run.batch_no \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), run.events, run.batch_no FROM run JOIN last USING (partner)",
+            vec![Column::BigInts(numbers.clone())],
+        )
+        .execute(conn)?;
+        Statement::new(
+            "UPDATE batches b SET sealed = true FROM unnest(?) n(batch_no) WHERE b.batch_no = n.batch_no",
+            vec![Column::BigInts(numbers.clone())],
+        )
+        .execute(conn)?;
+        Ok(numbers.len())
+    })
+}
+
+/// One event as the feed has it; `body` is absent where it is rendered from the subject's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedEvent {
+    pub id: EventId,
+    pub sequence: i64,
+    pub kind: &'static str,
+    pub subject: Uuid,
+    pub body: Option<String>,
+    /// Business time of the batch.
+    pub at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct FeedSql {
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+    #[diesel(sql_type = SqlUuid)]
+    event_id: Uuid,
+    #[diesel(sql_type = SmallInt)]
+    kind: i16,
+    #[diesel(sql_type = SqlUuid)]
+    subject: Uuid,
+    #[diesel(sql_type = Nullable<Text>)]
+    body: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+}
+
+/// A partner's events with a sequence above `after`, in order, at most `limit`.
+pub fn read(conn: &mut PgConnection, partner: &Slug, after: i64, limit: i64) -> Result<Vec<FeedEvent>, Error> {
+    let found: Vec<FeedSql> = sql_query(
+        "SELECT f.first_sequence + e.ordinal - 1 AS sequence, e.event_id, e.kind, e.subject, e.body::text AS body, b.business_at AS at \
+         FROM feed f JOIN events e ON e.partner = f.partner AND e.batch_no = f.batch_no JOIN batches b ON b.batch_no = f.batch_no \
+         WHERE f.partner = $1 AND f.first_sequence >= coalesce((SELECT max(first_sequence) FROM feed \
+         WHERE partner = $1 AND first_sequence <= $2 + 1), 1) AND f.first_sequence <= $2 + $3 \
+         AND f.first_sequence + e.ordinal - 1 > $2 ORDER BY sequence LIMIT $3",
+    )
+    .bind::<Text, _>(partner.as_str())
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(conn)?;
+    let event = |sql: FeedSql| FeedEvent {
+        id: EventId(sql.event_id),
+        sequence: sql.sequence,
+        kind: EventKind::name(sql.kind).unwrap_or("unknown"),
+        subject: sql.subject,
+        body: sql.body,
+        at: sql.at,
+    };
+    Ok(found.into_iter().map(event).collect())
+}
