@@ -1,6 +1,8 @@
 //! What integration tests stand on: one private PostgreSQL for the whole run, and for each test that wants one a
 //! fresh database with every migration, copied from a template.
 
+pub mod book;
+
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryDsl, RunQueryDsl};
 use diesel_migrations::MigrationHarness;
