@@ -6,6 +6,7 @@
 use crate::config::LogFormat;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
+use std::time::Duration;
 use tracing_subscriber::filter::EnvFilter;
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum Error {
 /// Upper bounds, in seconds, of the buckets of every `…_seconds` histogram: from a lookup to a timeout.
 const SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+/// Samples wait in memory until they are sorted into buckets, whether or not anybody asks for `/metrics`.
+const UPKEEP: Duration = Duration::from_secs(5);
 /// Upper bounds of the buckets of every other histogram, which count things: commands in a batch, rows, rounds.
 const COUNTS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0];
 
@@ -55,7 +58,17 @@ pub fn start_metrics() -> Result<PrometheusHandle, Error> {
     let builder = builder.set_buckets(&COUNTS).map_err(|cause| failed(&cause))?;
     let seconds = Matcher::Suffix("_seconds".to_owned());
     let builder = builder.set_buckets_for_metric(seconds, &SECONDS).map_err(|cause| failed(&cause))?;
-    builder.install_recorder().map_err(|cause| failed(&cause))
+    let handle = builder.install_recorder().map_err(|cause| failed(&cause))?;
+    let upkeep = handle.clone();
+    let thread = std::thread::Builder::new().name("metrics".to_owned());
+    let forever = move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            upkeep.run_upkeep();
+        }
+    };
+    thread.spawn(forever).map_err(|cause| failed(&cause))?;
+    Ok(handle)
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, Error> {

@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(5);
-/// After running this long a server counts as healthy, and the next pause is the first again.
-const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// Old logs are kept once: the one before.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -160,8 +158,8 @@ impl Run {
         let mut attempt = 0;
         let mut pause = PAUSE_FIRST;
         loop {
-            let started = clock::instant();
-            let reason = self.run_once();
+            let (reason, was_ready) = self.run_once();
+            self.been_ready |= was_ready;
             if self.shared.lock().stopping {
                 return self.shared.set(State::Stopped { reason: None });
             }
@@ -171,7 +169,8 @@ impl Run {
             if !worth_it {
                 return self.shared.set(State::Stopped { reason: Some(reason) });
             }
-            if started.elapsed() > HEALTHY_AFTER {
+            // Pauses grow only while it cannot get ready: one that was is wanted back at once.
+            if was_ready {
                 (attempt, pause) = (0, PAUSE_FIRST);
             }
             attempt += 1;
@@ -184,24 +183,24 @@ impl Run {
         }
     }
 
-    /// Starts the server and returns when it has ended, with the reason.
-    fn run_once(&mut self) -> String {
-        let launch = Arc::clone(&self.launch);
+    /// Starts the server and returns when it has ended: why, and whether it was ready before.
+    fn run_once(&self) -> (String, bool) {
+        let launch = &self.launch;
         if let Err(cause) = cluster::clear_strays(&launch.folders, &launch.owner, &launch.binaries) {
-            return cause.to_string();
+            return (cause.to_string(), false);
         }
         let (mut child, from) = match self.spawn() {
             Ok(spawned) => spawned,
-            Err(cause) => return format!("{}: {cause}", launch.binaries.program("postgres").display()),
+            Err(cause) => return (format!("{}: {cause}", launch.binaries.program("postgres").display()), false),
         };
         let pid = child.id();
         self.shared.set(State::Starting { pid });
-        self.await_ready(&mut child, pid);
+        let was_ready = self.await_ready(&mut child, pid);
         let ended = child.wait();
         let status = ended.map_or_else(|cause| cause.to_string(), |status| status.to_string());
         match last_words(&launch.folders, from) {
-            Some(words) => format!("{words} ({status})"),
-            None => status,
+            Some(words) => (format!("{words} ({status})"), was_ready),
+            None => (status, was_ready),
         }
     }
 
@@ -218,16 +217,16 @@ impl Run {
         Ok((child, from))
     }
 
-    /// Returns when the server is ready, has ended, or is to be stopped.
-    fn await_ready(&mut self, child: &mut Child, pid: u32) {
+    /// Returns when the server is ready, true, or has ended or is to be stopped, false.
+    fn await_ready(&self, child: &mut Child, pid: u32) -> bool {
         let mut told: Option<Instant> = None;
         loop {
             if !matches!(child.try_wait(), Ok(None)) {
-                return;
+                return false;
             }
             if PidFile::read(&self.launch.folders.cluster) == Some(PidFile { pid, ready: true }) {
-                self.been_ready = true;
-                return self.shared.set(State::Ready { pid });
+                self.shared.set(State::Ready { pid });
+                return true;
             }
             if told.get_or_insert_with(clock::instant).elapsed() > Duration::from_secs(10) {
                 tracing::info!(pid, "PostgreSQL is still recovering");
@@ -235,7 +234,8 @@ impl Run {
             }
             if self.shared.pause(READY_POLL) {
                 // The stop may have found no process to signal yet.
-                return cluster::signal(&self.launch.owner, &self.launch.binaries, pid, "INT");
+                cluster::signal(&self.launch.owner, &self.launch.binaries, pid, "INT");
+                return false;
             }
         }
     }

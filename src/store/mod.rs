@@ -12,13 +12,14 @@ pub mod consents;
 pub mod durability;
 pub mod link_requests;
 
+use crate::clock;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Every migration, inside the binary: a server can always bring its database up to its own version.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -54,7 +55,13 @@ impl Error {
         match self {
             Error::Unreachable(_) | Error::Busy { .. } => true,
             Error::Query(Query::DatabaseError(kind, info)) => {
-                matches!(kind, DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::SerializationFailure)
+                let passing = [
+                    DatabaseErrorKind::ClosedConnection,
+                    DatabaseErrorKind::UnableToSendCommand,
+                    DatabaseErrorKind::SerializationFailure,
+                ];
+                // libpq reports a server that went away in words alone.
+                passing.iter().any(|one| std::mem::discriminant(one) == std::mem::discriminant(kind))
                     || info.message().contains("server closed the connection")
                     || info.message().contains("terminating connection")
                     || info.message().contains("no connection to the server")
@@ -142,17 +149,7 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let turn = {
-            let queued = Queued::join(&self.waiting);
-            if queued.ahead >= self.bounds.waiting {
-                return Err(Error::Busy { waiting: queued.ahead }.into());
-            }
-            let turn = tokio::time::timeout(self.bounds.patience, Arc::clone(&self.turns).acquire_owned());
-            match turn.await {
-                Ok(Ok(turn)) => turn,
-                Ok(Err(_)) | Err(_) => return Err(Error::Busy { waiting: queued.ahead }.into()),
-            }
-        };
+        let turn = self.turn().await?;
         let pool = self.pool.clone();
         let work = tokio::task::spawn_blocking(move || {
             // Kept until the unit ends, not until the caller stops listening: the connection is in use that long.
@@ -163,6 +160,26 @@ impl Database {
         match work.await {
             Ok(outcome) => outcome,
             Err(cause) => Err(Error::Panicked(cause.to_string()).into()),
+        }
+    }
+
+    /// Waits for a connection's turn, if not too many do already.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let queued = Queued::join(&self.waiting);
+        let busy = || {
+            metrics::counter!("database_busy_total").increment(1);
+            Error::Busy { waiting: queued.ahead }
+        };
+        if queued.ahead >= self.bounds.waiting {
+            return Err(busy());
+        }
+        let since = clock::instant();
+        let turn = tokio::time::timeout(self.bounds.patience, Arc::clone(&self.turns).acquire_owned()).await;
+        metrics::histogram!("database_wait_seconds").record(since.elapsed());
+        match turn {
+            Ok(Ok(turn)) => Ok(turn),
+            // The semaphore is never closed; were it, nobody would get a turn either.
+            Ok(Err(_)) | Err(_) => Err(busy()),
         }
     }
 }

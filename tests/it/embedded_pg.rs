@@ -73,7 +73,8 @@ fn a_server_killed_underneath_is_started_again_and_has_kept_what_was_committed()
     let home = Scratch::new("killed");
     let cluster = start(home.path());
     cluster.create_database("points").expect("created");
-    for round in 1..=3 {
+    let rounds = if support::is_long() { 20 } else { 3 };
+    for round in 1..=rounds {
         insert(&cluster, round);
         let before = cluster.pid().expect("running");
         kill(before);

@@ -135,5 +135,12 @@ fn a_pool_recovers_by_itself_when_its_connections_are_cut() {
         let killed: Number = sql_query(cut).get_result(&mut database.connection()).expect("cut");
         assert!(killed.n >= 1);
         assert_eq!(pool.run(one).await.expect("after"), 1);
+        let cut_itself = |conn: &mut PgConnection| {
+            sql_query("SELECT pg_terminate_backend(pg_backend_pid())").execute(conn)?;
+            one(conn)
+        };
+        let refusal = pool.run(cut_itself).await.expect_err("its connection is gone");
+        assert!(refusal.is_unavailable(), "{refusal:?}");
+        assert_eq!(pool.run(one).await.expect("after"), 1);
     });
 }

@@ -55,6 +55,11 @@ pub fn options(data_dir: PathBuf) -> Options {
     Options { shared_buffers_mb: Some(128), ..Options::new(data_dir) }
 }
 
+/// True when the long tests are wanted too: kill rounds, volumes.
+pub fn is_long() -> bool {
+    std::env::var_os("HANSE_LONG").is_some()
+}
+
 /// A place for a test's files, inside the target folder.
 pub fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
