@@ -90,16 +90,14 @@ pub fn create(folder: &Path) -> Result<PublicKey, KeyringError> {
 
 impl Keyring {
     /// Puts public halves and private files together. The key that signs at `now`, and those after it, must have
-    /// their file; else this server would answer with signatures that others make and it cannot.
+    /// their file; else this server could not sign what the others do.
     pub fn load(folder: &Path, mut published: Vec<Published>, now: DateTime<Utc>) -> Result<Keyring, KeyringError> {
         published.sort_by_key(|key| key.signs_from);
         let mut keys: Vec<Key> = published.into_iter().map(Key::public).collect::<Result<_, _>>()?;
         for purpose in Purpose::ALL {
-            let signs = keys.iter().rposition(|key| key.purpose == *purpose && key.signs_from <= now);
-            for (index, key) in keys.iter_mut().enumerate() {
-                if key.purpose == *purpose && Some(index) >= signs {
-                    key.private = Some(read(folder, &key.kid)?);
-                }
+            let signs = signer(&keys, *purpose, now).unwrap_or(keys.len());
+            for key in keys.iter_mut().skip(signs).filter(|key| key.purpose == *purpose) {
+                key.private = Some(read(folder, &key.kid)?);
             }
         }
         Ok(Keyring { keys })
@@ -107,8 +105,8 @@ impl Keyring {
 
     /// A compact JWS by the purpose's key at `now`.
     pub fn sign(&self, purpose: Purpose, payload: &[u8], now: DateTime<Utc>) -> Result<String, KeyringError> {
-        let key = self.keys.iter().rfind(|key| key.purpose == purpose && key.signs_from <= now);
-        let key = key.and_then(|key| key.private.as_ref()).ok_or(KeyringError::NoSigner)?;
+        let key = signer(&self.keys, purpose, now).and_then(|index| self.keys[index].private.as_ref());
+        let key = key.ok_or(KeyringError::NoSigner)?;
         Ok(key.sign(purpose.typ(), payload))
     }
 
@@ -123,10 +121,6 @@ impl Keyring {
     pub fn jwks(&self) -> Value {
         json!({ "keys": self.keys.iter().map(|key| key.public.to_jwk()).collect::<Vec<_>>() })
     }
-
-    pub fn is_empty(&self, purpose: Purpose) -> bool {
-        self.keys.iter().all(|key| key.purpose != purpose)
-    }
 }
 
 impl Key {
@@ -136,6 +130,12 @@ impl Key {
         let kid = public.kid();
         Ok(Key { purpose: published.purpose, public, kid, signs_from: published.signs_from, private: None })
     }
+}
+
+/// The newest key whose time has come; the very first does not wait, whatever this machine's clock says.
+fn signer(keys: &[Key], purpose: Purpose, now: DateTime<Utc>) -> Option<usize> {
+    let newest = keys.iter().rposition(|key| key.purpose == purpose && key.signs_from <= now);
+    newest.or_else(|| keys.iter().position(|key| key.purpose == purpose))
 }
 
 fn read(folder: &Path, kid: &str) -> Result<SigningKey, KeyringError> {

@@ -6,11 +6,13 @@
 //! `durability` is what a server must show before it is trusted with points.
 
 pub mod activities;
+pub mod alliance_keys;
 pub mod catalogue;
 pub mod certificates;
 pub mod consents;
 pub mod durability;
 pub mod link_requests;
+pub mod signing_keys;
 
 use crate::clock;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
