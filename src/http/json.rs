@@ -84,6 +84,10 @@ fn too_large(bytes_max: usize) -> Problem {
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| Problem::new(Code::Malformed).detail("The body is not UTF-8."))?;
     scan::check(text).map_err(from_fault)?;
+    // serde would read an array as the fields in order; nobody may come to rely on their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(Problem::field("", "must be an object"));
+    }
     serde_json::from_str(text).map_err(|error| from_serde(text, &error))
 }
 
@@ -188,8 +192,9 @@ mod tests {
             (r#"{"items":[],"other":1}"#, "/other", "is not a field here"),
             (r#"{"items":[{"points":1,"kind":"x"}]}"#, "/items/0/kind", "must be \"earn\""),
             (r#"{"items":[{"points":1e3}]}"#, "/items/0/points", "must be a whole number written in digits alone"),
-            (r#"[]"#, "", "has the wrong number of elements"),
-            (r#"7"#, "", "has the wrong type"),
+            (r#"[]"#, "", "must be an object"),
+            (r#"[[]]"#, "", "must be an object"),
+            (r#"7"#, "", "must be an object"),
         ] {
             assert_eq!(refused(text), (Code::Invalid, pointer.to_owned(), detail.to_owned()), "{text}");
         }

@@ -6,6 +6,7 @@
 //!
 //! A handler extracts, calls one service function and answers `Result<impl Responder, Problem>`.
 
+mod certificates;
 pub mod idempotency;
 pub mod identity;
 pub mod json;
@@ -17,7 +18,10 @@ mod rate_limit;
 pub mod request_id;
 mod scan;
 pub mod server;
+mod signing_keys;
 mod tls;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 pub use idempotency::IdempotencyKey;
 pub use identity::Caller;
@@ -26,3 +30,8 @@ pub use problem::Problem;
 pub use query::{List, Page, StrictQuery};
 pub use request_id::RequestId;
 pub use server::{Server, ServerOptions};
+
+/// An instant as answered: RFC 3339, UTC, to the millisecond.
+pub fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,6 +1,6 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
-use super::{problem, public};
+use super::{certificates, problem, public, signing_keys};
 use std::sync::LazyLock;
 use utoipa::OpenApi;
 
@@ -25,7 +25,10 @@ pub fn document() -> &'static utoipa::openapi::OpenApi {
 }
 
 fn build() -> utoipa::openapi::OpenApi {
-    Common::openapi()
+    let mut document = Common::openapi();
+    document.merge(certificates::Api::openapi());
+    document.merge(signing_keys::Api::openapi());
+    document
 }
 
 /// The methods of a path as written in the contract, as an `Allow` header lists them.

@@ -3,6 +3,7 @@
 //! The catalogue is one enum and one match; whatever goes wrong below becomes one of its codes or, unforeseen, a 500
 //! that is logged once with its chain and tells the caller nothing but the request id.
 
+use crate::service::DatabaseError;
 use crate::service::command::{Code as Refused, Hint, Refusal, Undecided};
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -320,6 +321,16 @@ impl From<Undecided> for Problem {
             Undecided::Unavailable => Code::Unavailable,
             Undecided::Failed => Code::Internal,
         })
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(cause: DatabaseError) -> Problem {
+        if cause.is_unavailable() {
+            tracing::warn!(error = %cause, "the database cannot answer");
+            return Problem::new(Code::Unavailable);
+        }
+        Problem::internal(&cause)
     }
 }
 

@@ -7,6 +7,8 @@ use super::public::{self, Probes};
 use super::rate_limit::RateLimit;
 use super::request_id;
 use super::tls::{self, Live};
+use super::{certificates, signing_keys};
+use crate::service::Database;
 use crate::service::identity::Register;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
 use actix_web::middleware::from_fn;
@@ -84,7 +86,7 @@ pub enum StartError {
 
 /// What the server asks of the rest of the process.
 pub struct Shared {
-    pub register: Register,
+    pub database: Database,
     pub probes: Probes,
 }
 
@@ -112,7 +114,7 @@ impl Server {
         let builder = std::thread::Builder::new().name("http".to_owned());
         let running = builder.spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let api = api_server(&options, shared.register, (api_listener, tls), api)?;
+                let api = api_server(&options, shared.database, (api_listener, tls), api)?;
                 let public = public_server(&options, shared.probes, public_listener, public)?;
                 // The other side waits for this; if it is gone there is nobody to serve for.
                 let _ = say.send(vec![api.handle(), public.handle()]);
@@ -181,7 +183,7 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> 
 
 fn api_server<C>(
     options: &ServerOptions,
-    register: Register,
+    database: Database,
     (listener, tls): (TcpListener, rustls::ServerConfig),
     configure: C,
 ) -> io::Result<ActixServer>
@@ -189,12 +191,17 @@ where
     C: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let limits = options.limits;
+    let register = Register::new(database.clone());
+    let database = Data::new(database);
     let gate_data = Data::new(Gate { register, rate: RateLimit::new(limits.requests_per_second) });
     let body = Data::new(limits.body);
     let app = move || {
         App::new()
             .app_data(Data::clone(&gate_data))
             .app_data(Data::clone(&body))
+            .app_data(Data::clone(&database))
+            .configure(certificates::configure)
+            .configure(signing_keys::configure)
             .configure(configure.clone())
             .default_service(web::to(nowhere))
             .wrap(from_fn(gate))
