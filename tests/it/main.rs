@@ -1,7 +1,11 @@
 //! The integration tests: one binary, so that it links once and shares one private PostgreSQL.
 
+mod bodies;
 mod book;
 mod cli;
 mod embedded_pg;
+mod identity;
+mod signing_keys;
 mod store;
 mod support;
+mod tls;
