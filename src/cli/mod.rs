@@ -3,6 +3,8 @@
 //! Results go to standard output, for people or, with `--json`, for machines; errors and logs to standard error.
 //! The exit code is 0 when it went well, 1 when the check or the work failed, 2 when it was asked wrongly.
 
+pub mod audit;
+mod clock;
 pub mod house;
 mod migrate;
 mod serve;
@@ -36,6 +38,10 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Prove every invariant of the book on what is stored
+    Audit(audit::Args),
+    /// Show or move the business time of a sandbox alliance
+    Clock(clock::Args),
     /// Bring the database's schema up to this version
     Migrate(migrate::Args),
     /// Run the exchange
@@ -45,6 +51,8 @@ enum Command {
 impl Command {
     fn run(self, global: &Global) -> Result<(), Error> {
         match self {
+            Command::Audit(args) => audit::run(&args, global),
+            Command::Clock(args) => clock::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
             Command::Serve(args) => serve::run(&args, global),
         }

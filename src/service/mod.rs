@@ -1,6 +1,9 @@
 //! Use cases, one file each: what a handler, a worker or a subcommand asks for by name.
 
 pub mod certificates;
+pub mod clock;
+pub mod expiry;
+pub mod feed;
 pub mod identity;
 pub mod keys;
 pub mod signing_keys;
