@@ -2,7 +2,8 @@
 
 use super::binaries::Binaries;
 use super::owner::Owner;
-use super::{Error, SUPERUSER, process};
+use super::process::{self, Finding};
+use super::{Error, SUPERUSER};
 use crate::clock;
 use std::fs;
 use std::io::ErrorKind;
@@ -188,15 +189,21 @@ impl PidFile {
 pub fn evict(folders: &Folders, owner: &Owner, binaries: &Binaries) -> Result<(), Error> {
     let cluster = &folders.cluster;
     let Some(left) = PidFile::read(cluster) else { return Ok(()) };
-    if process::serves(left.pid, cluster) {
-        tracing::warn!(pid = left.pid, "a server left running on {} is being stopped", cluster.display());
-        signal(owner, binaries, left.pid, "INT");
-        if !gone(left.pid, cluster, EVICTION) {
-            signal(owner, binaries, left.pid, "QUIT");
-            if !gone(left.pid, cluster, EVICTION) {
-                return Err(Error::Occupied { cluster: cluster.clone(), pid: left.pid });
+    let occupied = || Error::Occupied { cluster: cluster.clone(), pid: left.pid };
+    match process::examine(left.pid, owner, cluster) {
+        Finding::Serves => {
+            tracing::warn!(pid = left.pid, "a server left running on {} is being stopped", cluster.display());
+            signal(owner, binaries, left.pid, "INT");
+            if !gone(left.pid, owner, cluster) {
+                signal(owner, binaries, left.pid, "QUIT");
+                if !gone(left.pid, owner, cluster) {
+                    return Err(occupied());
+                }
             }
         }
+        Finding::Stranger => {}
+        // Taking a live server's pid file away would let a second one onto its files.
+        Finding::Unknown => return Err(occupied()),
     }
     clear_strays(folders, owner, binaries)?;
     // PostgreSQL takes any process of this number for a server and refuses to start. It is not one: nothing works
@@ -215,7 +222,7 @@ pub fn clear_strays(folders: &Folders, owner: &Owner, binaries: &Binaries) -> Re
     let give_up = clock::instant() + Duration::from_secs(30);
     let insist = clock::instant() + Duration::from_secs(1);
     loop {
-        let strays = process::working_in(&folders.cluster);
+        let strays = process::working_in(&folders.cluster, owner);
         let Some(first) = strays.first() else { return Ok(()) };
         if clock::instant() > give_up {
             return Err(Error::Occupied { cluster: folders.cluster.clone(), pid: *first });
@@ -237,9 +244,9 @@ pub fn signal(owner: &Owner, binaries: &Binaries, pid: u32, name: &str) {
     }
 }
 
-fn gone(pid: u32, cluster: &Path, patience: Duration) -> bool {
-    let give_up = clock::instant() + patience;
-    while process::serves(pid, cluster) {
+fn gone(pid: u32, owner: &Owner, cluster: &Path) -> bool {
+    let give_up = clock::instant() + EVICTION;
+    while process::examine(pid, owner, cluster) == Finding::Serves {
         if clock::instant() > give_up {
             return false;
         }
