@@ -115,10 +115,16 @@ impl EmbeddedPg {
         }
     }
 
+    /// A libpq URL for a database of the cluster in `data_dir` that another process runs; `None` when nobody does.
+    pub fn running_url(data_dir: &Path, database: &str) -> Result<Option<String>, Error> {
+        let folders = Folders::make(data_dir, &Owner::choose()?)?;
+        Ok(cluster::running_sockets(&folders.cluster).map(|sockets| url(&sockets, database)))
+    }
+
     /// A libpq URL for a database of this cluster. It names host, port and user, so that nothing in the
     /// environment can lead elsewhere; there is no password.
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://{SUPERUSER}@/{database}?host={}&port={PORT}", self.sockets.display())
+        url(&self.sockets, database)
     }
 
     /// The server's process id, `None` while it is down.
@@ -230,6 +236,10 @@ fn memory_mb() -> Option<u64> {
     let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let container_mb = container.and_then(|text| text.trim().parse::<u64>().ok()).map(|bytes| bytes / (1024 * 1024));
     Some(container_mb.map_or(machine_mb, |limit| limit.min(machine_mb)))
+}
+
+fn url(sockets: &Path, database: &str) -> String {
+    format!("postgresql://{SUPERUSER}@/{database}?host={}&port={PORT}", sockets.display())
 }
 
 fn remove_sockets(sockets: &Path) {

@@ -8,6 +8,8 @@ use crate::store::{self, Bounds, Database};
 
 /// The database of a private cluster that a server uses unless told otherwise.
 pub const DATABASE: &str = "hanse";
+/// The private cluster's folder inside the data folder.
+const CLUSTER: &str = "postgres";
 
 /// Fields are dropped in this order: the pool lets go of the server before the server stops.
 pub struct House {
@@ -52,12 +54,38 @@ impl House {
     }
 }
 
+/// A database for one piece of work beside a server that may be running.
+pub struct Reach {
+    pub url: String,
+    /// Started for this work, and stopped after it.
+    _cluster: Option<EmbeddedPg>,
+}
+
+impl Reach {
+    /// The database the configuration names, that of a private cluster which a server runs, or one started here and
+    /// migrated. Blocks.
+    pub fn open(config: &Config) -> Result<Reach, Error> {
+        if let Some(url) = &config.database_url {
+            return Ok(Reach { url: url.expose().to_owned(), _cluster: None });
+        }
+        let folder = config.data_dir.join(CLUSTER);
+        if let Some(url) = EmbeddedPg::running_url(&folder, DATABASE).map_err(Error::failed)? {
+            return Ok(Reach { url, _cluster: None });
+        }
+        let cluster = EmbeddedPg::start(&Options::new(folder)).map_err(Error::failed)?;
+        cluster.create_database(DATABASE).map_err(Error::failed)?;
+        let url = cluster.url(DATABASE);
+        store::migrate(&url).map_err(Error::failed)?;
+        Ok(Reach { url, _cluster: Some(cluster) })
+    }
+}
+
 /// The private cluster, unless the configuration names a database.
 pub fn start(config: &Config) -> Result<Option<EmbeddedPg>, Error> {
     if config.database_url.is_some() {
         return Ok(None);
     }
-    let cluster = EmbeddedPg::start(&Options::new(config.data_dir.join("postgres"))).map_err(Error::failed)?;
+    let cluster = EmbeddedPg::start(&Options::new(config.data_dir.join(CLUSTER))).map_err(Error::failed)?;
     tracing::info!(folder = %cluster.data_folder().display(), pid = cluster.pid(), "private PostgreSQL is ready");
     Ok(Some(cluster))
 }

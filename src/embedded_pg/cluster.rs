@@ -184,6 +184,14 @@ impl PidFile {
     }
 }
 
+/// The socket folder of a server that runs on this folder and takes connections.
+pub fn running_sockets(cluster: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    let ready = PidFile::parse(&text).is_some_and(|file| file.ready && process::is_running(file.pid));
+    // pid, folder, start, port, sockets.
+    text.lines().nth(4).filter(|_| ready).map(PathBuf::from)
+}
+
 /// Deals with what a killed starter left behind: stops a server that still runs on this folder, waits for
 /// backends that have outlived theirs, and removes a pid file whose number now belongs to somebody else.
 pub fn evict(folders: &Folders, owner: &Owner, binaries: &Binaries) -> Result<(), Error> {
