@@ -7,6 +7,7 @@ pub mod audit;
 mod clock;
 pub mod house;
 mod migrate;
+mod pki;
 mod serve;
 
 use crate::config::{self, Config, Flags};
@@ -44,6 +45,9 @@ enum Command {
     Clock(clock::Args),
     /// Bring the database's schema up to this version
     Migrate(migrate::Args),
+    /// Certificates of the alliance's own authority
+    #[command(subcommand)]
+    Pki(pki::Action),
     /// Run the exchange
     Serve(serve::Args),
 }
@@ -54,6 +58,7 @@ impl Command {
             Command::Audit(args) => audit::run(&args, global),
             Command::Clock(args) => clock::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
+            Command::Pki(action) => pki::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
         }
     }

@@ -25,6 +25,14 @@ pub fn revoke(conn: &mut PgConnection, x5t: &str) -> Result<bool, store::Error> 
     Ok(certificates::revoke(conn, x5t)?)
 }
 
+/// The same by the number in the authority's revocation list.
+pub fn revoke_serial(conn: &mut PgConnection, serial: &str) -> Result<bool, store::Error> {
+    match certificates::find_by_serial(conn, serial)? {
+        Some(row) => revoke(conn, &row.x5t_s256),
+        None => Ok(false),
+    }
+}
+
 /// The holder's own certificates, at most `limit`, by their thumbprint.
 pub async fn list(
     database: &Database,

@@ -76,6 +76,10 @@ pub fn insert(conn: &mut PgConnection, certificate: &Certificate) -> QueryResult
         .map(|rows| rows == 1)
 }
 
+pub fn find_by_serial(conn: &mut PgConnection, serial: &str) -> QueryResult<Option<Row>> {
+    certificates::table.filter(certificates::serial.eq(serial)).select(Row::as_select()).first(conn).optional()
+}
+
 /// Ends a certificate for good; a repeat changes nothing. `false`: it was never known.
 pub fn revoke(conn: &mut PgConnection, x5t: &str) -> QueryResult<bool> {
     let sql = "UPDATE certificates SET status = 'revoked', revoked_at = coalesce(revoked_at, clock_timestamp()) \

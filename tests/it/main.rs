@@ -5,6 +5,8 @@ mod book;
 mod cli;
 mod embedded_pg;
 mod identity;
+mod keys;
+mod pki;
 mod signing_keys;
 mod store;
 mod support;

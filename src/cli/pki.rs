@@ -1,0 +1,144 @@
+//! `hanse pki`: the alliance's certificate authority, and the register that servers ask about certificates.
+//!
+//! What is issued is made known to the database, and what is revoked is refused there first: that reaches every server
+//! within two seconds, on open connections too; the list then keeps new ones from being made.
+
+use super::house::Reach;
+use super::{Error, Global};
+use crate::clock;
+use crate::config::{Config, Flags};
+use crate::domain::holder::Holder;
+use crate::service::certificates;
+use crate::signing::pki::{Authority, Issued};
+use crate::store;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// Make an authority, its revocation list and a server certificate for localhost
+    Init(Init),
+    /// Issue a client certificate, or renew the server's
+    Issue(Issue),
+    /// Take a client certificate back
+    Revoke(Revoke),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// Authority of the names in certificates: spiffe://<trust domain>/partner/<slug>
+    #[arg(long, value_name = "NAME")]
+    trust_domain: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Issue {
+    /// A partner's slug, operator/<name>, or server
+    holder: String,
+    /// Certificate request (PEM, P-256) of a holder who keeps the key; - reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// Whose certificate in the folder: a partner's slug, or operator/<name>
+    #[arg(required_unless_present = "serial", conflicts_with = "serial")]
+    holder: Option<String>,
+    /// Serial number, hexadecimal, of any certificate of this authority
+    #[arg(long, value_name = "HEX")]
+    serial: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
+    let (lines, told) = match action {
+        Action::Init(args) => init(args, &global.begin(&args.flags)?)?,
+        Action::Issue(args) => issue(args, &global.begin(&args.flags)?)?,
+        Action::Revoke(args) => revoke(args, &global.begin(&args.flags)?)?,
+    };
+    if global.json {
+        println!("{told}");
+    } else {
+        println!("{lines}");
+    }
+    Ok(())
+}
+
+/// What is told to people and to machines.
+type Told = (String, Value);
+
+fn init(args: &Init, config: &Config) -> Result<Told, Error> {
+    let folder = config.pki_dir();
+    Authority::init(&folder, &args.trust_domain, clock::now()).map_err(Error::failed)?;
+    let line = format!("the authority of {} is in {}", args.trust_domain, folder.display());
+    Ok((line, json!({ "folder": folder, "trust_domain": args.trust_domain })))
+}
+
+fn issue(args: &Issue, config: &Config) -> Result<Told, Error> {
+    let authority = Authority::open(&config.pki_dir()).map_err(Error::failed)?;
+    if args.holder == "server" {
+        authority.issue_server(clock::now()).map_err(Error::failed)?;
+        let line = "server.crt and server.key are new; a running server takes them up by itself";
+        return Ok((line.to_owned(), json!({ "server": "issued" })));
+    }
+    let holder = holder(&args.holder)?;
+    let issued = match &args.csr {
+        None => authority.issue(&holder, clock::now()),
+        Some(file) => authority.issue_for_request(&holder, &read(file)?, clock::now()),
+    };
+    let issued = issued.map_err(Error::failed)?;
+    let reach = Reach::open(config)?;
+    let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
+    certificates::register(&mut conn, &issued.facts).map_err(Error::failed)?;
+    Ok(tell(&issued))
+}
+
+fn tell(issued: &Issued) -> Told {
+    let facts = &issued.facts;
+    let place = issued.file.as_ref().map_or(issued.pem.trim_end().to_owned(), |file| file.display().to_string());
+    let until = facts.not_after.date_naive();
+    let line = format!("{place}\n{} until {until}, serial {}, registered", facts.holder, facts.serial);
+    let told = json!({
+        "holder": facts.holder.to_string(), "x5t": facts.x5t, "serial": facts.serial, "not_after": facts.not_after,
+        "file": issued.file, "certificate": issued.pem,
+    });
+    (line, told)
+}
+
+fn revoke(args: &Revoke, config: &Config) -> Result<Told, Error> {
+    let authority = Authority::open(&config.pki_dir()).map_err(Error::failed)?;
+    let serial = match (&args.serial, &args.holder) {
+        (Some(serial), _) => serial.to_ascii_lowercase(),
+        (None, Some(name)) => authority.facts(&holder(name)?).map_err(Error::failed)?.serial,
+        (None, None) => return Err(Error::Usage("name a holder, or --serial".to_owned())),
+    };
+    let reach = Reach::open(config)?;
+    let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
+    let known = certificates::revoke_serial(&mut conn, &serial).map_err(Error::failed)?;
+    let new = authority.revoke(&serial, clock::now()).map_err(Error::failed)?;
+    let when = if new { "revoked" } else { "was revoked before" };
+    let note = if known { "" } else { " (it was never registered)" };
+    Ok((format!("serial {serial} {when}{note}"), json!({ "serial": serial, "new": new, "registered": known })))
+}
+
+fn holder(text: &str) -> Result<Holder, Error> {
+    let (kind, name) = text.split_once('/').unwrap_or(("partner", text));
+    Holder::of(kind, name)
+        .ok_or_else(|| Error::Usage(format!("{text:?} is neither a partner's slug nor operator/<name>")))
+}
+
+fn read(file: &PathBuf) -> Result<String, Error> {
+    let mut text = String::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().read_to_string(&mut text).map(|_| text),
+        _ => std::fs::read_to_string(file),
+    };
+    read.map_err(|cause| Error::Failed(format!("{}: {cause}", file.display())))
+}

@@ -1,0 +1,74 @@
+//! The alliance's own keys over several servers: made once, known before they sign, kept for ever.
+
+use crate::support::{self, Scratch};
+use diesel::connection::SimpleConnection;
+use hanse::service::keys::Keys;
+use hanse::signing::keyring::Purpose;
+use hanse::store;
+use std::path::Path;
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+fn kids(keys: &Keys) -> Vec<String> {
+    let set = keys.jwks();
+    let keys = set["keys"].as_array().expect("a set");
+    keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
+
+/// The `kid` of a token, as anybody can read it.
+fn kid(token: &str) -> String {
+    use base64::Engine;
+    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header"));
+    let header: serde_json::Value = serde_json::from_slice(&header.expect("base64url")).expect("JSON");
+    header["kid"].as_str().expect("a kid").to_owned()
+}
+
+async fn open(url: &str, folder: &Path) -> Keys {
+    Keys::open(store::connect(url).expect("the database"), folder.to_owned()).await.expect("keys")
+}
+
+#[test]
+fn servers_that_start_at_once_agree_on_one_key_that_signs_at_once() {
+    let database = support::database();
+    let folder = Scratch::new("keys");
+    let all: Vec<Keys> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| block(open(&database.url, &folder.path().join("keys"))))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let first = kids(&all[0]);
+    assert_eq!(first.len(), 1);
+    for (one, other) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
+        assert_eq!(kids(&all[other]), first);
+        let token = all[one].sign(Purpose::Quote, br#"{"v":1}"#).expect("signed");
+        assert_eq!(all[other].verify(Purpose::Quote, &token).as_deref(), Ok(br#"{"v":1}"#.as_slice()));
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("keys")).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_new_key_is_published_first_and_signs_when_its_time_has_come() {
+    let database = support::database();
+    let folder = Scratch::new("rotation");
+    block(async {
+        let [one, other] = [open(&database.url, folder.path()).await, open(&database.url, folder.path()).await];
+        let old = one.sign(Purpose::Quote, b"{}").expect("signed");
+        assert!(one.rotate(Purpose::Quote).await.expect("rotated"));
+        assert!(!other.rotate(Purpose::Quote).await.expect("one is on its way"));
+        assert_eq!((kids(&one).len(), kids(&other).len()), (2, 2));
+        assert_eq!(kid(&one.sign(Purpose::Quote, b"{}").expect("signed")), kid(&old));
+        // Ten minutes later.
+        let later = "UPDATE alliance_keys SET signs_from = signs_from - interval '11 minutes'";
+        database.connection().batch_execute(later).expect("moved");
+        one.refresh().await.expect("refreshed");
+        let new = one.sign(Purpose::Quote, b"{}").expect("signed");
+        assert_ne!(kid(&new), kid(&old));
+        // The other server has not looked since, and knows the key all the same.
+        assert!(other.verify(Purpose::Quote, &new).is_ok() && one.verify(Purpose::Quote, &old).is_ok());
+        // A server without the files is told so when it starts, not when it is asked for a quote.
+        let elsewhere = Keys::open(store::connect(&database.url).expect("open"), folder.path().join("empty")).await;
+        assert!(elsewhere.is_err());
+    });
+}
