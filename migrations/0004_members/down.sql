@@ -1,1 +1,1 @@
-DROP TABLE activities, consents, link_attempts, link_requests;
+DROP TABLE erasures, activities, consents, link_attempts, link_requests;

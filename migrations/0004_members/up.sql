@@ -71,3 +71,13 @@ CREATE TABLE activities (
 CREATE INDEX activities_by_account ON activities (account_id, occurred_at);
 COMMENT ON TABLE activities IS 'Purchases and interactions as brands report them, once per external reference; the food of tiers, growth and reports.';
 COMMENT ON COLUMN activities.amount IS 'Millionths of the currency.';
+
+CREATE TABLE erasures (
+    erasure_id  uuid        PRIMARY KEY,
+    account_id  uuid        NOT NULL CONSTRAINT erasures_account_once UNIQUE,
+    partner     text        NOT NULL,
+    asked_at    timestamptz NOT NULL,
+    done_at     timestamptz
+);
+CREATE INDEX erasures_open ON erasures (asked_at) WHERE done_at IS NULL;
+COMMENT ON TABLE erasures IS 'Who was to be forgotten: written before the book erases, finished after, so that a kill between leaves nothing behind for long.';

@@ -12,6 +12,7 @@ pub mod exposures;
 pub mod fence;
 mod lane;
 mod plan;
+pub mod preview;
 mod queue;
 pub mod seal;
 pub mod store;

@@ -1,11 +1,24 @@
 //! Use cases, one file each: what a handler, a worker or a subcommand asks for by name.
 
+pub mod activities;
+pub mod answer;
 pub mod certificates;
 pub mod clock;
+pub mod conversions;
+pub mod erasures;
+pub mod events;
+pub mod exchange;
 pub mod expiry;
+pub mod exports;
 pub mod feed;
+pub mod fingerprint;
 pub mod identity;
 pub mod keys;
+pub mod links;
+pub mod memberships;
+pub mod movements;
+pub mod quote_token;
+pub mod quotes;
 pub mod signing_keys;
 
 // Handlers speak of the book's questions and answers, and of the database, without naming the layers below.

@@ -11,7 +11,9 @@ pub mod catalogue;
 pub mod certificates;
 pub mod consents;
 pub mod durability;
+pub mod erasures;
 pub mod link_requests;
+pub mod memberships;
 pub mod signing_keys;
 
 use crate::clock;

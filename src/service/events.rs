@@ -1,0 +1,94 @@
+//! Events: everything that happened to one partner, in its dense sequence, the same bytes as a webhook would carry.
+
+use super::answer::{self, Shown, Side};
+use super::exchange::{Error, Exchange};
+use crate::book::command::{ConversionRow, ReversalRow};
+use crate::book::seal::{self, FeedEvent};
+use crate::book::store::rows;
+use crate::domain::ids::{ConversionId, EventId, ReversalId, Slug};
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use utoipa::ToSchema;
+
+/// `{id, type, timestamp, sequence, data}`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Event {
+    #[schema(value_type = String, pattern = "^evt_[0-9a-f]{32}$")]
+    pub id: Shown<EventId>,
+    #[schema(value_type = String, example = "conversion.completed")]
+    pub r#type: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    pub timestamp: DateTime<Utc>,
+    /// Dense per partner, from 1.
+    pub sequence: i64,
+    #[schema(value_type = Object)]
+    pub data: Box<RawValue>,
+}
+
+/// Events after `after`, in order, at most `limit`.
+pub async fn list(exchange: &Exchange, caller: &Slug, after: i64, limit: i64) -> Result<Vec<Event>, Error> {
+    let (caller, currency) = (caller.clone(), exchange.currency());
+    exchange
+        .database
+        .run(move |conn| {
+            let found = seal::read(conn, &caller, after, limit)?;
+            render(conn, &caller, &currency, found)
+        })
+        .await
+}
+
+/// What the rows of conversions and reversals say is rendered from them; everything else was written with the event.
+pub fn render(
+    conn: &mut PgConnection,
+    reader: &Slug,
+    currency: &str,
+    found: Vec<FeedEvent>,
+) -> Result<Vec<Event>, Error> {
+    let rows = Rows::read(conn, &found)?;
+    let event = |row: FeedEvent| {
+        Ok(Event {
+            id: Shown(row.id),
+            r#type: row.kind,
+            timestamp: row.at,
+            sequence: row.sequence,
+            data: match &row.body {
+                Some(body) => {
+                    RawValue::from_string(body.clone()).map_err(|_| Error::Broken("an event's body is not JSON"))?
+                }
+                None => rows.render(&row, reader, currency)?,
+            },
+        })
+    };
+    found.into_iter().map(event).collect()
+}
+
+struct Rows {
+    conversions: HashMap<ConversionId, ConversionRow>,
+    reversals: HashMap<ReversalId, ReversalRow>,
+}
+
+impl Rows {
+    fn read(conn: &mut PgConnection, found: &[FeedEvent]) -> Result<Rows, Error> {
+        // Ids of both kinds are random: a reversal's is no conversion's.
+        let subjects = || found.iter().filter(|row| row.body.is_none()).map(|row| row.subject);
+        let conversions = rows::conversions(conn, &subjects().map(ConversionId).collect::<Vec<_>>())?;
+        let reversals = rows::reversals(conn, &subjects().map(ReversalId).collect::<Vec<_>>())?;
+        Ok(Rows {
+            conversions: conversions.into_iter().map(|row| (row.id, row)).collect(),
+            reversals: reversals.into_iter().map(|row| (row.id, row)).collect(),
+        })
+    }
+
+    fn render(&self, event: &FeedEvent, reader: &Slug, currency: &str) -> Result<Box<RawValue>, Error> {
+        let broken = |_| Error::Broken("an event cannot be written as JSON");
+        if let Some(row) = self.conversions.get(&ConversionId(event.subject)) {
+            let side = Side::of(reader, &row.terms).ok_or(Error::Broken("an event of somebody else's conversion"))?;
+            return serde_json::value::to_raw_value(&answer::conversion(row, side, currency)).map_err(broken);
+        }
+        let row = self.reversals.get(&ReversalId(event.subject)).ok_or(Error::Broken("an event of nothing"))?;
+        serde_json::value::to_raw_value(&answer::reversal(row, reader, currency)).map_err(broken)
+    }
+}
