@@ -20,6 +20,7 @@ mod scan;
 pub mod server;
 mod signing_keys;
 mod tls;
+pub mod v1;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

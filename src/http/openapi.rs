@@ -1,6 +1,6 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
-use super::{certificates, problem, public, signing_keys};
+use super::{certificates, problem, public, signing_keys, v1};
 use std::sync::LazyLock;
 use utoipa::OpenApi;
 
@@ -28,6 +28,7 @@ fn build() -> utoipa::openapi::OpenApi {
     let mut document = Common::openapi();
     document.merge(certificates::Api::openapi());
     document.merge(signing_keys::Api::openapi());
+    document.merge(v1::document());
     document
 }
 

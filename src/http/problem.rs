@@ -199,6 +199,11 @@ impl Problem {
         self
     }
 
+    /// Whether this is the first answer again.
+    pub fn is_replayed(&self) -> bool {
+        self.0.replayed
+    }
+
     pub fn not_found() -> Problem {
         Problem::new(Code::NotFound)
     }
