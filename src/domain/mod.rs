@@ -5,6 +5,7 @@
 //! currency; rates are exact fractions. There is no float anywhere below this module.
 
 pub mod catalogue;
+pub mod change;
 pub mod confirmation;
 pub mod cycle;
 pub mod expiry;
@@ -15,6 +16,7 @@ pub mod lots;
 pub mod money;
 pub mod plan;
 pub mod points;
+pub mod proposal;
 pub mod quote;
 pub mod rate;
 pub mod terms;

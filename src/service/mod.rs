@@ -17,6 +17,7 @@ pub mod keys;
 pub mod links;
 pub mod memberships;
 pub mod movements;
+pub mod proposals;
 pub mod quote_token;
 pub mod quotes;
 pub mod signing_keys;

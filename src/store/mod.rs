@@ -14,6 +14,7 @@ pub mod durability;
 pub mod erasures;
 pub mod link_requests;
 pub mod memberships;
+pub mod proposals;
 pub mod signing_keys;
 
 use crate::clock;

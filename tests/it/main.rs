@@ -2,6 +2,7 @@
 
 mod bodies;
 mod book;
+mod catalogue;
 mod cli;
 mod embedded_pg;
 mod identity;

@@ -2,9 +2,10 @@
 //!
 //! `load` reads all of it as one immutable value. A lane reads with the fence held, so nothing can move under it;
 //! anyone else may meet a publication half way through the queries, which the version read last tells.
-//! `rows` turns rows into checked values.
+//! `rows` turns rows into checked values; `write` is for publishing alone.
 
 mod rows;
+pub mod write;
 
 use super::Error;
 use crate::domain::catalogue::{Catalogue, Pair, PartnerStatus};
