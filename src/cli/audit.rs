@@ -1,6 +1,6 @@
 //! `hanse audit`: every invariant of the book, proven on what is stored.
 
-use super::house::House;
+use super::house::Reach;
 use super::{Error, Global};
 use crate::book::audit::{self, Finding, INVARIANTS};
 use crate::config::Flags;
@@ -15,9 +15,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
-    let house = House::open(global.begin(&args.flags)?)?;
-    let findings = check(&house.database_url)?;
-    house.close()?;
+    let reach = Reach::open(&global.begin(&args.flags)?)?;
+    let findings = check(&reach.url)?;
     report(&findings, global)
 }
 

@@ -1,6 +1,6 @@
 //! `hanse clock advance 31d`: moves the business time of a sandbox alliance.
 
-use super::house::House;
+use super::house::Reach;
 use super::{Error, Global};
 use crate::config::Flags;
 use crate::service::clock;
@@ -34,15 +34,16 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         What::Advance { by, flags } => (Some(span(by)?), flags),
         What::Show { flags } => (None, flags),
     };
-    let house = House::open(global.begin(flags)?)?;
-    let mut conn = store::establish(&house.database_url).map_err(Error::failed)?;
+    let reach = Reach::open(&global.begin(flags)?)?;
+    let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     let now = match by {
         Some(by) => clock::advance(&mut conn, by),
         None => clock::now(&mut conn),
     };
     let now = now.map_err(Error::failed)?.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    // Let go of the database before a private one is stopped.
     drop(conn);
-    house.close()?;
+    drop(reach);
     if global.json {
         println!("{}", serde_json::json!({ "business_time": now }));
     } else {

@@ -39,6 +39,15 @@ impl House {
             }
             (None, url) => url.as_ref().map(DatabaseUrl::expose).unwrap_or_default().to_owned(),
         };
+        House::finish(config, database_url, embedded)
+    }
+
+    /// A house whose database is this one, on a cluster that somebody else looks after. Blocks.
+    pub fn at(config: Config, database_url: String) -> Result<House, Error> {
+        House::finish(config, database_url, None)
+    }
+
+    fn finish(config: Config, database_url: String, embedded: Option<EmbeddedPg>) -> Result<House, Error> {
         let migrated = store::migrate(&database_url).map_err(Error::failed)?;
         let durability = store::establish(&database_url).and_then(|mut conn| durability::check(&mut conn));
         let durability = durability.map_err(Error::failed)?;

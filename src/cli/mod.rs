@@ -5,8 +5,10 @@
 
 pub mod audit;
 mod clock;
+mod demo;
 pub mod house;
 mod migrate;
+pub mod node;
 mod pki;
 mod serve;
 
@@ -39,6 +41,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything from one command, with a database and an alliance of its own
+    Demo(demo::Args),
     /// Prove every invariant of the book on what is stored
     Audit(audit::Args),
     /// Show or move the business time of a sandbox alliance
@@ -55,6 +59,7 @@ enum Command {
 impl Command {
     fn run(self, global: &Global) -> Result<(), Error> {
         match self {
+            Command::Demo(args) => demo::run(&args, global),
             Command::Audit(args) => audit::run(&args, global),
             Command::Clock(args) => clock::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),

@@ -1,8 +1,10 @@
 //! `hanse serve`: the exchange, until it is told to stop.
 
 use super::house::House;
+use super::node::Node;
 use super::{Error, Global};
 use crate::config::{Config, Flags};
+use crate::telemetry;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -36,17 +38,17 @@ async fn serve(config: Config) -> Result<(), Error> {
     // Listened for before anything is started, so that a stop asked for meanwhile is not lost.
     let mut stop = Stop::listen()?;
     let patience = Duration::from_secs(config.shutdown_s);
+    let metrics = telemetry::start_metrics().map_err(Error::failed)?;
     let house = blocking(move || House::open(config)).await?;
     tracing::info!(durability = ?house.durability, migrated = house.migrated.len(), "the database is ready");
-
-    // The servers are started here, between the database and the wait.
-
+    let node = Node::start(&house, metrics).await?;
+    tracing::info!(api = node.api_url(), public = node.public_url(), "serving");
     stop.asked().await;
     tracing::info!("stopping: requests under way may finish");
-
-    // The servers drain here, before the database goes.
-
-    let closing = blocking(move || house.close());
+    let closing = blocking(move || {
+        node.stop()?;
+        house.close()
+    });
     tokio::select! {
         closed = tokio::time::timeout(patience, closing) => {
             closed.unwrap_or_else(|_| Err(Error::Failed(format!("not stopped within {patience:?}"))))
@@ -56,23 +58,23 @@ async fn serve(config: Config) -> Result<(), Error> {
 }
 
 /// Runs what blocks without holding up the runtime.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| Err(Error::failed(cause)))
 }
 
 /// The two signals that ask a server to stop.
-struct Stop {
+pub struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn listen() -> Result<Stop, Error> {
+    pub fn listen() -> Result<Stop, Error> {
         let listen = |kind| signal(kind).map_err(Error::failed);
         Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn asked(&mut self) {
+    pub async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

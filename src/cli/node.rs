@@ -1,0 +1,166 @@
+//! One running server: its listeners, lanes and workers, wired together.
+
+use super::Error;
+use super::house::House;
+use crate::book::{self, Handle};
+use crate::config::Config;
+use crate::http::public::{Probes, Readiness};
+use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
+use crate::http::v1;
+use crate::service::exchange::Exchange;
+use crate::service::expiry::ExpiryRun;
+use crate::service::feed::Feed;
+use crate::service::keys::Keys;
+use crate::store::catalogue;
+use crate::store::durability;
+use crate::worker::{self, Workers};
+use actix_web::web::Data;
+use arc_swap::ArcSwap;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long committed events wait for their number at most, when nothing else goes wrong.
+const SEAL_EVERY: Duration = Duration::from_millis(50);
+/// Business days end for everybody at once; a minute later is soon enough to post it.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+const KEYS_EVERY: Duration = Duration::from_secs(60);
+
+/// Fields are dropped in this order: no new requests, then no more work, then the book ends.
+pub struct Node {
+    server: Server,
+    workers: Workers,
+    pub exchange: Exchange,
+}
+
+impl Node {
+    /// Starts a server on an opened house. `Err` when no alliance has been published in its database.
+    pub async fn start(house: &House, metrics: PrometheusHandle) -> Result<Node, Error> {
+        let config = &house.config;
+        let database = house.database.clone();
+        let known = database.run(catalogue::load).await;
+        let known = known.map_err(|cause| match cause {
+            crate::store::Error::Query(diesel::result::Error::NotFound) => Error::Failed(
+                "no alliance is published here: `hanse partners apply DIR` then `hanse rates publish`".to_owned(),
+            ),
+            other => Error::failed(other),
+        })?;
+        let trust_domain = known.alliance.trust_domain.clone();
+        let shared = Arc::new(ArcSwap::from_pointee(known));
+        let bounds = book::Bounds {
+            lanes: config.lanes,
+            queue_max: config.lane_queue_max,
+            batch_max: config.batch_max,
+            ..book::Bounds::default()
+        };
+        let book = Handle::start(&house.database_url, shared.clone(), bounds).map_err(Error::failed)?;
+        let keys = Arc::new(Keys::open(database.clone(), config.keys_dir()).await.map_err(Error::failed)?);
+        let exchange = Exchange { database, book, catalogue: shared, keys };
+        let server = listen(config, &exchange, trust_domain, metrics)?;
+        let workers = work(&house.database_url, &exchange).map_err(Error::failed)?;
+        Ok(Node { server, workers, exchange })
+    }
+
+    /// Where the partner API listens.
+    pub fn api_url(&self) -> String {
+        format!("https://{}", self.server.api_address())
+    }
+
+    pub fn public_url(&self) -> String {
+        format!("http://{}", self.server.public_address())
+    }
+
+    /// Drains: no new requests, those under way are answered, the lanes end. Blocks.
+    pub fn stop(self) -> Result<(), Error> {
+        let Node { server, workers, exchange } = self;
+        server.stop().map_err(Error::failed)?;
+        drop(workers);
+        exchange.book.close();
+        Ok(())
+    }
+}
+
+fn listen(
+    config: &Config,
+    exchange: &Exchange,
+    trust_domain: String,
+    metrics: PrometheusHandle,
+) -> Result<Server, Error> {
+    let options = ServerOptions {
+        api_listen: config.api_listen,
+        public_listen: config.public_listen,
+        tls: tls_files(&config.pki_dir()),
+        trust_domain,
+        limits: limits(config),
+    };
+    let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics) };
+    let data = Data::new(exchange.clone());
+    let api = move |routes: &mut actix_web::web::ServiceConfig| {
+        routes.app_data(data.clone()).configure(v1::configure);
+    };
+    Server::start(options, shared, api, |_| ()).map_err(Error::failed)
+}
+
+/// The files `hanse pki init` makes.
+pub fn tls_files(folder: &Path) -> TlsFiles {
+    let file = |name: &str| -> PathBuf { folder.join(name) };
+    TlsFiles { ca: file("ca.crt"), crl: file("ca.crl"), certificate: file("server.crt"), key: file("server.key") }
+}
+
+fn limits(config: &Config) -> Limits {
+    let standard = Limits::default();
+    let mut body = standard.body;
+    body.bytes_max = config.body_max_bytes;
+    Limits {
+        body,
+        connections: config.connections_max,
+        handshakes: config.handshakes_max,
+        requests_per_second: NonZeroU32::new(config.requests_per_second).unwrap_or(NonZeroU32::MIN),
+        head_patience: Duration::from_millis(config.client_request_timeout_ms),
+        keep_alive: Duration::from_secs(config.keep_alive_s),
+        drain: Duration::from_secs(config.shutdown_s),
+        workers: config.workers,
+        ..standard
+    }
+}
+
+fn probes(exchange: &Exchange, metrics: PrometheusHandle) -> Probes {
+    let (database, keys, book) = (exchange.database.clone(), exchange.keys.clone(), exchange.book.clone());
+    Probes {
+        ready: Arc::new(move || {
+            let (database, waiting) = (database.clone(), book.waiting());
+            Box::pin(async move { readiness(database.run(durability::check).await, waiting) })
+        }),
+        metrics: Arc::new(move || metrics.render()),
+        jwks: Arc::new(move || {
+            let keys = keys.clone();
+            Box::pin(async move { Some(keys.jwks()) })
+        }),
+    }
+}
+
+fn readiness(checked: Result<durability::Durability, crate::store::Error>, waiting: usize) -> Readiness {
+    let mut checks = serde_json::Map::new();
+    checks.insert("commands_waiting".to_owned(), waiting.into());
+    let ready = checked.is_ok();
+    let database = match checked {
+        Ok(durability) => serde_json::to_value(durability).unwrap_or_default(),
+        Err(error) => serde_json::json!({ "error": error.to_string() }),
+    };
+    checks.insert("database".to_owned(), database);
+    Readiness { ready, checks }
+}
+
+fn work(url: &str, exchange: &Exchange) -> std::io::Result<Workers> {
+    let mut workers = Workers::default();
+    let mut feed = Feed::new(url);
+    workers.spawn("sealing", SEAL_EVERY, move || worker::sealing::tick(&mut feed))?;
+    let mut run = ExpiryRun::new(url, exchange.book.clone())?;
+    workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
+    let keys = exchange.keys.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))?;
+    Ok(workers)
+}
