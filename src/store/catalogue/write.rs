@@ -58,8 +58,8 @@ pub fn versions(conn: &mut PgConnection) -> Result<HashMap<(Slug, Slug), Version
     Ok(found)
 }
 
-/// Makes the alliance, or brings what may change of it up to date. A new sandbox whose start lies ahead of the
-/// database's clock begins there.
+/// Makes the alliance, or brings what may change of it up to date. A new sandbox's business time begins at its
+/// start date, past or to come.
 pub fn put_alliance(
     conn: &mut PgConnection,
     alliance: &Alliance,
@@ -70,7 +70,7 @@ pub fn put_alliance(
         "INSERT INTO alliance (slug, name_en, name_zh, currency, zone, trust_domain, sandbox_start, clock_offset_us, \
          catalogue_version, quote_ttl_s, link_cooling_days, bilateral, mandate) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 IS NULL THEN 0 ELSE \
-         greatest(0, (extract(epoch FROM $8 - clock_timestamp()) * 1000000)::bigint) END, 1, $9, $10, $11, $12) \
+         (extract(epoch FROM $8 - clock_timestamp()) * 1000000)::bigint END, 1, $9, $10, $11, $12) \
          ON CONFLICT (id) DO UPDATE SET name_en = EXCLUDED.name_en, name_zh = EXCLUDED.name_zh, \
          quote_ttl_s = EXCLUDED.quote_ttl_s, link_cooling_days = EXCLUDED.link_cooling_days, \
          mandate = EXCLUDED.mandate",
