@@ -250,7 +250,7 @@ pub fn check(conn: &mut PgConnection) -> Result<cycle::Report, Error> {
     let open = proposals::open(conn)?;
     let wanted = open.iter().map(wanted).collect::<Result<Vec<_>, _>>()?;
     let candidate = settle::candidate(published.as_ref(), &wanted, &write::versions(conn)?, now)?;
-    Ok(cycle::check(&candidate.catalogue, candidate.founding.map_or(now, |start| start.max(now))))
+    Ok(cycle::check(&candidate.catalogue, candidate.founding.unwrap_or(now)))
 }
 
 /// What every loop of a plan gives, without a database.
@@ -348,7 +348,7 @@ fn judge_loops(
     force: Option<&Override>,
     now: DateTime<Utc>,
 ) -> Result<(Vec<Loop>, Vec<Loop>), Error> {
-    let start = candidate.founding.map_or(now, |founding| founding.max(now));
+    let start = candidate.founding.unwrap_or(now);
     let report = cycle::check(&candidate.catalogue, start);
     let mut loops = report.loops;
     if !loops.is_empty()
