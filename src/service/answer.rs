@@ -175,10 +175,11 @@ pub struct ReversalAnswer<'a> {
     pub reason: &'a str,
     #[schema(value_type = Option<String>)]
     pub external_reference: Option<&'a str>,
-    #[schema(value_type = String)]
-    pub window_id: Shown<WindowId>,
-    #[schema(value_type = String, format = DateTime)]
-    pub at: DateTime<Utc>,
+    /// Null while it is requested.
+    #[schema(value_type = Option<String>)]
+    pub window_id: Option<Shown<WindowId>>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub completed_at: Option<DateTime<Utc>>,
 }
 
 /// A conversion as it stands today.
@@ -297,6 +298,8 @@ pub fn movement(row: &MovementRow) -> MovementAnswer<'_> {
 
 /// Renders an undo or a reversal; the reference is shown to the brand that gave it.
 pub fn reversal<'a>(row: &'a ReversalRow, reader: &Slug, currency: &'a str) -> ReversalAnswer<'a> {
+    // Window and time are those of the posting; the first answer to one that waits must not change with them.
+    let completed = row.state == ReversalState::Completed;
     ReversalAnswer {
         reversal_id: Shown(row.id),
         conversion_id: Shown(row.conversion),
@@ -314,8 +317,8 @@ pub fn reversal<'a>(row: &'a ReversalRow, reader: &Slug, currency: &'a str) -> R
         currency,
         reason: &row.reason,
         external_reference: row.reference.as_deref().filter(|_| *reader == row.asked_by),
-        window_id: Shown(row.window),
-        at: row.at,
+        window_id: completed.then_some(Shown(row.window)),
+        completed_at: completed.then_some(row.at),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, so that it links once and shares one private PostgreSQL.
 
+mod api;
 mod bodies;
 mod book;
 mod catalogue;

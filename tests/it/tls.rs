@@ -33,7 +33,16 @@ impl House {
     }
 
     pub fn with(name: &str, limits: Limits, api: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> House {
-        let database = support::database();
+        House::on(support::database(), name, limits, api)
+    }
+
+    /// On a database that the test has filled.
+    pub fn on(
+        database: TestDatabase,
+        name: &str,
+        limits: Limits,
+        api: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    ) -> House {
         let folder = Scratch::new(name);
         let authority = Authority::init(folder.path(), TRUST_DOMAIN, hanse::clock::now()).expect("an authority");
         let file = |name: &str| folder.path().join(name);

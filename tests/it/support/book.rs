@@ -80,12 +80,22 @@ impl Book {
         Handle::start(&self.database.url, catalogue, Bounds::default()).expect("the lanes start")
     }
 
+    /// For a server with a front door.
+    pub fn into_parts(self) -> (TestDatabase, Arc<ArcSwap<hanse::domain::catalogue::Catalogue>>) {
+        (self.database, self.catalogue)
+    }
+
     /// Every invariant holds.
     pub fn audit(&self) {
-        let findings = audit::run(&mut self.database.connection(), |_| ()).expect("the audit runs");
-        let broken: Vec<_> = findings.iter().filter(|finding| finding.violations > 0).collect();
-        assert!(broken.is_empty(), "{broken:#?}");
+        audit(&self.database);
     }
+}
+
+/// Every invariant holds.
+pub fn audit(database: &TestDatabase) {
+    let findings = audit::run(&mut database.connection(), |_| ()).expect("the audit runs");
+    let broken: Vec<_> = findings.iter().filter(|finding| finding.violations > 0).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 /// A request of `partner` under `key`, remembered; a reference of the same name.

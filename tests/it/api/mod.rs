@@ -1,0 +1,177 @@
+//! The partner API of members and points, over real TLS on a real database, from the outside.
+
+mod conversions;
+mod links;
+mod memberships;
+mod movements;
+
+use crate::support::book::{Book, audit};
+use crate::support::{poll, scratch};
+use crate::tls::{Answer, Client, Connection, House};
+use actix_web::web::{Data, ServiceConfig};
+use hanse::book::{self, seal};
+use hanse::http::server::Limits;
+use hanse::http::v1;
+use hanse::service::exchange::Exchange;
+use hanse::service::keys::Keys;
+use hanse::store;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A third brand, which is a side of nothing.
+const BYSTANDER: &str = "
+INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, programme_code, programme_name_en,
+    programme_name_zh, scale, unit_cost, expiry_months, tiers)
+SELECT 'cc', 'cc', 'cc', trade, 'cc Ltd', '91cc', status, hosted, 'CC', 'cc', 'cc', scale, unit_cost, expiry_months, tiers
+FROM partners WHERE slug = 'aa';
+";
+
+/// The small alliance behind a real server.
+pub struct Api {
+    house: House,
+    book: book::Handle,
+    pub aa: Caller,
+    pub bb: Caller,
+    pub cc: Caller,
+}
+
+/// A brand with one kept-alive connection per request.
+pub struct Caller {
+    client: Client,
+}
+
+impl Api {
+    pub fn new(name: &str, change: &str) -> Api {
+        let (small, catalogue) = Book::new(&format!("{BYSTANDER}{change}")).into_parts();
+        let database = store::connect(&small.url).expect("the database");
+        let book = book::Handle::start(&small.url, Arc::clone(&catalogue), book::Bounds::default());
+        let book = book.expect("the lanes start");
+        let folder = scratch(&format!("{name}-keys-{}", std::process::id()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let keys = runtime.block_on(Keys::open(database.clone(), folder)).expect("keys");
+        let exchange = Data::new(Exchange { database, book: book.clone(), catalogue, keys: Arc::new(keys) });
+        let api = move |config: &mut ServiceConfig| {
+            config.app_data(Data::clone(&exchange)).configure(v1::configure);
+        };
+        let limits = Limits { workers: 1, drain: Duration::from_secs(1), ..Limits::default() };
+        let house = House::on(small, name, limits, api);
+        let caller = |slug| Caller { client: house.client("partner", slug) };
+        let (aa, bb, cc) = (caller("aa"), caller("bb"), caller("cc"));
+        Api { aa, bb, cc, house, book }
+    }
+
+    pub fn operator(&self) -> Caller {
+        Caller { client: self.house.client("operator", "ada") }
+    }
+
+    /// Two linked members, `A-1` at `aa` and `B-1` at `bb`, the first with lots of 101 and 136 points.
+    pub fn linked(&self) {
+        self.aa.register("A-1");
+        self.bb.register("B-1");
+        self.link("A-1", "B-1", false);
+        for (points, last) in [(101, "2027-06-30"), (136, "2027-08-31")] {
+            let body = json!({
+                "points": points, "kind": "opening", "reason": "opening", "expires_on": last,
+                "external_reference": format!("opening-{points}"),
+            });
+            self.aa.post("/v1/memberships/A-1/credits", &format!("opening-{points}"), &body).status(201);
+        }
+    }
+
+    /// Links by code, as a member would.
+    pub fn link(&self, a: &str, b: &str, pull: bool) -> String {
+        let consent = json!({ "version": "1", "purpose": "exchange", "method": "app", "pull": pull });
+        let asked = self.aa.post("/v1/links", "", &json!({ "member_ref": a, "to": "bb", "consent": consent }));
+        let asked = asked.status(201);
+        let body = json!({ "code": asked["code"], "member_ref": b, "consent": { "version": "1" } });
+        let link = self.bb.post("/v1/links/accept", "", &body).status(200);
+        assert_eq!(link["state"], "active", "{link}");
+        asked["link_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Moves business time forward, as in a sandbox.
+    pub fn advance(&self, interval: &str) {
+        use diesel::connection::SimpleConnection;
+        let sql = format!(
+            "UPDATE alliance SET clock_offset_us = clock_offset_us + (extract(epoch FROM interval '{interval}') * 1000000)::bigint"
+        );
+        self.house.database.connection().batch_execute(&sql).expect("a sandbox");
+    }
+
+    /// Seals until nothing is left to seal.
+    pub fn seal(&self) {
+        let mut conn = self.house.database.connection();
+        poll("everything sealed", Duration::from_secs(10), || {
+            (seal::seal(&mut conn).expect("sealed") == 0).then_some(())
+        });
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            audit(&self.house.database);
+        }
+        self.book.close();
+    }
+}
+
+impl Caller {
+    fn connect(&self) -> Connection {
+        self.client.connect().expect("a connection")
+    }
+
+    pub fn send(&self, method: &str, path: &str, key: &str, body: Option<&Value>) -> Answer {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+        if !key.is_empty() {
+            head += &format!("idempotency-key: {key}\r\n");
+        }
+        if !body.is_empty() {
+            head += "content-type: application/json\r\n";
+        }
+        self.connect().raw(format!("{head}\r\n{body}").as_bytes()).expect("an answer")
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", None)
+    }
+
+    pub fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.send("POST", path, key, Some(body))
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, "", Some(body))
+    }
+
+    pub fn register(&self, member_ref: &str) -> Value {
+        let body = json!({ "tier": "basic", "status": "active" });
+        self.put(&format!("/v1/memberships/{member_ref}"), &body).status(200)
+    }
+}
+
+/// Says what came when it is not what was wanted.
+pub trait Expect {
+    fn status(&self, wanted: u16) -> Value;
+    fn refused(&self, status: u16, code: &str) -> Value;
+    fn is_replayed(&self) -> bool;
+}
+
+impl Expect for Answer {
+    fn status(&self, wanted: u16) -> Value {
+        assert_eq!(self.status, wanted, "{}\n{}", self.head, String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    fn refused(&self, status: u16, code: &str) -> Value {
+        let problem = self.status(status);
+        assert_eq!(problem["code"], code, "{problem}");
+        problem
+    }
+
+    fn is_replayed(&self) -> bool {
+        self.header("idempotency-replayed") == Some("true")
+    }
+}
