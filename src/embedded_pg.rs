@@ -238,6 +238,11 @@ fn memory_mb() -> Option<u64> {
     Some(container_mb.map_or(machine_mb, |limit| limit.min(machine_mb)))
 }
 
+/// Where a program of the server's package is, whether or not it was installed with it.
+pub fn program(name: &str) -> Result<PathBuf, Error> {
+    Ok(binaries::Binaries::find(None)?.program(name))
+}
+
 fn url(sockets: &Path, database: &str) -> String {
     format!("postgresql://{SUPERUSER}@/{database}?host={}&port={PORT}", sockets.display())
 }

@@ -9,7 +9,7 @@ use crate::store::{self, Bounds, Database};
 /// The database of a private cluster that a server uses unless told otherwise.
 pub const DATABASE: &str = "hanse";
 /// The private cluster's folder inside the data folder.
-const CLUSTER: &str = "postgres";
+pub const CLUSTER: &str = "postgres";
 
 /// Fields are dropped in this order: the pool lets go of the server before the server stops.
 pub struct House {

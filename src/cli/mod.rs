@@ -4,6 +4,7 @@
 //! The exit code is 0 when it went well, 1 when the check or the work failed, 2 when it was asked wrongly.
 
 pub mod audit;
+mod bench;
 mod clock;
 mod demo;
 pub mod house;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Prove every invariant of the book on what is stored
     Audit(audit::Args),
+    /// Load a running server and measure it
+    Bench(Box<bench::Args>),
     /// Show or move the business time of a sandbox alliance
     Clock(clock::Args),
     /// Bring the database's schema up to this version
@@ -61,6 +64,7 @@ impl Command {
         match self {
             Command::Demo(args) => demo::run(&args, global),
             Command::Audit(args) => audit::run(&args, global),
+            Command::Bench(args) => bench::run(&args, global),
             Command::Clock(args) => clock::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
             Command::Pki(action) => pki::run(&action, global),

@@ -1,0 +1,254 @@
+//! `hanse bench`: a closed loop of clients with certificates against a running server, and pgbench beside it.
+//!
+//! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
+//! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
+//! answered, and its proof · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+
+mod answer;
+mod batch;
+mod client;
+mod list;
+mod load;
+mod members;
+mod pairs;
+mod pgbench;
+mod probe;
+mod process;
+mod report;
+mod scenario;
+mod tally;
+
+use super::house::{CLUSTER, DATABASE};
+use super::{Error, Global};
+use crate::embedded_pg::EmbeddedPg;
+use client::{Clients, Target};
+use indicatif::{ProgressBar, ProgressStyle};
+use load::{Interrupt, Measured, Setting};
+use members::Population;
+use pairs::Pair;
+use pgbench::Pgbench;
+use probe::Probe;
+use scenario::Scenario;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
+
+/// Runs of ours and of pgbench, taken in turn.
+const ROUNDS: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What the clients do
+    #[arg(long, value_enum, default_value = "hot-pair")]
+    scenario: Scenario,
+    /// Address of the partner API; repeated, the clients spread over several servers
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:8443")]
+    url: Vec<String>,
+    /// Address of the plain listener, for its metrics; repeated, of several servers
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    metrics_url: Vec<String>,
+    /// Folder of the running server's data: its certificates and its private database are found there
+    #[arg(long, value_name = "DIR", default_value = ".hanse/demo")]
+    data_dir: PathBuf,
+    /// Folder with ca.crt and each partner's .crt and .key; pki in the data folder unless given
+    #[arg(long, value_name = "DIR")]
+    pki: Option<PathBuf>,
+    /// libpq URL of the server's database; that of the data folder unless given
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Clients of a scenario of single requests
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
+    clients: u16,
+    /// Clients of a scenario of batches
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    batch_clients: u16,
+    /// Length of each run
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// The pair of hot-pair and batches
+    #[arg(long, value_name = "FROM:TO", default_value = "kettle:harvest", value_parser = pairs::parse)]
+    hot_pair: Pair,
+    /// Members of the hot pair, and of all other pairs together
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
+    members: u64,
+    /// Names the set of members; another seed makes another set
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u32,
+    /// Take three runs of pgbench in turn with three of ours, and print the ratio
+    #[arg(long)]
+    pgbench: bool,
+    /// Append id and key of every answered conversion to this file
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
+    /// Prove that everything on such a list is in the database, and end
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "pgbench", "scenario"])]
+    verify: Option<PathBuf>,
+    /// The server's process; found by its port unless given
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// PostgreSQL's first process; found by a connection unless given
+    #[arg(long, value_name = "PID")]
+    postgres_pid: Option<u32>,
+}
+
+pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
+    if let Some(path) = &args.verify {
+        return verify(path, args, global);
+    }
+    // One thread: the generator shares its processors with what it measures.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
+    let (runs, others) = LocalSet::new().block_on(&runtime, bench(args))?;
+    if global.json {
+        println!("{:#}", report::to_json(&runs, &others));
+    } else {
+        println!("{}", report::to_text(&runs, &others));
+    }
+    judge(&runs)
+}
+
+fn verify(path: &std::path::Path, args: &Args, global: &Global) -> Result<(), Error> {
+    let url = args.database_url()?.ok_or_else(no_database)?;
+    let proof = list::verify(path, &url)?;
+    if global.json {
+        println!("{:#}", serde_json::json!({ "holds": proof.holds(), "proof": proof }));
+    } else {
+        println!("{}", report::proof(&proof));
+    }
+    if proof.holds() { Ok(()) } else { Err(Error::Failed("not everything that was answered is there".to_owned())) }
+}
+
+/// Sets up, then runs what was asked for.
+async fn bench(args: &Args) -> Result<(Vec<Measured>, Vec<pgbench::Figures>), Error> {
+    let setting = args.setting()?;
+    let interrupt = listen()?;
+    let database_url = args.database_url()?;
+    let pgbench_url = if args.pgbench { Some(database_url.clone().ok_or_else(no_database)?) } else { None };
+    let metrics = args.metrics_url.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
+    let pids = (args.server_pid, args.postgres_pid);
+    let mut probe = Probe::new(setting.clients.targets(), metrics, database_url.as_deref(), pids)?;
+    let bar = progress_bar();
+    prepare(args, &setting, &interrupt, &bar).await?;
+    let pgbench = match &pgbench_url {
+        Some(url) => {
+            bar.set_message("pgbench: filling its database");
+            Some(Pgbench::prepare(url, &interrupt).await?)
+        }
+        None => None,
+    };
+    let (mut runs, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..pgbench.as_ref().map_or(1, |_| ROUNDS) {
+        if let Some(pgbench) = pgbench.as_ref().filter(|_| !interrupt.is_asked()) {
+            bar.set_message("pgbench");
+            others.push(pgbench.measure(args.seconds, &interrupt).await?);
+        }
+        for scenario in args.scenarios() {
+            if !interrupt.is_asked() {
+                runs.push(load::run(&setting, scenario, &mut probe, &interrupt, &bar).await?);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok((runs, others))
+}
+
+/// Makes the members that the scenarios need, unless they are there.
+async fn prepare(args: &Args, setting: &Setting, interrupt: &Interrupt, bar: &ProgressBar) -> Result<(), Error> {
+    let scenarios = args.scenarios();
+    let mut populations = Vec::new();
+    if scenarios.iter().any(|scenario| matches!(scenario, Scenario::HotPair | Scenario::Batches)) {
+        populations.push(setting.hot);
+    }
+    if scenarios.iter().any(|scenario| scenario.is_spread()) {
+        populations.extend(&setting.spread);
+    }
+    tokio::select! {
+        prepared = members::prepare(&setting.clients, &populations, bar) => prepared,
+        () = interrupt.asked() => Err(Error::Failed("interrupted while setting up; the same command goes on".to_owned())),
+    }
+}
+
+/// Listens for a wish to end, typed or sent; the second ends at once.
+fn listen() -> Result<Rc<Interrupt>, Error> {
+    let interrupt = Rc::new(Interrupt::default());
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let (interrupt, mut signals) = (Rc::clone(&interrupt), signal(kind).map_err(Error::failed)?);
+        tokio::task::spawn_local(async move {
+            while signals.recv().await.is_some() {
+                if interrupt.is_asked() {
+                    std::process::exit(1);
+                }
+                interrupt.ask();
+            }
+        });
+    }
+    Ok(interrupt)
+}
+
+/// Fails when an answer was wrong, a client unanswered, or nothing was done at all.
+fn judge(runs: &[Measured]) -> Result<(), Error> {
+    for run in runs {
+        if run.wrong > 0 {
+            return Err(Error::Failed(format!("{}: {} answers were wrong", run.scenario, run.wrong)));
+        }
+        if run.interrupted {
+            continue;
+        }
+        if run.unanswered > 0 {
+            return Err(Error::Failed(format!("{}: {} clients got no last answer", run.scenario, run.unanswered)));
+        }
+        if run.effects + run.late_effects == 0 {
+            return Err(Error::Failed(format!("{}: nothing was answered", run.scenario)));
+        }
+    }
+    Ok(())
+}
+
+impl Args {
+    fn setting(&self) -> Result<Setting, Error> {
+        let pki = self.pki.clone().unwrap_or_else(|| self.data_dir.join("pki"));
+        let spread = pairs::spread(pairs::SPREAD);
+        let each = self.members / u64::try_from(spread.len()).unwrap_or(1);
+        let population = |pair, members| Population { seed: self.seed, pair, members };
+        // The hot pair is among the others: the larger population serves both.
+        let of_spread = |pair| population(pair, if pair == self.hot_pair { self.members } else { each.max(1) });
+        Ok(Setting {
+            clients: Clients::new(&self.url, &pki)?,
+            hot: population(self.hot_pair, self.members),
+            spread: spread.into_iter().map(of_spread).collect(),
+            singles: self.clients.into(),
+            batches: self.batch_clients.into(),
+            time: Duration::from_secs(self.seconds),
+            list: self.list.clone(),
+        })
+    }
+
+    fn scenarios(&self) -> Vec<Scenario> {
+        if self.scenario == Scenario::All { Scenario::EACH.to_vec() } else { vec![self.scenario] }
+    }
+
+    /// The database named, or the private one of a server that runs on the data folder.
+    fn database_url(&self) -> Result<Option<String>, Error> {
+        let folder = self.data_dir.join(CLUSTER);
+        match &self.database_url {
+            Some(url) => Ok(Some(url.clone())),
+            // Looking would make the folder.
+            None if !folder.exists() => Ok(None),
+            None => EmbeddedPg::running_url(&folder, DATABASE).map_err(Error::failed),
+        }
+    }
+}
+
+fn no_database() -> Error {
+    let cure = "name it with --database-url, or the running server's folder with --data-dir";
+    Error::Usage(format!("no database is known: {cure}"))
+}
+
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3}% {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
