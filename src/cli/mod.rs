@@ -5,9 +5,11 @@
 
 pub mod audit;
 mod bench;
+pub mod client;
 mod clock;
 mod demo;
 pub mod house;
+mod import;
 mod migrate;
 pub mod node;
 mod pki;
@@ -50,6 +52,8 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Show or move the business time of a sandbox alliance
     Clock(clock::Args),
+    /// Bring members and their opening points in from a CSV, through the partner API
+    Import(import::Args),
     /// Bring the database's schema up to this version
     Migrate(migrate::Args),
     /// Certificates of the alliance's own authority
@@ -66,6 +70,7 @@ impl Command {
             Command::Audit(args) => audit::run(&args, global),
             Command::Bench(args) => bench::run(&args, global),
             Command::Clock(args) => clock::run(&args, global),
+            Command::Import(args) => import::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
             Command::Pki(action) => pki::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),

@@ -1,6 +1,7 @@
 //! The partner API of members and points, over real TLS on a real database, from the outside.
 
 mod conversions;
+mod import;
 mod links;
 mod memberships;
 mod movements;
