@@ -34,14 +34,11 @@ pub fn today(conn: &mut PgConnection) -> Result<NaiveDate, Error> {
 
 /// Accounts whose earliest lot ended before `day`, at most `limit`.
 pub fn due(conn: &mut PgConnection, day: NaiveDate, limit: i64) -> Result<Vec<(AccountId, Slug)>, Error> {
-    // The first lot of an account ends first, and the index is over its last day.
-    let found: Vec<DueSql> = sql_query(
-        "SELECT account_id, partner FROM accounts WHERE cardinality(lots) > 0 AND lots[2] < ($1::date - '1970-01-01'::date) \
-         ORDER BY lots[2] LIMIT $2",
-    )
-    .bind::<Date, _>(day)
-    .bind::<BigInt, _>(limit)
-    .load(conn)?;
+    let found: Vec<DueSql> =
+        sql_query("SELECT account_id, partner FROM accounts WHERE next_expiry < $1 ORDER BY next_expiry LIMIT $2")
+            .bind::<Date, _>(day)
+            .bind::<BigInt, _>(limit)
+            .load(conn)?;
     let due =
         |row: DueSql| Ok((AccountId(row.account_id), super::store::rows::slug("accounts.partner", &row.partner)?));
     found.into_iter().map(due).collect()

@@ -106,7 +106,18 @@ impl Lane {
         waiting
     }
 
+    /// One batch, decided anew when an exposure it read was moved meanwhile.
     fn attempt(&mut self, batch: &[Pending]) -> Tried {
+        for _ in 0..DECISIONS_MAX {
+            match self.attempt_once(batch) {
+                Tried::Refused(Error::Exposed) => metrics::counter!("hanse_book_decided_anew_total").increment(1),
+                other => return other,
+            }
+        }
+        Tried::Raced
+    }
+
+    fn attempt_once(&mut self, batch: &[Pending]) -> Tried {
         let Some(mut conn) = self.connection() else { return Tried::Away };
         let mut xid = None;
         let mut answers = None;
@@ -176,29 +187,20 @@ impl Lane {
         let requests: Vec<_> = batch.iter().map(|pending| &pending.request).collect();
         let mut plan = Plan::locate(conn, &requests)?;
         plan.take_turns(conn)?;
-        for _ in 0..DECISIONS_MAX {
-            let tried = conn.transaction(|conn| {
-                let mut world = World::new(now, state.window(), state.batch_no);
-                plan.fill(conn, &requests, &mut world)?;
-                let answers = requests.iter().enumerate().map(|(i, request)| {
-                    if !plan.has_turn(i) {
-                        return None;
-                    }
-                    match engine::decide(&mut world, &catalogue, &mut self.priced, request) {
-                        Verdict::Answered(answer) => Some(answer),
-                        Verdict::Reload => None,
-                    }
-                });
-                let answers = answers.collect();
-                write::batch(conn, &mut self.terms, &state, &mut world)?;
-                Ok(answers)
-            });
-            match tried {
-                Err(Error::Exposed) => self.terms.forget(),
-                decided => return decided,
+        let mut world = World::new(now, state.window(), state.batch_no);
+        plan.fill(conn, &requests, &mut world)?;
+        let answers = requests.iter().enumerate().map(|(i, request)| {
+            if !plan.has_turn(i) {
+                return None;
             }
-        }
-        Err(Error::LostRace)
+            match engine::decide(&mut world, &catalogue, &mut self.priced, request) {
+                Verdict::Answered(answer) => Some(answer),
+                Verdict::Reload => None,
+            }
+        });
+        let answers = answers.collect();
+        write::batch(conn, &mut self.terms, &state, &mut world)?;
+        Ok(answers)
     }
 
     /// The catalogue of the version the fence protects, shared with the rest of the process when it is newer.
@@ -252,7 +254,7 @@ fn tell_all(batch: Vec<Pending>, undecided: Undecided) {
 /// Somebody else wrote what this batch wrote: nothing is wrong with it.
 fn is_race(error: &Error) -> bool {
     match error {
-        Error::LostRace | Error::Exposed => true,
+        Error::LostRace => true,
         Error::Query(Sql::DatabaseError(kind, info)) => {
             matches!(kind, DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::SerializationFailure)
                 || info.message().contains("deadlock detected")

@@ -51,6 +51,11 @@ impl Lots {
         self.0.is_empty()
     }
 
+    /// When the first lot ends.
+    pub fn first_end(&self) -> Option<Expiry> {
+        self.0.first().map(|lot| lot.expires)
+    }
+
     /// All points, usable or not.
     pub fn total(&self) -> Points {
         Points::sum(self.0.iter().map(|lot| lot.points)).unwrap_or(Points::MAX)

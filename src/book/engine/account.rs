@@ -33,6 +33,16 @@ pub struct Account {
     pub entry_no: i64,
 }
 
+/// What of an account changes rarely: written only when it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    status: Status,
+    tier: String,
+    links: Vec<LinkState>,
+    redated: (i64, Expiry),
+    as_of: Option<DateTime<Utc>>,
+}
+
 /// What an account knows of one of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkState {
@@ -151,6 +161,24 @@ impl Account {
             version: 0,
             entry_no: 0,
         }
+    }
+
+    pub fn shape(&self) -> Shape {
+        Shape {
+            status: self.status,
+            tier: self.tier.clone(),
+            links: self.links.clone(),
+            redated: (self.redated_no, self.redated_to),
+            as_of: self.as_of,
+        }
+    }
+
+    pub fn has_shape(&self, shape: &Shape) -> bool {
+        self.status == shape.status
+            && self.tier == shape.tier
+            && self.links == shape.links
+            && (self.redated_no, self.redated_to) == shape.redated
+            && self.as_of == shape.as_of
     }
 
     pub fn link_to(&self, partner: &Slug) -> Option<&LinkState> {

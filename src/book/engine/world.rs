@@ -2,7 +2,7 @@
 //!
 //! Every decision sees those before it: two commands of one account, or of one exposure, never pass each other.
 
-use super::account::{Account, Entry};
+use super::account::{Account, Entry, Shape};
 use crate::book::command::{
     Code, ConversionRow, DirectoryHash, Hint, LinkSide, MovementRow, Profile, Refusal, ReversalRow, Status,
 };
@@ -164,8 +164,8 @@ pub struct ExposureDelta {
 /// Everything one batch writes, in one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Writes {
-    /// Accounts to write, in key order.
-    pub touched: BTreeSet<AccountId>,
+    /// Accounts to write, in key order, with the shape they were read with.
+    pub touched: BTreeMap<AccountId, Shape>,
     pub entries: Vec<Entry>,
     pub memberships: Vec<MembershipWrite>,
     pub erased: Vec<(AccountId, DirectoryHash)>,
@@ -227,7 +227,7 @@ impl World {
     /// The account to change: it will be written.
     pub fn change(&mut self, id: AccountId) -> Result<&mut Account, Halt> {
         let account = self.accounts.get_mut(&id).ok_or(Halt::Reload)?;
-        self.writes.touched.insert(id);
+        self.writes.touched.entry(id).or_insert_with(|| account.shape());
         Ok(account)
     }
 

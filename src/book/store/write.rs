@@ -44,53 +44,77 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
 }
 
 fn accounts(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+    let (mut new, mut moved, mut reshaped) = (Vec::new(), Vec::new(), Vec::new());
     // In key order, so that two servers lock rows in the same order.
-    let touched = world.writes.touched.iter().filter_map(|id| world.accounts.get(id));
-    let (new, old): (Vec<&Account>, Vec<&Account>) = touched.partition(|account| account.version == 0);
-    if !new.is_empty() {
-        Statement::new(
-            "INSERT INTO accounts (account_id, partner, status, tier, balance, held, owed, lots, usage, links, redated_no, \
-             redated_to, as_of, entry_no, version) \
-             SELECT i, p, s, t, b, h, o, l::bigint[], u::bigint[], k::jsonb, rn, rt, ao, en, 1 \
-             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, p, s, t, b, h, o, l, u, k, rn, rt, ao, en)",
-            account_columns(&new),
-        )
-        .execute(conn)?;
+    for (id, shape) in &world.writes.touched {
+        match world.accounts.get(id) {
+            Some(account) if account.version == 0 => new.push(account),
+            Some(account) if account.has_shape(shape) => moved.push(account),
+            Some(account) => reshaped.push(account),
+            None => {}
+        }
     }
-    if !old.is_empty() {
-        let written = Statement::new(
-            "UPDATE accounts a SET status = x.s, tier = x.t, balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
-             usage = x.u::bigint[], links = x.k::jsonb, redated_no = x.rn, redated_to = x.rt, as_of = x.ao, entry_no = x.en, \
-             version = a.version + 1 \
-             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, p, s, t, b, h, o, l, u, k, rn, rt, ao, en) \
-             WHERE a.account_id = x.i AND a.version = x.v",
-            account_columns(&old),
-        )
-        .execute(conn)?;
-        if written != old.len() {
+    if !new.is_empty() {
+        let mut columns = moving_columns(&new);
+        columns.extend(shape_columns(&new));
+        columns.push(Column::Texts(new.iter().map(|row| row.partner.to_string()).collect()));
+        Statement::new(INSERT_ACCOUNTS, columns).execute(conn)?;
+    }
+    if !moved.is_empty() && Statement::new(MOVE_ACCOUNTS, moving_columns(&moved)).execute(conn)? != moved.len() {
+        return Err(Error::LostRace);
+    }
+    if !reshaped.is_empty() {
+        let mut columns = moving_columns(&reshaped);
+        columns.extend(shape_columns(&reshaped));
+        if Statement::new(RESHAPE_ACCOUNTS, columns).execute(conn)? != reshaped.len() {
             return Err(Error::LostRace);
         }
     }
     Ok(())
 }
 
-fn account_columns(rows: &[&Account]) -> Vec<Column> {
+pub const INSERT_ACCOUNTS: &str = "INSERT INTO accounts (account_id, balance, held, owed, lots, next_expiry, usage, entry_no, \
+     status, tier, links, redated_no, redated_to, as_of, partner, version) \
+     SELECT i, b, h, o, l::bigint[], ne, u::bigint[], en, s, t, k::jsonb, rn, rt, ao, p, 1 \
+     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en, s, t, k, rn, rt, ao, p)";
+
+/// Points moved and nothing else: no JSON is parsed and, as long as the first lot ends when it did, no index is touched.
+pub const MOVE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
+     next_expiry = x.ne, usage = x.u::bigint[], entry_no = x.en, version = a.version + 1 \
+     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en) WHERE a.account_id = x.i AND a.version = x.v";
+
+pub const RESHAPE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
+     next_expiry = x.ne, usage = x.u::bigint[], entry_no = x.en, status = x.s, tier = x.t, links = x.k::jsonb, \
+     redated_no = x.rn, redated_to = x.rt, as_of = x.ao, version = a.version + 1 \
+     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en, s, t, k, rn, rt, ao) \
+     WHERE a.account_id = x.i AND a.version = x.v";
+
+fn moving_columns(rows: &[&Account]) -> Vec<Column> {
+    let next_expiry = |row: &&Account| match row.lots.first_end() {
+        Some(Expiry::On(day)) => Some(day),
+        Some(Expiry::Never) | None => None,
+    };
     vec![
         Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
         Column::BigInts(rows.iter().map(|row| row.version).collect()),
-        Column::Texts(rows.iter().map(|row| row.partner.to_string()).collect()),
-        Column::SmallInts(rows.iter().map(|row| codec::status_number(row.status)).collect()),
-        Column::Texts(rows.iter().map(|row| row.tier.clone()).collect()),
         Column::BigInts(rows.iter().map(|row| row.balance.get()).collect()),
         Column::BigInts(rows.iter().map(|row| row.held.get()).collect()),
         Column::BigInts(rows.iter().map(|row| row.owed.get()).collect()),
         Column::Texts(rows.iter().map(|row| codec::lots_text(&row.lots)).collect()),
+        Column::DatesOrNull(rows.iter().map(next_expiry).collect()),
         Column::Texts(rows.iter().map(|row| codec::usage_text(&row.usage)).collect()),
+        Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
+    ]
+}
+
+fn shape_columns(rows: &[&Account]) -> Vec<Column> {
+    vec![
+        Column::SmallInts(rows.iter().map(|row| codec::status_number(row.status)).collect()),
+        Column::Texts(rows.iter().map(|row| row.tier.clone()).collect()),
         Column::Texts(rows.iter().map(|row| codec::links_json(&row.links)).collect()),
         Column::BigInts(rows.iter().map(|row| row.redated_no).collect()),
         Column::BigInts(rows.iter().map(|row| codec::expiry_number(row.redated_to)).collect()),
         Column::TimesOrNull(rows.iter().map(|row| row.as_of).collect()),
-        Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
     ]
 }
 
