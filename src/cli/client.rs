@@ -42,9 +42,9 @@ impl Identity {
         builder.with_client_auth_cert(chain, key).map_err(|why| unreadable(&self.key, &why))
     }
 
-    /// An HTTP client that keeps its connections; `patience` bounds one request.
+    /// An HTTP client that keeps its connections and goes nowhere but where it is told; `patience` bounds one request.
     pub fn client(&self, patience: Duration) -> Result<reqwest::Client, Error> {
-        let builder = reqwest::Client::builder().tls_backend_preconfigured(self.tls()?).no_proxy();
-        builder.timeout(patience).build().map_err(Error::failed)
+        let builder = reqwest::Client::builder().tls_backend_preconfigured(self.tls()?).no_proxy().https_only(true);
+        builder.redirect(reqwest::redirect::Policy::none()).timeout(patience).build().map_err(Error::failed)
     }
 }

@@ -7,10 +7,9 @@ pub mod audit;
 mod bench;
 pub mod client;
 mod clock;
-mod demo;
+pub mod demo;
 pub mod house;
 mod import;
-mod keys;
 mod migrate;
 pub mod node;
 mod pki;
@@ -57,9 +56,6 @@ enum Command {
     Import(import::Args),
     /// Bring the database's schema up to this version
     Migrate(migrate::Args),
-    /// The alliance's own signing keys
-    #[command(subcommand)]
-    Keys(keys::Action),
     /// Certificates of the alliance's own authority
     #[command(subcommand)]
     Pki(pki::Action),
@@ -76,7 +72,6 @@ impl Command {
             Command::Clock(args) => clock::run(&args, global),
             Command::Import(args) => import::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
-            Command::Keys(action) => keys::run(&action, global),
             Command::Pki(action) => pki::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
         }

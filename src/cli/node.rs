@@ -24,8 +24,8 @@ use std::time::Duration;
 
 /// How long committed events wait for their number at most, when nothing else goes wrong.
 const SEAL_EVERY: Duration = Duration::from_millis(50);
-/// Business days end for everybody at once; a minute later is soon enough to post it.
-const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// Business days end for everybody at once: one look-up through an index when there is nothing to post.
+const EXPIRE_EVERY: Duration = Duration::from_secs(2);
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.

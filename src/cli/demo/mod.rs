@@ -3,7 +3,11 @@
 //! With `--check` it plays the acceptance story through the public API, serves a second alliance beside the first,
 //! audits both, stops, and says by its exit code whether everything held.
 
+pub mod client;
 mod prepare;
+pub mod story;
+pub mod stream;
+pub mod travel;
 
 use super::house::House;
 use super::node::Node;
@@ -12,6 +16,7 @@ use super::{Error, Global, audit};
 use crate::config::{Config, Flags};
 use crate::telemetry;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// The alliance people meet first, and the one with real figures.
@@ -69,11 +74,20 @@ async fn raise(house: House, manifests: PathBuf, metrics: PrometheusHandle) -> R
 
 async fn play(args: &Args, global: &Global, first: &Stage, metrics: PrometheusHandle) -> Result<(), Error> {
     if !args.check {
-        welcome(first);
-        return std::future::pending().await;
+        return watch(args, first).await;
+    }
+    let mut failed = Vec::new();
+    let board = story::play(&place(first)).await.map_err(Error::failed)?;
+    print!("{}", board.render(std::io::stdout().is_terminal()));
+    if !board.holds() {
+        failed.push("the story did not go as it should".to_owned());
     }
     let second = second(first, &args.partners, metrics).await?;
-    let mut failed = Vec::new();
+    let report = travel::check(&second.node.api_url(), &second.house.config.pki_dir()).await.map_err(Error::failed)?;
+    println!("\nThe transfer table of 2026, on a second server and database:\n{}", report.render());
+    if !report.holds() {
+        failed.push("some quotes are not the table's".to_owned());
+    }
     for (name, stage) in [(ALLIANCE, first), (SECOND, &second)] {
         let url = stage.house.database_url.clone();
         let findings = blocking(move || audit::check(&url)).await?;
@@ -85,6 +99,27 @@ async fn play(args: &Args, global: &Global, first: &Stage, metrics: PrometheusHa
     let Stage { house, node } = second;
     blocking(move || node.stop().and_then(|()| house.close())).await?;
     if failed.is_empty() { Ok(()) } else { Err(Error::Failed(failed.join("; "))) }
+}
+
+/// Members, a stream of conversions, and the places to look, until told to stop.
+async fn watch(args: &Args, stage: &Stage) -> Result<(), Error> {
+    if args.quiet {
+        welcome(stage);
+        return std::future::pending().await;
+    }
+    let cast = stream::seed(&stage.node.api_url(), &stage.house.config.pki_dir()).await.map_err(Error::failed)?;
+    welcome(stage);
+    stream::play(&cast).await;
+    Ok(())
+}
+
+fn place(stage: &Stage) -> story::Place {
+    story::Place {
+        api: stage.node.api_url(),
+        pki: stage.house.config.pki_dir(),
+        database: stage.house.database.clone(),
+        zone: stage.node.exchange.catalogue.load().alliance.zone,
+    }
 }
 
 /// The second alliance: a database of its own on the same cluster, ports of its own, everything else the same.
