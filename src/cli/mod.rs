@@ -12,7 +12,9 @@ pub mod house;
 mod import;
 mod migrate;
 pub mod node;
+mod partners;
 mod pki;
+mod rates;
 mod serve;
 
 use crate::config::{self, Config, Flags};
@@ -56,9 +58,18 @@ enum Command {
     Import(import::Args),
     /// Bring the database's schema up to this version
     Migrate(migrate::Args),
+    /// The alliance's own signing keys
+    #[command(subcommand)]
+    Keys(keys::Action),
+    /// An alliance's manifests: check them, or propose what they change
+    #[command(subcommand)]
+    Partners(partners::Action),
     /// Certificates of the alliance's own authority
     #[command(subcommand)]
     Pki(pki::Action),
+    /// What is published: list it, check its loops, publish what is approved
+    #[command(subcommand)]
+    Rates(rates::Action),
     /// Run the exchange
     Serve(serve::Args),
 }
@@ -72,7 +83,10 @@ impl Command {
             Command::Clock(args) => clock::run(&args, global),
             Command::Import(args) => import::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
+            Command::Keys(action) => keys::run(&action, global),
+            Command::Partners(action) => partners::run(&action, global),
             Command::Pki(action) => pki::run(&action, global),
+            Command::Rates(action) => rates::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
         }
     }

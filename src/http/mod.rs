@@ -6,12 +6,14 @@
 //!
 //! A handler extracts, calls one service function and answers `Result<impl Responder, Problem>`.
 
+mod catalogue;
 mod certificates;
 pub mod idempotency;
 pub mod identity;
 pub mod json;
 pub mod openapi;
 pub mod problem;
+mod proposals;
 pub mod public;
 pub mod query;
 mod rate_limit;

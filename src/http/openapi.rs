@@ -1,6 +1,6 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
-use super::{certificates, problem, public, signing_keys, v1};
+use super::{catalogue, certificates, problem, proposals, public, signing_keys, v1};
 use std::sync::LazyLock;
 use utoipa::OpenApi;
 
@@ -26,7 +26,9 @@ pub fn document() -> &'static utoipa::openapi::OpenApi {
 
 fn build() -> utoipa::openapi::OpenApi {
     let mut document = Common::openapi();
+    document.merge(catalogue::Api::openapi());
     document.merge(certificates::Api::openapi());
+    document.merge(proposals::Api::openapi());
     document.merge(signing_keys::Api::openapi());
     document.merge(v1::document());
     document

@@ -7,7 +7,7 @@ use super::public::{self, Probes};
 use super::rate_limit::RateLimit;
 use super::request_id;
 use super::tls::{self, Live};
-use super::{certificates, signing_keys};
+use super::{catalogue, certificates, proposals, signing_keys};
 use crate::service::Database;
 use crate::service::identity::Register;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
@@ -200,7 +200,9 @@ where
             .app_data(Data::clone(&gate_data))
             .app_data(Data::clone(&body))
             .app_data(Data::clone(&database))
+            .configure(catalogue::configure)
             .configure(certificates::configure)
+            .configure(proposals::configure)
             .configure(signing_keys::configure)
             .configure(configure.clone())
             .default_service(web::to(nowhere))

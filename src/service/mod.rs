@@ -2,6 +2,7 @@
 
 pub mod activities;
 pub mod answer;
+pub mod catalogue;
 pub mod certificates;
 pub mod clock;
 pub mod conversions;

@@ -1,4 +1,7 @@
-//! Alliances from their files into the database: applied, approved, published, refused.
+//! Alliances from their files into the database: applied, approved, published, refused; `api` what partners see.
+
+#[path = "catalogue/api.rs"]
+mod api;
 
 use crate::support;
 use chrono::{DateTime, Days, SecondsFormat, Utc};
@@ -23,13 +26,13 @@ fn slug(text: &str) -> Slug {
 }
 
 /// A copy of the demo alliance's manifests to change.
-struct Manifests {
+pub struct Manifests {
     _scratch: support::Scratch,
     folder: PathBuf,
 }
 
 impl Manifests {
-    fn lumen(test: &str) -> Manifests {
+    pub fn lumen(test: &str) -> Manifests {
         let scratch = support::Scratch::new(test);
         let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("partners/lumen");
         for entry in std::fs::read_dir(house).expect("the demo alliance") {
@@ -39,12 +42,12 @@ impl Manifests {
         Manifests { folder: scratch.path().to_path_buf(), _scratch: scratch }
     }
 
-    fn plan(&self) -> Plan {
+    pub fn plan(&self) -> Plan {
         manifest::read(&self.folder).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Replaces the first `from` after `mark` in a manifest.
-    fn edit(&self, file: &str, mark: &str, from: &str, to: &str) {
+    pub fn edit(&self, file: &str, mark: &str, from: &str, to: &str) {
         let path = self.folder.join(file);
         let text = std::fs::read_to_string(&path).expect("a manifest");
         let (head, tail) = text.split_at(text.find(mark).expect("the mark is there"));

@@ -24,6 +24,8 @@ pub(super) struct Peers {
     pub defaults: AgreementTerms,
     /// Unit cost of each partner's points: the settlement price unless an agreement says otherwise.
     pub unit_costs: BTreeMap<Slug, Millionths>,
+    /// Partners whose file could not be read: that is told already.
+    pub unread: BTreeSet<String>,
 }
 
 /// Checks all files of one alliance together.
@@ -38,10 +40,14 @@ pub(super) fn plan(alliance: &Source, files: &[Source]) -> Result<Plan, Error> {
     let defaults = terms(&mut values, "agreement_defaults", &raw.agreement_defaults, &built_in());
 
     let mut parsed: Vec<(&Source, PartnerFile)> = Vec::new();
+    let mut unread = BTreeSet::new();
     for source in files {
         match source.parse() {
             Ok(raw) => parsed.push((source, raw)),
-            Err(finding) => findings.push(finding),
+            Err(finding) => {
+                unread.insert(source.file_name().trim_end_matches(".toml").to_owned());
+                findings.push(finding);
+            }
         }
     }
     let mut partners = BTreeMap::new();
@@ -57,7 +63,7 @@ pub(super) fn plan(alliance: &Source, files: &[Source]) -> Result<Plan, Error> {
     }
     let unit_costs =
         partners.iter().map(|(slug, planned)| (slug.clone(), planned.partner.programme.unit_cost)).collect();
-    let peers = Peers { zone: head.zone, defaults, unit_costs };
+    let peers = Peers { zone: head.zone, defaults, unit_costs, unread };
     let mut pairs = BTreeMap::new();
     for (source, raw) in &parsed {
         let Some(planned) = raw.partner.slug.get_ref().parse().ok().and_then(|slug: Slug| partners.get(&slug)) else {

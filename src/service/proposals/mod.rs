@@ -17,9 +17,11 @@ use crate::book::{exposures, fence};
 use crate::domain::catalogue::{Catalogue, Party};
 use crate::domain::change::PairChange;
 use crate::domain::cycle::{self, Loop};
+use crate::domain::holder::Holder;
 use crate::domain::ids::{ProposalId, Slug};
 use crate::domain::plan::Plan;
 use crate::domain::proposal::{State, Subject};
+use crate::store::Database;
 use crate::store::catalogue::{self, write};
 use crate::store::proposals::{self, Publication};
 use chrono::{DateTime, Utc};
@@ -430,4 +432,25 @@ pub fn catalogue(conn: &mut PgConnection) -> Result<Option<Catalogue>, Error> {
 fn lock(conn: &mut PgConnection) -> Result<(), Error> {
     sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(PUBLISHING).execute(conn)?;
     Ok(())
+}
+
+/// Proposals newest first; `viewer` sees those it is a side of, and all when `None`.
+pub async fn list(
+    database: &Database,
+    viewer: Option<Slug>,
+    before: Option<ProposalId>,
+    limit: i64,
+) -> Result<Vec<Proposal>, Error> {
+    database.run(move |conn| Ok(proposals::list(conn, viewer.as_ref(), before, limit)?)).await
+}
+
+/// One proposal; `Err(NotFound)` also when it is none of the holder's business.
+pub async fn get(database: &Database, holder: Holder, id: ProposalId) -> Result<Proposal, Error> {
+    let found = database.run(move |conn| proposals::find(conn, id)).await?;
+    found.filter(|proposal| proposal.subject.side_of(&holder).is_some()).ok_or(Error::NotFound)
+}
+
+/// `approve` on a connection of the pool.
+pub async fn sign(database: &Database, holder: Holder, id: ProposalId, token: String) -> Result<Proposal, Error> {
+    database.run(move |conn| approve(conn, &holder, id, &token)).await
 }

@@ -2,8 +2,10 @@
 //!
 //! `load` reads all of it as one immutable value. A lane reads with the fence held, so nothing can move under it;
 //! anyone else may meet a publication half way through the queries, which the version read last tells.
-//! `rows` turns rows into checked values; `write` is for publishing alone.
+//! `rows` turns rows into checked values; `find` reads parts of it; `write` is
+//! for publishing alone.
 
+pub mod find;
 mod rows;
 pub mod write;
 

@@ -28,6 +28,9 @@ pub(super) fn check(
         let field = format!("agreements[{}]", table.to.get_ref());
         let to = values.slug(&format!("{field}.to"), &table.to);
         let Some(unit_cost) = peers.unit_costs.get(&to) else {
+            if peers.unread.contains(to.as_str()) {
+                continue;
+            }
             let problem = format!("no partner `{to}` in this alliance; add {to}.toml or correct the name");
             values.say(table.to.span(), format!("{field}.to"), problem);
             continue;
