@@ -99,14 +99,34 @@ impl Lots {
         Points::sum(taken.iter().map(|parcel| parcel.points)).unwrap_or(Points::ZERO)
     }
 
-    /// Takes up to `points` of exactly this end, pending ones too.
-    pub fn take_end(&mut self, points: Points, expires: Expiry) -> Vec<Parcel> {
-        self.take_where(points, |lot| lot.expires == expires)
+    /// Takes up to `points` of the lot a credit made: of this end, and pending to the same day while that is to come.
+    /// An ended lot has nothing left to take.
+    pub fn take_own(
+        &mut self,
+        points: Points,
+        expires: Expiry,
+        available_on: Option<NaiveDate>,
+        day: NaiveDate,
+    ) -> Vec<Parcel> {
+        let pending = |from: Option<NaiveDate>| from.filter(|from| *from > day);
+        self.take_where(points, |lot| {
+            lot.expires == expires && lot.expires.covers(day) && pending(lot.available_on) == pending(available_on)
+        })
     }
 
-    /// Takes up to `points` of whatever there is, pending ones too, earliest end first.
-    pub fn take_any(&mut self, points: Points) -> Vec<Parcel> {
-        self.take_where(points, |_| true)
+    /// Takes up to `points` of whatever has not ended by `day`, pending ones too, earliest end first.
+    pub fn take_live(&mut self, points: Points, day: NaiveDate) -> Vec<Parcel> {
+        self.take_where(points, |lot| lot.expires.covers(day))
+    }
+
+    /// All that has not ended by `day`, pending ones too.
+    pub fn live(&self, day: NaiveDate) -> Points {
+        Points::sum(self.0.iter().filter(|lot| lot.expires.covers(day)).map(|lot| lot.points)).unwrap_or(Points::MAX)
+    }
+
+    /// Takes all there is.
+    pub fn take_all(&mut self) -> Vec<Parcel> {
+        self.take_where(Points::MAX, |_| true)
     }
 
     /// Removes what can no longer be spent on `day`.
@@ -124,7 +144,7 @@ impl Lots {
 
     fn take_where(&mut self, points: Points, wanted: impl Fn(&Lot) -> bool) -> Vec<Parcel> {
         let mut missing = points;
-        let mut taken = Vec::new();
+        let mut taken: Vec<Parcel> = Vec::new();
         for lot in self.0.iter_mut().filter(|lot| wanted(lot)) {
             let part = missing.min(lot.points);
             if part.is_zero() {
@@ -132,7 +152,13 @@ impl Lots {
             }
             lot.points = lot.points.less(part);
             missing = missing.less(part);
-            taken.push(Parcel { points: part, expires: lot.expires });
+            match taken.last_mut() {
+                // Lots of one end with different first days move as one.
+                Some(Parcel { points, expires }) if *expires == lot.expires => {
+                    *points = points.plus(part).unwrap_or(Points::MAX);
+                }
+                _ => taken.push(Parcel { points: part, expires: lot.expires }),
+            }
         }
         self.0.retain(|lot| !lot.points.is_zero());
         taken

@@ -35,7 +35,7 @@ pub struct Price {
 pub enum Unpriced {
     BelowMinimum,
     AboveMaximum,
-    /// Nearest reachable base credits; `below` is 0 when there is none.
+    /// Nearest base credits that minimum and maximum allow; 0 where there is none.
     NotAMultiple {
         below: i64,
         above: i64,
@@ -61,8 +61,8 @@ pub fn terms(catalogue: &Catalogue, from: &Slug, to: &Slug, tier: &str, at: Date
 pub fn price(terms: &Terms, want: Want) -> Result<Price, Unpriced> {
     let (debit, remainder) = match want {
         Want::Points(offered) => {
-            let kept = Points::new(offered.get() % terms.step.get()).unwrap_or(Points::ZERO);
-            (offered.less(kept), kept)
+            let debit = round_down(terms, offered);
+            (debit, offered.less(debit))
         }
         Want::CreditPoints(credit) => (debit_for(terms, credit)?, Points::ZERO),
     };
@@ -74,6 +74,21 @@ pub fn price(terms: &Terms, want: Want) -> Result<Price, Unpriced> {
         Some(Price { debit, remainder, credit, fee: terms.fee(credit)?, bonuses })
     };
     amounts().ok_or(Unpriced::AboveMaximum)
+}
+
+/// What a wish would bring in all, base and bonuses, minimum, maximum and multiple aside; `None` beyond the largest
+/// amount. It is what a caller's floor is held against, and a floor is judged before they are.
+pub fn total_wished(terms: &Terms, want: Want) -> Option<Points> {
+    let credit = match want {
+        Want::Points(offered) => terms.ratio.credit(round_down(terms, offered))?,
+        Want::CreditPoints(credit) => credit,
+    };
+    Points::sum(terms.bonuses(credit)?)?.plus(credit)
+}
+
+/// The largest multiple of the step that `offered` covers.
+fn round_down(terms: &Terms, offered: Points) -> Points {
+    offered.less(Points::new(offered.get() % terms.step.get()).unwrap_or(Points::ZERO))
 }
 
 fn within(terms: &Terms, debit: Points) -> Result<(), Unpriced> {
@@ -95,7 +110,12 @@ fn debit_for(terms: &Terms, credit: Points) -> Result<Points, Unpriced> {
     let per_step = terms.ratio.credit(terms.step).ok_or(Unpriced::AboveMaximum)?.get();
     let steps = credit.get() / per_step;
     if credit.get() % per_step != 0 {
-        return Err(Unpriced::NotAMultiple { below: steps * per_step, above: (steps + 1) * per_step });
+        // A neighbour outside minimum and maximum cannot be had either.
+        let reachable = |steps: i64| {
+            let debit = terms.step.floor_of(steps, 1);
+            if debit.is_some_and(|debit| within(terms, debit).is_ok()) { steps * per_step } else { 0 }
+        };
+        return Err(Unpriced::NotAMultiple { below: reachable(steps), above: reachable(steps + 1) });
     }
     terms.step.floor_of(steps, 1).ok_or(Unpriced::AboveMaximum)
 }

@@ -36,21 +36,22 @@ pub fn convert(
     ask: &Convert,
 ) -> Result<Effect, Halt> {
     let own = own_account(world, request, ask.who)?;
-    if let Ask::Quoted(quoted) = &ask.ask {
-        check_quote(world, own, quoted)?;
-    }
     let direction = direction(request, ask);
+    if let Ask::Quoted(quoted) = &ask.ask {
+        check_quote(world, own, &ask.direction, &direction, quoted)?;
+    }
     check_partners(catalogue, &direction)?;
-    let sides = find_sides(world, own, &ask.direction)?;
+    let sides = find_sides(world, own, ask)?;
     let (terms, price) = match &ask.ask {
-        Ask::Quoted(quoted) => quoted_price(quoted, &sides)?,
+        Ask::Quoted(quoted) => quoted_price(quoted)?,
         Ask::Now { want, floor } => {
             let tier = &world.account(sides.from)?.tier;
             let terms = priced.terms(catalogue, &direction, tier, world.now.at).ok_or(Code::NoRate)?;
-            let price = quote::price(&terms, *want).map_err(unpriced)?;
-            if floor.is_some_and(|floor| price.total_credit() < floor) {
+            // Before minimum and maximum, as the order of refusals wants it.
+            if floor.is_some_and(|floor| quote::total_wished(&terms, *want).is_some_and(|total| total < floor)) {
                 return Err(Code::RateWorseThanAsked.into());
             }
+            let price = quote::price(&terms, *want).map_err(unpriced)?;
             (terms, price)
         }
     };
@@ -80,11 +81,22 @@ fn direction(request: &Request, ask: &Convert) -> (Slug, Slug) {
     }
 }
 
-fn check_quote(world: &World, own: AccountId, quoted: &Quoted) -> Result<(), Halt> {
+/// Whether the quote is unused, made for this membership in this direction, and still good.
+fn check_quote(
+    world: &World,
+    own: AccountId,
+    way: &Direction,
+    (from, to): &(Slug, Slug),
+    quoted: &Quoted,
+) -> Result<(), Halt> {
     if let Some(used) = world.taken.get(&quoted.hash) {
         return Err(Halt::Refuse(Code::QuoteUsed, Hint::First { id: used.subject.text() }));
     }
-    if own != quoted.from_account && own != quoted.to_account {
+    let named = match way {
+        Direction::To(_) => quoted.from_account,
+        Direction::From(_) => quoted.to_account,
+    };
+    if own != named || (&quoted.terms.from, &quoted.terms.to) != (from, to) {
         return Err(Code::QuoteInvalid.into());
     }
     if quoted.expires_at <= world.now.at {
@@ -104,16 +116,24 @@ pub fn check_partners(catalogue: &Catalogue, (from, to): &(Slug, Slug)) -> Resul
 }
 
 /// Both memberships and their link, each refused with its own code.
-fn find_sides(world: &World, own: AccountId, direction: &Direction) -> Result<Sides, Halt> {
+fn find_sides(world: &World, own: AccountId, ask: &Convert) -> Result<Sides, Halt> {
     let own = world.account(own)?;
-    check_status(own)?;
-    let (partner, pulled) = match direction {
+    let (partner, pulled) = match &ask.direction {
         Direction::To(partner) => (partner, false),
         Direction::From(partner) => (partner, true),
     };
-    let link = own.link_to(partner).ok_or(Code::MemberNotLinked)?;
+    let Some(link) = own.link_to(partner) else {
+        check_statuses(&[own])?;
+        return Err(Code::MemberNotLinked.into());
+    };
     let peer = world.account(link.account)?;
-    check_status(peer)?;
+    check_statuses(&[own, peer])?;
+    // A quote is for exactly the pair it names: a link made since to another membership is not that pair's.
+    if let Ask::Quoted(quoted) = &ask.ask
+        && ![quoted.from_account, quoted.to_account].contains(&peer.id)
+    {
+        return Err(Code::MemberNotLinked.into());
+    }
     if link.opens_at > world.now.at {
         return Err(Code::LinkCoolingOff.into());
     }
@@ -129,19 +149,17 @@ fn find_sides(world: &World, own: AccountId, direction: &Direction) -> Result<Si
     Ok(Sides { from: from.id, to: to.id, from_token, to_token, pulled })
 }
 
-/// Closed or frozen memberships take part in nothing.
-pub fn check_status(account: &Account) -> Result<(), Halt> {
-    match account.status {
-        Status::Active => Ok(()),
-        Status::Frozen => Err(Code::MembershipFrozen.into()),
-        Status::Closed => Err(Code::MembershipClosed.into()),
+/// Closed or frozen memberships take part in nothing; closed is said before frozen, whichever side it is.
+pub fn check_statuses(accounts: &[&Account]) -> Result<(), Halt> {
+    for (status, code) in [(Status::Closed, Code::MembershipClosed), (Status::Frozen, Code::MembershipFrozen)] {
+        if accounts.iter().any(|account| account.status == status) {
+            return Err(code.into());
+        }
     }
+    Ok(())
 }
 
-fn quoted_price(quoted: &Quoted, sides: &Sides) -> Result<(Arc<Terms>, Price), Halt> {
-    if (quoted.from_account, quoted.to_account) != (sides.from, sides.to) {
-        return Err(Code::QuoteInvalid.into());
-    }
+fn quoted_price(quoted: &Quoted) -> Result<(Arc<Terms>, Price), Halt> {
     let fee = quoted.terms.fee(quoted.credit).ok_or(Code::QuoteInvalid)?;
     let price = Price {
         debit: quoted.debit,

@@ -122,7 +122,7 @@ fn change_tier(
 fn close(world: &mut World, request: &Request, id: AccountId) -> Result<(), Halt> {
     post_expired(world, request, id)?;
     let account = world.change(id)?;
-    let lots = account.lots.take_any(Points::MAX);
+    let lots = account.lots.take_all();
     let points = Points::sum(lots.iter().map(|lot: &Parcel| lot.points)).unwrap_or(Points::ZERO);
     if !points.is_zero() {
         let entry = account.lower(EntryKind::Forfeited, points, None);

@@ -1,12 +1,12 @@
 //! Credits and debits of a brand's own members, and taking them back.
 
 use super::account::EntryKind;
-use super::convert::check_status;
+use super::convert::check_statuses;
 use super::takeback::{arrive_back, end_of_return};
 use super::world::{EventData, EventKind, Halt, Subject, World};
 use super::{Effect, movement_id, own_account};
 use crate::book::command::{
-    Code, Credit, CreditKind, Debit, Hint, MovementRow, MovementSide, Outcome, Request, ReverseMovement,
+    Code, Credit, CreditKind, Debit, Hint, MovementRow, MovementSide, Outcome, Request, ReverseMovement, Status,
 };
 use crate::domain::catalogue::Catalogue;
 use crate::domain::expiry::Expiry;
@@ -22,7 +22,7 @@ const GRACE_DAYS: u32 = 30;
 pub fn credit(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Credit) -> Result<Effect, Halt> {
     let id = own_account(world, request, ask.who)?;
     let account = world.account(id)?;
-    check_status(account)?;
+    check_statuses(&[account])?;
     account.balance.plus(ask.points).ok_or(Code::LimitExceeded)?;
     let day = world.now.day;
     let expires = match ask.expires {
@@ -63,7 +63,7 @@ pub fn credit(world: &mut World, catalogue: &Catalogue, request: &Request, ask: 
 
 pub fn debit(world: &mut World, request: &Request, ask: &Debit) -> Result<Effect, Halt> {
     let id = own_account(world, request, ask.who)?;
-    check_status(world.account(id)?)?;
+    check_statuses(&[world.account(id)?])?;
     let day = world.now.day;
     let usable = world.account(id)?.lots.usable(day);
     if usable < ask.points {
@@ -90,8 +90,11 @@ pub fn reverse(
     if first.partner != request.caller || first.side != ask.of || first.reverses.is_some() {
         return Err(Code::NotFound.into());
     }
-    if world.account(first.account)?.status == crate::book::command::Status::Closed {
-        return Err(Code::MembershipClosed.into());
+    match (ask.of, world.account(first.account)?.status) {
+        (_, Status::Active) | (MovementSide::Credit, Status::Frozen) => {}
+        // Nothing arrives on a frozen account; a returned purchase is still taken off it.
+        (MovementSide::Debit, Status::Frozen) => return Err(Code::MembershipFrozen.into()),
+        (_, Status::Closed) => return Err(Code::MembershipClosed.into()),
     }
     let after = first.reversed.plus(ask.points).filter(|after| *after <= first.points).ok_or(Code::ReversalExceeds)?;
     let row = match ask.of {
@@ -113,18 +116,21 @@ fn take_back(
     ask: &ReverseMovement,
 ) -> Result<MovementRow, Halt> {
     let subject = movement_id(request);
-    let own_end = first.lots.first().map(|lot| lot.expires);
+    let day = world.now.day;
+    let account = world.account(first.account)?;
+    // Ended lots have nothing left to take, whether their expiry is posted yet or not.
+    let owed = ask.points.less(account.lots.live(day));
+    let owed_after = account.owed.plus(owed).ok_or(Code::LimitExceeded)?;
     let account = world.change(first.account)?;
+    account.owed = owed_after;
     let mut lots = Vec::new();
-    if let Some(end) = own_end {
-        let end = account.end_today(end, first.entry_no);
-        lots.extend(account.lots.take_end(ask.points, end));
+    if let Some(own) = first.lots.first() {
+        let end = account.end_today(own.expires, first.entry_no);
+        lots.extend(account.lots.take_own(ask.points, end, first.available_on, day));
     }
     let taken = Points::sum(lots.iter().map(|lot: &Parcel| lot.points)).unwrap_or(Points::ZERO);
-    lots.extend(account.lots.take_any(ask.points.less(taken)));
-    let taken = Points::sum(lots.iter().map(|lot| lot.points)).unwrap_or(Points::ZERO);
-    let owed = ask.points.less(taken);
-    account.owed = account.owed.plus(owed).ok_or(Code::LimitExceeded)?;
+    lots.extend(account.lots.take_live(ask.points.less(taken), day));
+    let taken = ask.points.less(owed);
     let entry = account.lower(EntryKind::CreditReversed, taken, Some(subject.0));
     let entry_no = entry.entry_no;
     world.writes.entries.push(entry);

@@ -2,7 +2,7 @@
 
 use super::Effect;
 use super::account::{Account, EntryKind};
-use super::convert::{check_status, exposed};
+use super::convert::{check_statuses, exposed};
 use super::world::{EventData, EventKind, Halt, Subject, World};
 use crate::book::command::{
     Code, ConversionRow, Hint, Outcome, Request, ReversalRow, ReversalState, Reverse, Reversed,
@@ -33,6 +33,7 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
     if request.caller != *initiator && request.caller != row.terms.from {
         return Err(Code::Forbidden.into());
     }
+    check_open(world, &row)?;
     let until = row.at + TimeDelta::seconds(i64::from(row.terms.undo_s));
     if row.reversed.undone || world.now.at > until {
         return Err(Code::UndoWindowClosed.into());
@@ -60,8 +61,8 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
 
 pub fn reverse(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Reverse) -> Result<Effect, Halt> {
     let row = own_conversion(world, &request.caller, ask.conversion)?;
-    let part = part_of(&row, ask.credit_points)?;
     check_open(world, &row)?;
+    let part = part_of(&row, ask.credit_points)?;
     let id = ReversalId(request.fresh);
     let needs_confirmation = row.terms.reversal_needs_confirmation;
     if needs_confirmation {
@@ -88,8 +89,8 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
     if asked.state == ReversalState::Completed {
         return finished(world, id, row.from_account);
     }
-    let part = part_of(&row, asked.credit)?;
     check_open(world, &row)?;
+    let part = part_of(&row, asked.credit)?;
     let lots_back = give_back(world, catalogue, &row, &part, row.terms.target_pays_spent, id)?;
     let mut done = asked.as_ref().clone();
     done.state = ReversalState::Completed;
@@ -148,8 +149,7 @@ fn part_of(row: &ConversionRow, credit: Points) -> Result<Part, Halt> {
 
 /// Both sides must be neither frozen nor closed.
 fn check_open(world: &World, row: &ConversionRow) -> Result<(), Halt> {
-    check_status(world.account(row.from_account)?)?;
-    check_status(world.account(row.to_account)?)
+    check_statuses(&[world.account(row.from_account)?, world.account(row.to_account)?])
 }
 
 /// Takes points from the target's lots of the dates at which they arrived and gives the debit back at the origin.
@@ -161,7 +161,6 @@ fn give_back(
     target_pays: bool,
     id: ReversalId,
 ) -> Result<Vec<Parcel>, Halt> {
-    check_open(world, row)?;
     let day = world.now.day;
     let wanted = arrived(world.account(row.to_account)?, row, part);
     let available = |lots: &crate::domain::lots::Lots| {
@@ -170,6 +169,8 @@ fn give_back(
     if !target_pays && !available(&world.account(row.to_account)?.lots) {
         return Err(Code::PointsSpent.into());
     }
+    // Room at the origin is made sure of before anything leaves the target.
+    world.account(row.from_account)?.balance.plus(part.debit).ok_or(Code::LimitExceeded)?;
     let to = world.change(row.to_account)?;
     let taken = Points::sum(wanted.iter().map(|parcel| to.lots.take_of(parcel.points, parcel.expires, day)));
     let taken = taken.unwrap_or(Points::ZERO);
@@ -250,9 +251,9 @@ pub fn arrive_back(
     parcels: &[Parcel],
     subject: Option<uuid::Uuid>,
 ) -> Result<Points, Halt> {
-    let account = world.change(id)?;
     let total = Points::sum(parcels.iter().map(|parcel| parcel.points)).ok_or(Code::LimitExceeded)?;
-    account.balance.plus(total).ok_or(Code::LimitExceeded)?;
+    world.account(id)?.balance.plus(total).ok_or(Code::LimitExceeded)?;
+    let account = world.change(id)?;
     let mut entries = vec![account.raise(kind, total, subject)];
     let met = account.owed.min(total);
     let mut left = met;
