@@ -280,6 +280,8 @@ pub fn erase(world: &mut World, request: &Request, who: DirectoryHash) -> Result
     for (_, peer) in &links {
         world.account(*peer)?;
     }
+    // Asked before anything moves: what is not read yet sends the request round again, untouched.
+    person(world, id)?;
     close(world, request, id)?;
     for (link, peer) in links {
         drop_link(world, request, link, [id, peer], true)?;

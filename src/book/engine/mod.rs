@@ -121,6 +121,7 @@ fn replay(world: &World, request: &Request) -> Option<Verdict> {
         (None, Subject::Conversion(id)) => world.conversions.get(&id).cloned().map(Outcome::Conversion),
         (None, Subject::Movement(id)) => world.movements.get(&id).cloned().map(Outcome::Movement),
         (None, Subject::Reversal(id)) => first_answer(world, request, id),
+        (None, Subject::Membership(_)) if matches!(request.command, Command::Erase(_)) => Some(Outcome::Erased),
         (None, Subject::Membership(id)) => Some(Outcome::Membership(id)),
         (None, Subject::Link(id)) => Some(Outcome::Link(id)),
         (None, Subject::Nothing) => None,
