@@ -10,6 +10,7 @@ mod clock;
 pub mod demo;
 pub mod house;
 mod import;
+mod keys;
 mod migrate;
 pub mod node;
 mod partners;

@@ -93,10 +93,8 @@ async fn admit(request: &ServiceRequest) -> Result<Caller, Problem> {
     // Whoever wires a listener without these two answers 500: nobody gets in by mistake.
     let gate = request.app_data::<Data<Gate>>().ok_or_else(|| Problem::new(Code::Internal))?;
     let presented = request.conn_data::<Presented>().ok_or_else(|| Problem::new(Code::CertificateUnknown))?;
-    let standing = gate.register.standing(&presented.x5t).await.map_err(|cause| {
-        tracing::warn!(error = %cause, "the register of certificates cannot be read");
-        Problem::new(Code::Unavailable)
-    })?;
+    let standing = gate.register.standing(&presented.x5t).await;
+    let standing = standing.map_err(|_| Problem::new(Code::Unavailable))?;
     let holder = match standing {
         Standing::Active(holder) => holder,
         Standing::Revoked => return Err(Problem::new(Code::CertificateRevoked)),

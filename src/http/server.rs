@@ -11,7 +11,8 @@ use super::{catalogue, certificates, proposals, signing_keys};
 use crate::service::Database;
 use crate::service::identity::Register;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
-use actix_web::middleware::from_fn;
+use actix_web::http::header;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpServer};
 use std::io;
@@ -207,6 +208,8 @@ where
             .configure(configure.clone())
             .default_service(web::to(nowhere))
             .wrap(from_fn(gate))
+            // What partners read is of their members: no cache on the way keeps it.
+            .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
             // The last one wrapped is the first one met.
             .wrap(from_fn(request_id::middleware))
     };

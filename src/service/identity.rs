@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const FRESH: Duration = Duration::from_secs(1);
 /// From this age on nobody uses an entry.
 const STALE: Duration = Duration::from_secs(2);
+/// For this long after a failed reading nobody asks the database again: those who waited leave together.
+const FAILED: Duration = Duration::from_millis(250);
 /// Certificates remembered; more than an alliance has in use.
 const ENTRIES_MAX: usize = 10_000;
 
@@ -49,9 +51,15 @@ pub struct Register {
     entries: Mutex<HashMap<Arc<str>, Arc<Entry>>>,
 }
 
+/// The database cannot say whose certificate it is; the cause is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the register of certificates cannot be read")]
+pub struct Unreadable;
+
 #[derive(Default)]
 struct Entry {
     seen: Mutex<Option<(Instant, Standing)>>,
+    failed: Mutex<Option<Instant>>,
     /// Held by whoever reads the database for this entry.
     reading: tokio::sync::Mutex<()>,
 }
@@ -62,7 +70,7 @@ impl Register {
     }
 
     /// The standing as it was at most two seconds ago; `Err` when the database cannot say, and then nobody enters.
-    pub async fn standing(&self, x5t: &Arc<str>) -> Result<Standing, store::Error> {
+    pub async fn standing(&self, x5t: &Arc<str>) -> Result<Standing, Unreadable> {
         let entry = self.entry(x5t);
         if let Some(standing) = entry.younger_than(FRESH) {
             return Ok(standing);
@@ -76,10 +84,21 @@ impl Register {
         if let Some(standing) = entry.younger_than(FRESH) {
             return Ok(standing);
         }
+        if lock(&entry.failed).is_some_and(|failed| failed.elapsed() < FAILED) {
+            return entry.younger_than(STALE).ok_or(Unreadable);
+        }
         let asked = clock::instant();
-        let standing = self.read(x5t).await?;
-        *lock(&entry.seen) = Some((asked, standing.clone()));
-        Ok(standing)
+        match self.read(x5t).await {
+            Ok(standing) => {
+                *lock(&entry.seen) = Some((asked, standing.clone()));
+                Ok(standing)
+            }
+            Err(cause) => {
+                tracing::warn!(error = %cause, "the register of certificates cannot be read");
+                *lock(&entry.failed) = Some(clock::instant());
+                entry.younger_than(STALE).ok_or(Unreadable)
+            }
+        }
     }
 
     fn entry(&self, x5t: &Arc<str>) -> Arc<Entry> {

@@ -216,7 +216,7 @@ fn accounts(walk: &mut Walk) -> Result<(), String> {
         if seen == Some(account) && !walk.model.dirty.contains(id) {
             continue;
         }
-        if seen != Some(account) && !walk.world.writes.touched.contains(id) {
+        if seen != Some(account) && !walk.world.writes.touched.contains_key(id) {
             return Err(format!("{id} changed and is not written"));
         }
         compare_account(account, rules, day).map_err(|why| format!("{id} {why}\n  {account:?}\n  {rules:?}"))?;

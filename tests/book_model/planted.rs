@@ -141,7 +141,7 @@ fn with_other_eyes(walk: &mut Walk, bug: Bug, request: &Request) -> Verdict {
         walk.world.accounts.get_mut(&id).expect("accounts stay").status = Status::Frozen;
     }
     let touched = walk.world.writes.touched.clone();
-    for (id, lots) in pending.into_iter().filter(|(id, _)| !touched.contains(id)) {
+    for (id, lots) in pending.into_iter().filter(|(id, _)| !touched.contains_key(id)) {
         walk.world.accounts.get_mut(&id).expect("accounts stay").lots = lots;
     }
     verdict

@@ -156,7 +156,7 @@ impl Walk {
     pub fn drain(&mut self) -> Result<(), String> {
         check::batch(self)?;
         let writes = std::mem::take(&mut self.world.writes);
-        for id in &writes.touched {
+        for id in writes.touched.keys() {
             let account = self.world.accounts.get_mut(id).ok_or("an account written that is not there")?;
             account.version += 1;
             if let Some(seen) = self.seen.get_mut(id) {

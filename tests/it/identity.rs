@@ -2,6 +2,7 @@
 
 use crate::support::poll;
 use crate::tls::{Client, House, TRUST_DOMAIN};
+use diesel::connection::SimpleConnection;
 use hanse::domain::holder::Holder;
 use hanse::service::certificates;
 use hanse::signing::pki::Authority;
@@ -139,6 +140,42 @@ fn a_revoked_certificate_makes_no_new_connection_and_garbage_changes_nothing() {
     let facts = house.authority.facts(&Holder::of("partner", "harvest").expect("a slug")).expect("facts");
     house.authority.revoke(&facts.serial, hanse::clock::now()).expect("revoked");
     poll("the longer list", Duration::from_secs(5), || harvest.get("/v1/certificates").err());
+}
+
+#[test]
+fn a_certificate_past_its_life_is_out_though_its_connection_lives() {
+    let house = House::new("aged");
+    let mut kept = house.client("partner", "lumen").connect().expect("connected");
+    assert_eq!(kept.send("GET", "/v1/certificates", None).expect("an answer").status, 200);
+    let aged = "UPDATE certificates SET not_before = now() - interval '91 days', not_after = now() - interval '1 day'";
+    house.database.connection().batch_execute(aged).expect("aged");
+    let code = poll("the end of its life", Duration::from_secs(5), || {
+        let answer = kept.send("GET", "/v1/certificates", None).expect("the connection is kept");
+        (answer.status != 200).then(|| answer.code())
+    });
+    assert_eq!(code, "certificate_unknown");
+}
+
+#[test]
+fn while_the_register_cannot_be_read_nobody_enters_and_all_are_told_to_come_back() {
+    let house = House::new("away");
+    let lumen = house.client("partner", "lumen");
+    let status = || lumen.get("/v1/certificates").expect("an answer");
+    assert_eq!(status().status, 200);
+    house.database.cut();
+    let refused = poll("a 503", Duration::from_secs(10), || Some(status()).filter(|answer| answer.status != 200));
+    assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
+    assert_eq!((refused.header("retry-after"), &refused.json()["retryable"]), (Some("1"), &serde_json::json!(true)));
+    // Many at once wait for one reading, not each for its own.
+    let begun = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| assert_eq!(status().status, 503));
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    house.database.mend();
+    poll("the return", Duration::from_secs(10), || (status().status == 200).then_some(()));
 }
 
 #[test]

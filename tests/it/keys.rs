@@ -49,6 +49,24 @@ fn servers_that_start_at_once_agree_on_one_key_that_signs_at_once() {
 }
 
 #[test]
+fn keys_are_listed_and_rotated_from_the_command_line() {
+    let database = support::database();
+    let folder = Scratch::new("keys-typed");
+    let hanse = |what: &str| -> serde_json::Value {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
+        command.args(["keys", what, "--json", "--keys-dir"]).arg(folder.path());
+        let output = command.env("DATABASE_URL", &database.url).env_remove("RUST_LOG").output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let count = || hanse("list")["keys"].as_array().map(Vec::len);
+    assert_eq!(count(), Some(1));
+    assert_eq!(hanse("rotate")["quote"], "signs in ten minutes");
+    assert_eq!(hanse("rotate")["quote"], "a new key is on its way already");
+    assert_eq!(count(), Some(2));
+}
+
+#[test]
 fn a_new_key_is_published_first_and_signs_when_its_time_has_come() {
     let database = support::database();
     let folder = Scratch::new("rotation");

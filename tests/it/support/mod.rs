@@ -121,6 +121,25 @@ impl TestDatabase {
     }
 }
 
+/// Faults.
+impl TestDatabase {
+    /// Ends every connection and lets nobody in.
+    pub fn cut(&self) {
+        let name = &self.name;
+        let cut = format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS false; \
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        );
+        let mut conn = PgConnection::establish(&cluster().url("postgres")).expect("the cluster takes connections");
+        conn.batch_execute(&cut).expect("cut");
+    }
+
+    pub fn mend(&self) {
+        let mut conn = PgConnection::establish(&cluster().url("postgres")).expect("the cluster takes connections");
+        conn.batch_execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)).expect("mended");
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         // Best effort: the next run sweeps what is left.

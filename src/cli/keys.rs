@@ -1,0 +1,54 @@
+//! `hanse keys`: the alliance's own signing keys.
+
+use super::house::Reach;
+use super::{Error, Global};
+use crate::config::{Config, Flags};
+use crate::service::keys::Keys;
+use crate::signing::keyring::Purpose;
+use crate::store;
+use serde_json::{Value, json};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// Every key there ever was, as a JWK set
+    List(Args),
+    /// Publish new keys, which sign ten minutes from now
+    Rotate(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
+    let (Action::List(args) | Action::Rotate(args)) = action;
+    let config = global.begin(&args.flags)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
+    let told = runtime.block_on(work(action, &config))?;
+    if global.json {
+        println!("{told}");
+    } else {
+        println!("{told:#}");
+    }
+    Ok(())
+}
+
+async fn work(action: &Action, config: &Config) -> Result<Value, Error> {
+    let reach = Reach::open(config)?;
+    let database = store::connect(&reach.url).map_err(Error::failed)?;
+    let keys = Keys::open(database, config.keys_dir()).await.map_err(Error::failed)?;
+    match action {
+        Action::List(_) => Ok(keys.jwks()),
+        Action::Rotate(_) => {
+            let mut rotated = serde_json::Map::new();
+            for purpose in Purpose::ALL {
+                let new = keys.rotate(*purpose).await.map_err(Error::failed)?;
+                let told = if new { "signs in ten minutes" } else { "a new key is on its way already" };
+                rotated.insert(purpose.text().to_owned(), json!(told));
+            }
+            Ok(Value::Object(rotated))
+        }
+    }
+}
