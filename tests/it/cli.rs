@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// The program with nothing of this environment's own settings.
-fn hanse(arguments: &[&str]) -> Command {
+pub fn hanse(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
     command.args(arguments).current_dir(support::scratch("")).env_remove("RUST_LOG");
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("HANSE_"));
@@ -16,7 +16,7 @@ fn hanse(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> (Option<i32>, String, String) {
+pub fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code(), text(stdout), text(stderr))

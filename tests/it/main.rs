@@ -1,6 +1,7 @@
 //! The integration tests: one binary, so that it links once and shares one private PostgreSQL.
 
 mod api;
+mod bench;
 mod bodies;
 mod book;
 mod catalogue;

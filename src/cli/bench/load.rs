@@ -215,17 +215,18 @@ async fn connect(workers: &mut [Worker]) -> Result<(), Error> {
 async fn watch(time: Duration, job: &Job, interrupt: &Interrupt, bar: &ProgressBar) {
     let begun = clock::instant();
     bar.set_length(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let mut effects_before = 0;
+    let (mut effects_before, mut looked) = (0, begun);
     while begun.elapsed() < time && !job.stopping.get() && !interrupt.is_asked() {
         tokio::select! {
             () = tokio::time::sleep(TICK.min(time.saturating_sub(begun.elapsed()))) => {}
             () = interrupt.asked() => {}
         }
-        let effects = job.tally.borrow().effects;
-        let ticks_a_second = 4;
+        let (effects, now) = (job.tally.borrow().effects, clock::instant());
+        let since_us = u64::try_from((now - looked).as_micros()).unwrap_or(u64::MAX).max(1);
+        let a_second = (effects - effects_before).saturating_mul(1_000_000) / since_us;
         bar.set_position(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-        bar.set_message(format!("{}: {}/s", job.scenario.name(), (effects - effects_before) * ticks_a_second));
-        effects_before = effects;
+        bar.set_message(format!("{}: {a_second} a second", job.scenario.name()));
+        (effects_before, looked) = (effects, now);
     }
 }
 
