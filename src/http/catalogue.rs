@@ -151,7 +151,7 @@ pub(super) struct RateQuery {
 
 /// The alliance this deployment serves.
 #[utoipa::path(get, path = "/v1/alliance", tag = "catalogue",
-    responses((status = 200, description = "The alliance", body = AllianceBody), super::v1::Problems))]
+    responses((status = 200, description = "The alliance", body = AllianceBody)))]
 async fn alliance(_caller: Caller, database: Data<Database>) -> Result<impl Responder, Problem> {
     let found = catalogue::alliance(&database).await?;
     let (alliance, version, now) = found.ok_or_else(Problem::not_found)?;
@@ -161,7 +161,7 @@ async fn alliance(_caller: Caller, database: Data<Database>) -> Result<impl Resp
 /// All partners.
 #[utoipa::path(get, path = "/v1/partners", tag = "catalogue",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "In the order of their slugs", body = List<PartnerBody>), super::v1::Problems))]
+    responses((status = 200, description = "In the order of their slugs", body = List<PartnerBody>)))]
 async fn partners(
     caller: Caller,
     query: StrictQuery<PageQuery>,
@@ -175,7 +175,7 @@ async fn partners(
 
 /// Rates in force: those the caller is a side of and the public ones.
 #[utoipa::path(get, path = "/v1/rates", tag = "catalogue", params(RateQuery),
-    responses((status = 200, description = "By origin, target, version", body = List<RateBody>), super::v1::Problems))]
+    responses((status = 200, description = "By origin, target, version", body = List<RateBody>)))]
 async fn rates(
     caller: Caller,
     query: StrictQuery<RateQuery>,

@@ -3,6 +3,8 @@
 use super::{catalogue, certificates, problem, proposals, public, signing_keys, v1};
 use std::sync::LazyLock;
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 /// What belongs to no single resource. Each file of handlers has a document of its own, merged in `document`.
 #[derive(OpenApi)]
@@ -31,7 +33,36 @@ fn build() -> utoipa::openapi::OpenApi {
     document.merge(proposals::Api::openapi());
     document.merge(signing_keys::Api::openapi());
     document.merge(v1::document());
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            complete(path, method, operation);
+        }
+    }
     document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem { get, post, put, delete, .. } = item;
+    let each = [("get", get), ("post", post), ("put", put), ("delete", delete)];
+    each.into_iter().filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
+}
+
+/// What every operation has: an id of its own, and for callers with a certificate the ways it says no.
+fn complete(path: &str, method: &str, operation: &mut Operation) {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    operation.operation_id = Some(words.fold(method.to_owned(), |id, word| id + "_" + word));
+    if !path.starts_with("/v1/") {
+        return;
+    }
+    for (status, description) in [
+        ("4XX", "Refused: the code says why"),
+        ("500", "Something went wrong here"),
+        ("503", "Ask again after Retry-After, with the same key"),
+    ] {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let problem = ResponseBuilder::new().description(description).content(problem::MEDIA_TYPE, content).build();
+        operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(problem));
+    }
 }
 
 /// The methods of a path as written in the contract, as an `Allow` header lists them.
@@ -45,6 +76,22 @@ pub(super) fn methods(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_says_how_it_refuses() {
+        let mut document = document().clone();
+        let mut ids = HashSet::new();
+        for (path, item) in &mut document.paths.paths {
+            for (method, operation) in operations(item) {
+                let id = operation.operation_id.clone().expect("an id");
+                assert!(ids.insert(id.clone()), "{method} {path}: {id} is taken");
+                let refuses = operation.responses.responses.contains_key("4XX");
+                assert_eq!(refuses, path.starts_with("/v1/"), "{method} {path}");
+            }
+        }
+        assert!(ids.contains("post_v1_conversions_id_undo"), "{ids:?}");
+    }
 
     #[test]
     fn the_contract_is_3_1_and_knows_its_methods() {

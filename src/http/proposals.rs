@@ -68,7 +68,7 @@ pub(super) struct NewApproval {
 /// Proposals the caller is a side of, newest first; an operator sees all.
 #[utoipa::path(get, path = "/v1/proposals", tag = "catalogue",
     params(("limit" = Option<u32>, Query, minimum = 1, maximum = 200), ("cursor" = Option<String>, Query)),
-    responses((status = 200, description = "Proposals", body = List<ProposalBody>), super::v1::Problems))]
+    responses((status = 200, description = "Proposals", body = List<ProposalBody>)))]
 async fn list(
     caller: Caller,
     query: StrictQuery<PageQuery>,
@@ -82,7 +82,7 @@ async fn list(
 
 /// One proposal.
 #[utoipa::path(get, path = "/v1/proposals/{id}", tag = "catalogue", params(("id" = String, Path)),
-    responses((status = 200, description = "The proposal", body = ProposalBody), super::v1::Problems))]
+    responses((status = 200, description = "The proposal", body = ProposalBody)))]
 async fn get(caller: Caller, id: Path<String>, database: Data<Database>) -> Result<impl Responder, Problem> {
     let found = proposals::get(&database, caller.kind, query::id(&id)?).await?;
     Ok(web::Json(ProposalBody::of(found)))
@@ -91,7 +91,7 @@ async fn get(caller: Caller, id: Path<String>, database: Data<Database>) -> Resu
 /// Approves a proposal for the caller's side; the same key again changes nothing.
 #[utoipa::path(post, path = "/v1/proposals/{id}/approvals", tag = "catalogue", params(("id" = String, Path)),
     request_body = NewApproval,
-    responses((status = 201, description = "Approved for this side", body = ProposalBody), super::v1::Problems))]
+    responses((status = 201, description = "Approved for this side", body = ProposalBody)))]
 async fn approve(
     caller: Caller,
     id: Path<String>,

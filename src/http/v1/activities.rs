@@ -22,6 +22,7 @@ pub struct Document;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "type": "purchase", "occurred_at": "2026-01-05T08:00:00Z", "amount": "128.50", "currency": "CNY", "external_reference": "receipt-501" }))]
 pub struct ActivityRequest {
     /// purchase, review, share, sign_in, …: lower case.
     #[schema(pattern = "^[a-z][a-z0-9_]{0,63}$", example = "purchase")]
@@ -45,6 +46,7 @@ pub struct ActivityRequest {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "items": [{ "member_ref": "L-1001", "type": "purchase", "occurred_at": "2026-01-05T08:00:00Z", "external_reference": "receipt-502" }] }))]
 pub struct ActivityBatch {
     #[schema(min_items = 1, max_items = 1000)]
     items: Vec<ActivityItem>,
@@ -183,7 +185,7 @@ fn spent(fields: &mut Fields, amount: Option<String>, currency: Option<String>) 
 #[utoipa::path(
     post, path = "/v1/memberships/{member_ref}/activities", tag = "activities", request_body = ActivityRequest,
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001")),
-    responses((status = 201, description = "Stored, now or before", body = ActivityAnswer), super::Problems)
+    responses((status = 201, description = "Stored, now or before", body = ActivityAnswer))
 )]
 pub async fn create(
     exchange: Data<Exchange>,
@@ -200,7 +202,7 @@ pub async fn create(
 /// Stores up to 1,000, each by itself.
 #[utoipa::path(
     post, path = "/v1/activities/batch", tag = "activities", request_body = ActivityBatch,
-    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>), super::Problems)
+    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>))
 )]
 pub async fn create_batch(
     exchange: Data<Exchange>,

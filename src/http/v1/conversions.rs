@@ -22,6 +22,7 @@ pub struct Document;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "items": [{ "idempotency_key": "batch-7-item-1", "member_ref": "L-1001", "to": "harvest", "points": 20 }] }))]
 pub struct ConversionBatch {
     #[schema(min_items = 1, max_items = 1000)]
     items: Vec<ConversionItem>,
@@ -70,7 +71,6 @@ pub struct Made<'a> {
     params(("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
         (status = 201, description = "Completed", body = ConversionAnswer),
-        super::Problems,
     )
 )]
 pub async fn create(
@@ -93,7 +93,6 @@ pub async fn create(
     post, path = "/v1/conversions/batch", tag = "conversions", request_body = ConversionBatch,
     responses(
         (status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>),
-        super::Problems,
     )
 )]
 pub async fn create_batch(
@@ -139,7 +138,6 @@ fn item_outcome<'a>(
     params(("id" = String, Path, pattern = "^cnv_[0-9a-f]{32}$")),
     responses(
         (status = 200, description = "As it stands today", body = ConversionState),
-        super::Problems,
     )
 )]
 pub async fn get(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
@@ -158,7 +156,6 @@ fn today<'a>(found: &'a Found, currency: &'a str) -> ConversionState<'a> {
     get, path = "/v1/conversions", tag = "conversions", params(ConversionSearch),
     responses(
         (status = 200, description = "At most one", body = List<ConversionState>),
-        super::Problems,
     )
 )]
 pub async fn find(
@@ -187,7 +184,6 @@ pub async fn find(
     ),
     responses(
         (status = 200, description = "Undone", body = ReversalAnswer),
-        super::Problems,
     )
 )]
 pub async fn undo(
@@ -214,7 +210,6 @@ pub async fn undo(
     ),
     responses(
         (status = 201, description = "Completed, or requested when the other brand must confirm", body = ReversalAnswer),
-        super::Problems,
     )
 )]
 pub async fn reverse(
@@ -247,7 +242,6 @@ pub async fn reverse(
     ),
     responses(
         (status = 200, description = "Reversed", body = ReversalAnswer),
-        super::Problems,
     )
 )]
 pub async fn confirm(

@@ -32,7 +32,7 @@ pub struct EventSearch {
 /// Events after a sequence, in order.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events", params(EventSearch),
-    responses((status = 200, description = "In order, without gaps", body = List<Event>), super::Problems)
+    responses((status = 200, description = "In order, without gaps", body = List<Event>))
 )]
 pub async fn list(
     exchange: Data<Exchange>,

@@ -43,6 +43,7 @@ pub struct ConsentRequest {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "member_ref": "L-1001", "to": "kettle", "consent": { "version": "2026-01", "purpose": "exchange of points", "method": "app" } }))]
 pub struct LinkRequest {
     #[schema(min_length = 1, max_length = 128, example = "L-1001")]
     member_ref: String,
@@ -140,7 +141,7 @@ impl LinkAnswer {
 /// Asks for a link and gets the code the member carries to the other brand.
 #[utoipa::path(
     post, path = "/v1/links", tag = "links", request_body = LinkRequest,
-    responses((status = 201, description = "Pending", body = LinkAsked), super::Problems)
+    responses((status = 201, description = "Pending", body = LinkAsked))
 )]
 pub async fn create(
     exchange: Data<Exchange>,
@@ -160,7 +161,7 @@ pub async fn create(
 /// Accepts a link with the code the member brought.
 #[utoipa::path(
     post, path = "/v1/links/accept", tag = "links", request_body = AcceptRequest,
-    responses((status = 200, description = "Linked", body = LinkAnswer), super::Problems)
+    responses((status = 200, description = "Linked", body = LinkAnswer))
 )]
 pub async fn accept(
     exchange: Data<Exchange>,
@@ -179,7 +180,7 @@ pub async fn accept(
 /// One link.
 #[utoipa::path(
     get, path = "/v1/links/{id}", tag = "links", params(("id" = String, Path, pattern = "^lnk_[0-9a-f]{32}$")),
-    responses((status = 200, description = "As it stands now", body = LinkAnswer), super::Problems)
+    responses((status = 200, description = "As it stands now", body = LinkAnswer))
 )]
 pub async fn get(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
     let id: LinkId = query::id(&id)?;
@@ -189,7 +190,7 @@ pub async fn get(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> 
 /// Ends a link, or withdraws the request for one.
 #[utoipa::path(
     delete, path = "/v1/links/{id}", tag = "links", params(("id" = String, Path, pattern = "^lnk_[0-9a-f]{32}$")),
-    responses((status = 200, description = "Ended", body = LinkAnswer), super::Problems)
+    responses((status = 200, description = "Ended", body = LinkAnswer))
 )]
 pub async fn end(
     exchange: Data<Exchange>,

@@ -50,6 +50,7 @@ pub enum IdentityName {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "tier": "ordinary", "status": "active" }))]
 pub struct MembershipRequest {
     /// A code of the programme's ladder.
     #[schema(min_length = 1, max_length = 128, example = "ordinary")]
@@ -75,6 +76,7 @@ pub struct MembershipRequest {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "items": [{ "member_ref": "L-1002", "tier": "ordinary", "status": "active" }] }))]
 pub struct MembershipBatch {
     #[schema(min_items = 1, max_items = 1000)]
     items: Vec<MembershipItem>,
@@ -251,7 +253,7 @@ fn ladder(exchange: &Exchange, caller: &Caller) -> Result<Vec<String>, Problem> 
 #[utoipa::path(
     put, path = "/v1/memberships/{member_ref}", tag = "memberships", request_body = MembershipRequest,
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001")),
-    responses((status = 200, description = "As it stands now", body = MembershipAnswer), super::Problems)
+    responses((status = 200, description = "As it stands now", body = MembershipAnswer))
 )]
 pub async fn put(
     exchange: Data<Exchange>,
@@ -269,7 +271,7 @@ pub async fn put(
 /// Registers or updates up to 1,000 memberships, each by itself.
 #[utoipa::path(
     post, path = "/v1/memberships/batch", tag = "memberships", request_body = MembershipBatch,
-    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>), super::Problems)
+    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>))
 )]
 pub async fn put_batch(
     exchange: Data<Exchange>,
@@ -298,7 +300,7 @@ pub async fn put_batch(
 #[utoipa::path(
     get, path = "/v1/memberships/{member_ref}", tag = "memberships",
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001")),
-    responses((status = 200, description = "As it stands now", body = MembershipAnswer), super::Problems)
+    responses((status = 200, description = "As it stands now", body = MembershipAnswer))
 )]
 pub async fn get(exchange: Data<Exchange>, caller: Caller, member_ref: Path<String>) -> Result<HttpResponse, Problem> {
     let whole = memberships::get(&exchange, &caller.kind, named(member_ref.into_inner())?).await?;
@@ -308,7 +310,7 @@ pub async fn get(exchange: Data<Exchange>, caller: Caller, member_ref: Path<Stri
 /// Memberships in the order of change.
 #[utoipa::path(
     get, path = "/v1/memberships", tag = "memberships", params(MembershipSearch),
-    responses((status = 200, description = "One page", body = List<MembershipSummary>), super::Problems)
+    responses((status = 200, description = "One page", body = List<MembershipSummary>))
 )]
 pub async fn list(
     exchange: Data<Exchange>,
@@ -342,7 +344,7 @@ fn place(text: &str) -> Result<(DateTime<Utc>, Uuid), Problem> {
 #[utoipa::path(
     get, path = "/v1/memberships/{member_ref}/entries", tag = "memberships",
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001"), EntryPage),
-    responses((status = 200, description = "One page", body = List<EntryAnswer>), super::Problems)
+    responses((status = 200, description = "One page", body = List<EntryAnswer>))
 )]
 pub async fn entries(
     exchange: Data<Exchange>,
@@ -361,7 +363,7 @@ pub async fn entries(
 #[utoipa::path(
     get, path = "/v1/memberships/{member_ref}/export", tag = "memberships",
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001")),
-    responses((status = 200, description = "Everything", body = ExportAnswer), super::Problems)
+    responses((status = 200, description = "Everything", body = ExportAnswer))
 )]
 pub async fn export(
     exchange: Data<Exchange>,
@@ -376,7 +378,7 @@ pub async fn export(
 #[utoipa::path(
     post, path = "/v1/memberships/{member_ref}/erasures", tag = "memberships",
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1099")),
-    responses((status = 201, description = "Forgotten", body = Erasure), super::Problems)
+    responses((status = 201, description = "Forgotten", body = Erasure))
 )]
 pub async fn erase(
     exchange: Data<Exchange>,

@@ -33,6 +33,7 @@ pub enum Kind {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "points": 100, "reason": "purchase", "external_reference": "receipt-501" }))]
 pub struct CreditRequest {
     #[schema(minimum = 1, maximum = 9007199254740991_i64, example = 100)]
     points: i64,
@@ -63,6 +64,7 @@ pub struct DebitRequest {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "items": [{ "idempotency_key": "day-7-item-1", "member_ref": "L-1001", "points": 100, "reason": "purchase", "external_reference": "receipt-502" }] }))]
 pub struct CreditBatch {
     #[schema(min_items = 1, max_items = 1000)]
     items: Vec<CreditItem>,
@@ -90,6 +92,7 @@ pub struct CreditItem {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "items": [{ "idempotency_key": "day-7-item-2", "member_ref": "L-1001", "points": 5, "reason": "spent in the shop", "external_reference": "till-7-89" }] }))]
 pub struct DebitBatch {
     #[schema(min_items = 1, max_items = 1000)]
     items: Vec<DebitItem>,
@@ -198,7 +201,7 @@ impl DebitItem {
         ("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001"),
         ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    responses((status = 201, description = "Posted", body = MovementAnswer), super::Problems)
+    responses((status = 201, description = "Posted", body = MovementAnswer))
 )]
 pub async fn credit(
     exchange: Data<Exchange>,
@@ -221,7 +224,7 @@ pub async fn credit(
         ("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1001"),
         ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    responses((status = 201, description = "Posted", body = MovementAnswer), super::Problems)
+    responses((status = 201, description = "Posted", body = MovementAnswer))
 )]
 pub async fn debit(
     exchange: Data<Exchange>,
@@ -247,7 +250,7 @@ async fn post(exchange: &Exchange, call: Call<'_>, wanted: Wanted) -> Result<Htt
 /// Issues points to up to 1,000 members, each by itself.
 #[utoipa::path(
     post, path = "/v1/credits/batch", tag = "points", request_body = CreditBatch,
-    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>), super::Problems)
+    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>))
 )]
 pub async fn credit_batch(
     exchange: Data<Exchange>,
@@ -263,7 +266,7 @@ pub async fn credit_batch(
 /// Takes points of up to 1,000 members, each by itself.
 #[utoipa::path(
     post, path = "/v1/debits/batch", tag = "points", request_body = DebitBatch,
-    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>), super::Problems)
+    responses((status = 200, description = "One outcome per item, in order", body = Outcomes<Outcome<Made>>))
 )]
 pub async fn debit_batch(
     exchange: Data<Exchange>,
@@ -305,7 +308,7 @@ fn item_outcome(outcome: &Result<Done<Arc<MovementRow>>, Problem>, request: Requ
         ("id" = String, Path, pattern = "^mov_[0-9a-f]{32}$"),
         ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    responses((status = 201, description = "Posted", body = MovementAnswer), super::Problems)
+    responses((status = 201, description = "Posted", body = MovementAnswer))
 )]
 pub async fn reverse_credit(
     exchange: Data<Exchange>,
@@ -328,7 +331,7 @@ pub async fn reverse_credit(
         ("id" = String, Path, pattern = "^mov_[0-9a-f]{32}$"),
         ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    responses((status = 201, description = "Posted", body = MovementAnswer), super::Problems)
+    responses((status = 201, description = "Posted", body = MovementAnswer))
 )]
 pub async fn reverse_debit(
     exchange: Data<Exchange>,

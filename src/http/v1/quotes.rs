@@ -19,6 +19,7 @@ pub struct Document;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "member_ref": "L-1001", "to": "harvest", "points": 137 }))]
 pub struct QuoteRequest {
     #[schema(min_length = 1, max_length = 128, example = "L-1001")]
     member_ref: String,
@@ -104,7 +105,7 @@ fn render<'a>(quote: &'a Quote, currency: &'a str) -> QuoteAnswer<'a> {
 /// Prices one conversion and signs the price; reserves nothing.
 #[utoipa::path(
     post, path = "/v1/quotes", tag = "conversions", request_body = QuoteRequest,
-    responses((status = 201, description = "The price holds until `expires_at`", body = QuoteAnswer), super::Problems)
+    responses((status = 201, description = "The price holds until `expires_at`", body = QuoteAnswer))
 )]
 pub async fn create(
     exchange: Data<Exchange>,

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 /// `credit_points`).
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "member_ref": "L-1001", "to": "harvest", "points": 20 }))]
 pub struct ConversionRequest {
     /// The token of a quote; excludes everything else but `external_reference`.
     #[schema(max_length = 8192, nullable = false)]
@@ -40,6 +41,7 @@ pub struct ConversionRequest {
 // Flat, not a flattened struct: serde refuses unknown fields only so.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "idempotency_key": "batch-7-item-1", "member_ref": "L-1001", "to": "harvest", "points": 20 }))]
 pub struct ConversionItem {
     #[schema(min_length = 1, max_length = 255, pattern = "^[!-~]+$", example = "batch-7-item-1")]
     pub idempotency_key: String,

@@ -27,6 +27,9 @@ fn a_code_links_once_and_only_at_the_brand_it_is_for() {
     let path = format!("/v1/links/{}", asked["link_id"].as_str().expect("an id"));
     assert_eq!(api.aa.get(&path).status(200)["state"], "pending");
     api.bb.get(&path).refused(404, "not_found");
+    let wrong = api.aa.send("PUT", &path, "", Some(&json!({})));
+    wrong.refused(405, "method_not_allowed");
+    assert_eq!(wrong.header("allow"), Some("get, delete"), "{}", wrong.head);
 
     api.cc.register("B-1");
     api.cc.post("/v1/links/accept", "", &accept(code)).refused(422, "link_code_invalid");
