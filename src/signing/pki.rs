@@ -136,6 +136,7 @@ impl Authority {
         self.check_name(holder, &file)?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = self.client_params(holder, now)?.signed_by(&key, &locked.issuer)?;
+        self.renew_list(&locked, now)?;
         write(&file.with_extension("key"), key.serialize_pem().as_bytes(), PRIVATE)?;
         write(&file, certificate.pem().as_bytes(), PUBLIC)?;
         self.issued(certificate.pem(), certificate.der(), Some(file))
@@ -149,7 +150,15 @@ impl Authority {
         }
         let locked = self.lock()?;
         let certificate = self.client_params(holder, now)?.signed_by(&request.public_key, &locked.issuer)?;
+        self.renew_list(&locked, now)?;
         self.issued(certificate.pem(), certificate.der(), None)
+    }
+
+    /// The same revocations on a list that lives as long as the certificate just made: an authority that issues and
+    /// never revokes must not end up with a list that has expired, which shuts everybody out.
+    fn renew_list(&self, locked: &Locked, now: DateTime<Utc>) -> Result<(), PkiError> {
+        let (revoked, number) = self.read_list()?;
+        self.write_list(locked, revoked, number + 1, now)
     }
 
     /// Puts a serial on the revocation list; `false` when it was there. The list is made anew either way.
@@ -326,6 +335,19 @@ mod tests {
 
     fn lumen() -> Holder {
         Holder::of("partner", "lumen").expect("a slug")
+    }
+
+    #[test]
+    fn issuing_keeps_the_revocation_list_alive() {
+        let folder = Folder::new("alive");
+        let now = crate::clock::now();
+        let authority = Authority::init(&folder.0, "hanse.test", now).expect("an authority");
+        let later = now + Days::new(80);
+        authority.issue(&lumen(), later).expect("a certificate");
+        let der = read_pem(&authority.path("ca.crl"), "X509 CRL").expect("a list");
+        let (_, list) = CertificateRevocationList::from_der(&der).expect("a list");
+        let until = list.next_update().expect("an end").timestamp();
+        assert!(until > (later + Days::new(80)).timestamp(), "the list lives as long as what was issued");
     }
 
     #[test]
