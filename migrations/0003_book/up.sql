@@ -42,7 +42,8 @@ CREATE TABLE accounts (
     next_expiry date,
     -- Business day, out today, in today, out this month, in this month.
     usage       bigint[] NOT NULL CONSTRAINT accounts_usage_five CHECK (cardinality(usage) = 5),
-    links       jsonb    NOT NULL,
+    -- JSON; text, because it is read and written whole with every decision and queried by the audit alone.
+    links       text     NOT NULL,
     -- Entry number and day (as in lots) of the last re-dating of all lots; 0 and 0 when there was none.
     redated_no  bigint   NOT NULL,
     redated_to  bigint   NOT NULL,
@@ -227,7 +228,7 @@ CREATE TABLE events (
     body        jsonb,
     CONSTRAINT events_key PRIMARY KEY (partner, batch_no, ordinal)
 );
-COMMENT ON TABLE events IS 'What happened, for one partner; the body of a conversion''s event is rendered from the conversion. Sequence = feed.first_sequence + ordinal - 1.';
+COMMENT ON TABLE events IS 'What happened, for one partner, beside conversions: a conversion is its own event and comes before these in its batch. Sequence = feed.first_sequence + ordinal - 1; a NULL body is rendered from the subject.';
 
 CREATE TABLE feed (
     partner        text   NOT NULL,

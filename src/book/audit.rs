@@ -143,20 +143,23 @@ pub const INVARIANTS: &[Invariant] = &[
         sql: "SELECT partner || ':' || first_sequence AS id FROM (SELECT partner, first_sequence, \
               coalesce(lag(first_sequence + events) OVER (PARTITION BY partner ORDER BY first_sequence), 1) AS expected FROM feed) f \
               WHERE first_sequence <> expected UNION ALL \
-              SELECT f.partner || ':' || f.batch_no FROM feed f LEFT JOIN (SELECT partner, batch_no, count(*) AS n, max(ordinal) AS last \
-              FROM events GROUP BY 1, 2) e USING (partner, batch_no) WHERE e.n IS DISTINCT FROM f.events OR e.last IS DISTINCT FROM f.events",
+              SELECT f.partner || ':' || f.batch_no FROM feed f LEFT JOIN (SELECT partner, batch_no, count(*) AS n, min(ordinal) AS first, max(ordinal) AS last \
+              FROM events GROUP BY 1, 2) e USING (partner, batch_no) LEFT JOIN (SELECT partner, batch_no, count(*) AS n FROM \
+              (SELECT from_partner AS partner, batch_no FROM conversions UNION ALL SELECT to_partner, batch_no FROM conversions) s GROUP BY 1, 2) c \
+              USING (partner, batch_no) WHERE coalesce(c.n, 0) + coalesce(e.n, 0) <> f.events \
+              OR e.first <> coalesce(c.n, 0) + 1 OR e.last <> f.events",
     },
     Invariant {
         name: "events are told",
-        says: "both sides of every conversion have its event",
-        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT subject, count(DISTINCT partner) AS n FROM events \
-              WHERE kind = 3 GROUP BY 1) e ON e.subject = c.conversion_id WHERE e.n IS DISTINCT FROM 2",
+        says: "every conversion's batch counts it for both of its sides",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN batches b USING (batch_no) \
+              WHERE (ARRAY[c.from_partner, c.to_partner] <@ b.partners) IS NOT TRUE",
     },
     Invariant {
         name: "links on both sides",
         says: "an open link is in both account rows and nowhere else",
         sql: "SELECT l.link_id::text AS id FROM links l LEFT JOIN LATERAL (SELECT count(*) AS n FROM accounts a WHERE a.account_id IN (l.a_account, l.b_account) \
-              AND a.links @> jsonb_build_array(jsonb_build_object('l', replace(l.link_id::text, '-', '')))) a ON true \
+              AND a.links::jsonb @> jsonb_build_array(jsonb_build_object('l', replace(l.link_id::text, '-', '')))) a ON true \
               WHERE a.n <> CASE l.state WHEN 'open' THEN 2 ELSE 0 END",
     },
     Invariant {

@@ -1,12 +1,13 @@
 //! The feed: a dense sequence per partner, given by one sealer to batches that are already committed.
 //!
 //! What commits later is numbered later, so a reader that has seen number n has seen everything below it. A sealed
-//! batch takes one run of numbers per partner; an event's own number is the run's first plus its place in the batch.
+//! batch takes one run of numbers per partner: first its conversions, which are their own events, in their order in the
+//! batch, then whatever else happened.
 
 use super::engine::world::EventKind;
 use super::store::Error;
 use super::store::statement::{Column, Statement};
-use crate::domain::ids::{EventId, Slug};
+use crate::domain::ids::{ConversionId, EventId, Slug};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -82,33 +83,47 @@ pub struct FeedEvent {
 struct FeedSql {
     #[diesel(sql_type = BigInt)]
     sequence: i64,
-    #[diesel(sql_type = SqlUuid)]
-    event_id: Uuid,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    event_id: Option<Uuid>,
     #[diesel(sql_type = SmallInt)]
     kind: i16,
     #[diesel(sql_type = SqlUuid)]
     subject: Uuid,
+    #[diesel(sql_type = Bool)]
+    is_from: bool,
     #[diesel(sql_type = Nullable<Text>)]
     body: Option<String>,
     #[diesel(sql_type = Timestamptz)]
     at: DateTime<Utc>,
 }
 
+/// The id of a conversion's own event, another for either side and for ever the same.
+fn conversion_event(id: ConversionId, is_from: bool) -> EventId {
+    let side = if is_from { 1 } else { 2 };
+    EventId(Uuid::from_u128(id.0.as_u128() ^ side))
+}
+
 /// A partner's events with a sequence above `after`, in order, at most `limit`.
 pub fn read(conn: &mut PgConnection, partner: &Slug, after: i64, limit: i64) -> Result<Vec<FeedEvent>, Error> {
+    // A run of numbers is found by its first; then its conversions and events, each with its place in the run.
     let found: Vec<FeedSql> = sql_query(
-        "SELECT f.first_sequence + e.ordinal - 1 AS sequence, e.event_id, e.kind, e.subject, e.body::text AS body, b.business_at AS at \
-         FROM feed f JOIN events e ON e.partner = f.partner AND e.batch_no = f.batch_no JOIN batches b ON b.batch_no = f.batch_no \
+        "WITH run AS MATERIALIZED (SELECT f.first_sequence, f.batch_no, b.business_at AS at FROM feed f JOIN batches b USING (batch_no) \
          WHERE f.partner = $1 AND f.first_sequence >= coalesce((SELECT max(first_sequence) FROM feed \
-         WHERE partner = $1 AND first_sequence <= $2 + 1), 1) AND f.first_sequence <= $2 + $3 \
-         AND f.first_sequence + e.ordinal - 1 > $2 ORDER BY sequence LIMIT $3",
+         WHERE partner = $1 AND first_sequence <= $2 + 1), 1) AND f.first_sequence <= $2 + $3) \
+         SELECT * FROM (SELECT run.first_sequence + c.place - 1 AS sequence, NULL::uuid AS event_id, 3::smallint AS kind, \
+         c.conversion_id AS subject, c.from_partner = $1 AS is_from, NULL::text AS body, run.at FROM run CROSS JOIN LATERAL \
+         (SELECT conversion_id, from_partner, row_number() OVER (ORDER BY ordinal) AS place FROM conversions \
+         WHERE batch_no = run.batch_no AND (from_partner = $1 OR to_partner = $1)) c \
+         UNION ALL SELECT run.first_sequence + e.ordinal - 1, e.event_id, e.kind, e.subject, false, e.body::text, run.at \
+         FROM run JOIN events e ON e.partner = $1 AND e.batch_no = run.batch_no) told \
+         WHERE sequence > $2 ORDER BY sequence LIMIT $3",
     )
     .bind::<Text, _>(partner.as_str())
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(limit)
     .load(conn)?;
     let event = |sql: FeedSql| FeedEvent {
-        id: EventId(sql.event_id),
+        id: sql.event_id.map_or_else(|| conversion_event(ConversionId(sql.subject), sql.is_from), EventId),
         sequence: sql.sequence,
         kind: EventKind::name(sql.kind).unwrap_or("unknown"),
         subject: sql.subject,

@@ -3,7 +3,7 @@
 //! The order of the checks is the published order of refusals.
 
 use super::account::{Account, EntryKind};
-use super::world::{EventData, EventKind, Halt, Now, Subject, Taken, World};
+use super::world::{Halt, Now, Subject, Taken, World};
 use super::{Effect, Priced, own_account, take};
 use crate::book::command::{
     Ask, Code, ConversionRow, Convert, Direction, Hint, Outcome, Quoted, Request, Reversed, Status,
@@ -316,9 +316,6 @@ fn post(
     });
     world.writes.conversions.push(row.clone());
     world.conversions.insert(id, row.clone());
-    for partner in [&row.terms.from, &row.terms.to] {
-        world.tell(request.fresh, partner, EventKind::ConversionCompleted, id.0, EventData::FromRow);
-    }
     Ok(row)
 }
 

@@ -178,6 +178,7 @@ pub struct Writes {
     pub movements_changed: BTreeSet<MovementId>,
     pub reversals: Vec<ReversalId>,
     pub reversals_changed: BTreeSet<ReversalId>,
+    /// What happened beside new conversions, whose events are their rows.
     pub events: Vec<Event>,
     pub exposures: BTreeMap<ExposureKey, ExposureDelta>,
 }

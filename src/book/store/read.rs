@@ -67,7 +67,7 @@ pub struct Located {
 
 pub fn locate(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<Located>, Error> {
     let found: Vec<MemberSql> = Statement::new(
-        "SELECT d.hash, a.account_id, a.links::text AS links FROM unnest(?) h(hash) \
+        "SELECT d.hash, a.account_id, a.links FROM unnest(?) h(hash) \
          JOIN directory d USING (hash) JOIN accounts a USING (account_id)",
         vec![Column::Uuids(hashes)],
     )
@@ -348,7 +348,7 @@ struct AccountSql {
 /// Accounts by id, as decisions and pages see them.
 pub fn accounts(conn: &mut PgConnection, ids: Vec<AccountId>) -> Result<Vec<Account>, Error> {
     let found: Vec<AccountSql> = Statement::new(
-        "SELECT a.account_id, a.partner, a.status, a.tier, a.balance, a.held, a.owed, a.lots, a.usage, a.links::text AS links, \
+        "SELECT a.account_id, a.partner, a.status, a.tier, a.balance, a.held, a.owed, a.lots, a.usage, a.links, \
          a.redated_no, a.redated_to, a.as_of, a.version, a.entry_no FROM unnest(?) i(account_id) JOIN accounts a USING (account_id)",
         vec![Column::Uuids(ids.into_iter().map(|id| id.0).collect())],
     )

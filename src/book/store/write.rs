@@ -36,7 +36,7 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     movements(conn, world)?;
     reversals(conn, world)?;
     directory(conn, world)?;
-    let told = events(conn, state.batch_no, BTreeMap::new(), &world.writes.events)?;
+    let told = events(conn, state.batch_no, told_by(&world.writes.conversions), &world.writes.events)?;
     let crossed = exposures(conn, world)?;
     // Rare: a stop line was neared or reached, which only the written rows know for certain.
     let told = events(conn, state.batch_no, told, &crossed)?;
@@ -75,7 +75,7 @@ fn accounts(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
 
 pub const INSERT_ACCOUNTS: &str = "INSERT INTO accounts (account_id, balance, held, owed, lots, next_expiry, usage, entry_no, \
      status, tier, links, redated_no, redated_to, as_of, partner, version) \
-     SELECT i, b, h, o, l::bigint[], ne, u::bigint[], en, s, t, k::jsonb, rn, rt, ao, p, 1 \
+     SELECT i, b, h, o, l::bigint[], ne, u::bigint[], en, s, t, k, rn, rt, ao, p, 1 \
      FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en, s, t, k, rn, rt, ao, p)";
 
 /// Points moved and nothing else: no JSON is parsed and, as long as the first lot ends when it did, no index is touched.
@@ -84,7 +84,7 @@ pub const MOVE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h
      FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en) WHERE a.account_id = x.i AND a.version = x.v";
 
 pub const RESHAPE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
-     next_expiry = x.ne, usage = x.u::bigint[], entry_no = x.en, status = x.s, tier = x.t, links = x.k::jsonb, \
+     next_expiry = x.ne, usage = x.u::bigint[], entry_no = x.en, status = x.s, tier = x.t, links = x.k, \
      redated_no = x.rn, redated_to = x.rt, as_of = x.ao, version = a.version + 1 \
      FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en, s, t, k, rn, rt, ao) \
      WHERE a.account_id = x.i AND a.version = x.v";
@@ -462,6 +462,16 @@ fn directory(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
     )
     .execute(conn)?;
     Ok(())
+}
+
+/// A conversion is its own event for either side: how many each partner is told, before any other event of the batch.
+fn told_by(conversions: &[Arc<ConversionRow>]) -> BTreeMap<String, i32> {
+    let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+    for row in conversions {
+        *counts.entry(row.terms.from.as_str()).or_default() += 1;
+        *counts.entry(row.terms.to.as_str()).or_default() += 1;
+    }
+    counts.into_iter().map(|(partner, count)| (partner.to_owned(), count)).collect()
 }
 
 /// Writes events after those counted, dense per partner, and returns how many each partner has now.
