@@ -103,7 +103,7 @@ impl EmbeddedPg {
         let pg_ctl = binaries.program("pg_ctl");
         let guard = Guard::post(&owner, &pg_ctl, &folders.cluster, &sockets, &lock);
         let mut guard = guard.map_err(|cause| Error::Folder { path: "/bin/sh".into(), cause })?;
-        let settings = settings(options, &sockets);
+        let settings = settings(options, &sockets, binaries.wal_compression());
         let patience = options.start_timeout;
         match Supervisor::start(Launch { owner, binaries, folders: folders.clone(), settings, patience }) {
             Ok(supervisor) => Ok(EmbeddedPg { folders, sockets, supervisor, guard, lock, stopped: false }),
@@ -199,7 +199,7 @@ impl Drop for EmbeddedPg {
 }
 
 /// PostgreSQL's defaults are for a small machine of long ago; with them the book does less than half.
-fn settings(options: &Options, sockets: &Path) -> Vec<(String, String)> {
+fn settings(options: &Options, sockets: &Path, wal_compression: &str) -> Vec<(String, String)> {
     let buffers = options.shared_buffers_mb.unwrap_or_else(|| {
         let quarter = memory_mb().unwrap_or(512) / 4;
         quarter.clamp(SHARED_BUFFERS_MIN_MB, SHARED_BUFFERS_MAX_MB)
@@ -214,7 +214,7 @@ fn settings(options: &Options, sockets: &Path) -> Vec<(String, String)> {
         ("shared_buffers", &format!("{buffers}MB")),
         ("max_wal_size", "8GB"),
         ("checkpoint_timeout", "15min"),
-        ("wal_compression", "on"),
+        ("wal_compression", wal_compression),
         // A full batch holds an advisory lock per account and key.
         ("max_locks_per_transaction", "256"),
         // Every statement here is short: compiling one costs more than running it.
