@@ -7,12 +7,8 @@ use std::time::Duration;
 /// The program with nothing of this environment's own settings.
 pub fn hanse(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
-    command.args(arguments).current_dir(support::scratch("")).env_remove("RUST_LOG");
-    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("HANSE_"));
-    ours.for_each(|name| {
-        command.env_remove(name);
-    });
-    command.env_remove("DATABASE_URL");
+    command.args(arguments).current_dir(support::scratch(""));
+    support::without_settings(&mut command);
     command
 }
 

@@ -9,6 +9,7 @@ use diesel_migrations::MigrationHarness;
 use hanse::embedded_pg::{EmbeddedPg, Error, Options};
 use hanse::store;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -146,6 +147,14 @@ impl Drop for TestDatabase {
         if let Ok(mut conn) = PgConnection::establish(&cluster().url("postgres")) {
             let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
+    }
+}
+
+/// Takes this environment's own settings away from a program that is to have none.
+pub fn without_settings(command: &mut Command) {
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("HANSE_"));
+    for name in ours.chain(["RUST_LOG".into(), "DATABASE_URL".into()]) {
+        command.env_remove(name);
     }
 }
 

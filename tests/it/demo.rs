@@ -1,0 +1,106 @@
+//! `hanse demo` as it is typed: the acceptance story holds, and what runs for people can be called and stopped.
+
+use crate::support::{self, Scratch, poll};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+/// Building the cluster, publishing an alliance and starting a server, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The program on ports and folders of its own, with nothing of this environment's settings.
+fn hanse_demo(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
+    command.arg("demo").args(arguments).arg("--data-dir").arg(home);
+    command.args(["--api-listen", "127.0.0.1:0", "--public-listen", "127.0.0.1:0", "--log", "warn"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    support::without_settings(&mut command);
+    command
+}
+
+/// A demo that runs; stopped with it.
+pub struct Demo {
+    child: Child,
+    lines: Receiver<String>,
+    home: Scratch,
+    pub api: String,
+    pub public: String,
+}
+
+impl Demo {
+    pub fn start(name: &str, arguments: &[&str]) -> Demo {
+        let home = Scratch::new(name);
+        let mut child = hanse_demo(home.path(), arguments).stdout(Stdio::piped()).spawn().expect("it starts");
+        let (told, lines) = mpsc::channel();
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                // Nobody listens any more once the test is over.
+                let _ = told.send(line);
+            }
+        });
+        let mut demo = Demo { child, lines, home, api: String::new(), public: String::new() };
+        while demo.public.is_empty() {
+            let line = demo.lines.recv_timeout(PATIENCE).expect("the demo says where it is");
+            let word = |start: &str| line.split_whitespace().find(|word| word.starts_with(start)).map(str::to_owned);
+            if line.contains("partner API") {
+                demo.api = word("https://").expect("an address");
+            } else if line.contains("health") {
+                demo.public = word("http://").expect("an address");
+            }
+        }
+        demo
+    }
+
+    pub fn pki(&self) -> PathBuf {
+        self.home.path().join("demo/pki")
+    }
+
+    /// Asks it to stop, as Ctrl-C and a service's keeper do.
+    pub fn stop(mut self) -> ExitStatus {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(asked.success());
+        poll("the demo ends", Duration::from_secs(60), || self.child.try_wait().expect("it can be waited for"))
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // The private cluster's guard stops the database of a demo that was killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_story_holds_and_every_quote_is_the_tables_twice_on_one_database() {
+    let home = Scratch::new("check");
+    for _ in 0..2 {
+        let played = hanse_demo(home.path(), &["--check"]).output().expect("it runs");
+        let text = String::from_utf8_lossy(&played.stdout).into_owned();
+        let told = String::from_utf8_lossy(&played.stderr).into_owned();
+        assert_eq!(played.status.code(), Some(0), "{text}\n{told}");
+        assert!(text.contains("steps came out as expected."), "{text}");
+        assert!(text.contains("117 of 117 quotes are the table's."), "{text}");
+        assert!(!text.contains('✗'), "{text}");
+    }
+}
+
+#[test]
+fn the_demo_fills_with_members_and_conversions_and_stops_when_told() {
+    let demo = Demo::start("stream", &[]);
+    let client = hanse::cli::demo::client::Client::open(&demo.api, &demo.pki(), "lumen").expect("a certificate");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let converted = || {
+        let reply = runtime.block_on(client.get("/v1/events?limit=1000")).expect("an answer");
+        let events = reply.at("/items").as_array().cloned().unwrap_or_default();
+        events.into_iter().find(|event| event["type"] == "conversion.completed")
+    };
+    let event = poll("a conversion of the stream", PATIENCE, converted);
+    assert_eq!(event["data"]["confirmation"].as_str().map(str::len), Some(14), "{event}");
+    let members = runtime.block_on(client.get("/v1/memberships?limit=200")).expect("an answer");
+    assert_eq!(members.at("/items").as_array().map(Vec::len), Some(36));
+    assert!(demo.stop().success());
+}
