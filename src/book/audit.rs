@@ -163,6 +163,15 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE a.n <> CASE l.state WHEN 'open' THEN 2 ELSE 0 END",
     },
     Invariant {
+        name: "linked is one person",
+        says: "memberships with an open link between them are one person's, and a person's hang together by links",
+        sql: "SELECT l.link_id::text AS id FROM links l JOIN memberships a ON a.account_id = l.a_account \
+              JOIN memberships b ON b.account_id = l.b_account WHERE l.state = 'open' AND a.member_id <> b.member_id \
+              UNION ALL SELECT m.member_id::text FROM memberships m LEFT JOIN (SELECT a_account, count(*) AS n FROM links \
+              WHERE state = 'open' GROUP BY 1) l ON l.a_account = m.account_id \
+              GROUP BY 1 HAVING count(*) - 1 > coalesce(sum(l.n), 0)",
+    },
+    Invariant {
         name: "one membership per brand",
         says: "no person has two memberships at one partner, and every account is somebody's",
         sql: "SELECT m.member_id::text AS id FROM memberships m GROUP BY m.member_id, m.partner HAVING count(*) > 1 \

@@ -1,23 +1,26 @@
 //! A lane: one thread, one connection, one batch at a time. While one batch commits, the next gathers; no timer.
 //!
 //! Whatever fails, each request ends in exactly one of: answered from what is durable, or told honestly that it is
-//! undecided. A poisoned command is found by halving and harms only itself; a lost race is run again; a connection
-//! lost at COMMIT is resolved by asking the database what became of the transaction.
+//! undecided. A poisoned command, one that the database refuses or that makes us panic, is found by halving and harms
+//! only itself; a lost race is run again; a fault of the server blames no command; a connection lost at COMMIT is
+//! resolved by asking the database what became of the transaction.
 
 use super::command::{Answer, Undecided};
 use super::engine::{self, Priced, Verdict, world::World};
 use super::fence;
 use super::plan::Plan;
 use super::queue::{Pending, Queue};
-use super::store::{Error, read, write};
+use super::store::read::{Fate, State};
+use super::store::{self, Blame, Error, read, write};
+use crate::clock;
 use crate::domain::catalogue::Catalogue;
 use arc_swap::ArcSwap;
-use diesel::connection::{Connection, SimpleConnection};
-use diesel::result::{DatabaseErrorKind, Error as Sql};
-use diesel::{PgConnection, QueryableByName, RunQueryDsl};
+use diesel::PgConnection;
+use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
 use engine::world::Now;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Rounds without a turn, after which a request is told `busy`.
 const ROUNDS_MAX: u32 = 20;
@@ -28,10 +31,10 @@ const ASKING_MAX: Duration = Duration::from_secs(30);
 /// Between two tries to reach the database.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Book connections plan for one shape whatever the tables' size: an index probe per element of the arrays.
-const SESSION: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'; SET TIME ZONE 'UTC'; \
-    SET application_name = 'hanse book'; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; \
-    SET plan_cache_mode = force_generic_plan; SET jit = off";
+/// Faults of the server in one batch, after which what is left of it is not halved further.
+const FAULTS_MAX: u32 = 4;
+/// Longest rest of a lane whose every request waits for another lane's commit.
+const REST_MAX: Duration = Duration::from_millis(20);
 
 pub struct Lane {
     pub url: String,
@@ -39,6 +42,8 @@ pub struct Lane {
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     pub batch_max: usize,
     conn: Option<PgConnection>,
+    /// Whether the database could not be reached the last time, so that it is said once.
+    away: bool,
     terms: write::KnownTerms,
     priced: Priced,
 }
@@ -49,8 +54,12 @@ enum Tried {
     Done(Vec<Option<Answer>>),
     /// Nothing happened, and the same may succeed: another server was faster.
     Raced,
-    /// Nothing happened; some command of the batch cannot be written.
+    /// Nothing happened, and the same may succeed if decided anew: an exposure moved under it.
+    Anew,
+    /// Nothing happened; some command of the batch cannot be decided or written.
     Refused(Error),
+    /// Nothing happened: too slow, too full, or not allowed to write now. No command is to blame.
+    Faulty(Error),
     /// Nothing happened; the database cannot be reached.
     Away,
     /// The connection was lost at COMMIT and the database has not said what became of it.
@@ -60,7 +69,7 @@ enum Tried {
 impl Lane {
     pub fn new(url: String, queue: Arc<Queue>, catalogue: Arc<ArcSwap<Catalogue>>, batch_max: usize) -> Lane {
         let (terms, priced) = (write::KnownTerms::default(), Priced::default());
-        Lane { url, queue, catalogue, batch_max, conn: None, terms, priced }
+        Lane { url, queue, catalogue, batch_max, conn: None, away: false, terms, priced }
     }
 
     /// Runs until the queue is closed and empty.
@@ -71,8 +80,9 @@ impl Lane {
             if !waiting.is_empty() {
                 metrics::counter!("hanse_book_requeued_total").increment(u64::try_from(waiting.len()).unwrap_or(0));
                 if self.queue.is_empty() {
-                    // Everything here waits for another lane's commit: give it the processor.
-                    std::thread::sleep(Duration::from_millis(1));
+                    // Everything here waits for another lane's commit: give it the processor, longer each time.
+                    let rounds = waiting.iter().map(|pending| pending.rounds).min().unwrap_or(1);
+                    std::thread::sleep(Duration::from_millis(u64::from(rounds)).min(REST_MAX));
                 }
                 self.queue.put_back(waiting);
             }
@@ -82,25 +92,31 @@ impl Lane {
     /// Decides a batch, in halves where it cannot be decided whole. Returns who had no turn.
     fn settle(&mut self, batch: Vec<Pending>) -> Vec<Pending> {
         let mut waiting = Vec::new();
+        let mut faults = 0;
         let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
+        while let Some(part) = parts.pop() {
             match self.attempt(&part) {
                 Tried::Done(answers) => answer_all(part, answers, &mut waiting),
                 Tried::Away => tell_all(part, Undecided::Unavailable),
                 Tried::Unknown => tell_all(part, Undecided::OutcomeUnknown),
                 Tried::Raced if part.len() == 1 => wait_again(part, &mut waiting),
                 Tried::Refused(error) if part.len() == 1 => {
-                    tracing::error!(error = %error, "a command of the book cannot be written");
+                    tracing::error!(%error, "a command of the book cannot be written");
                     metrics::counter!("hanse_book_failed_total").increment(1);
                     tell_all(part, Undecided::Failed);
                 }
-                Tried::Raced | Tried::Refused(_) => {
-                    metrics::counter!("hanse_book_halved_total").increment(1);
-                    let rest = part.split_off(part.len() / 2);
-                    // The first half is popped next, so commands keep their order.
-                    parts.push(rest);
-                    parts.push(part);
+                Tried::Faulty(error) => {
+                    faults += 1;
+                    metrics::counter!("hanse_book_faults_total").increment(1);
+                    if part.len() == 1 || faults > FAULTS_MAX {
+                        tracing::error!(%error, commands = part.len(), "the database cannot do the book's work now");
+                        tell_all(part, Undecided::Unavailable);
+                    } else {
+                        // A smaller part may be within its time and memory.
+                        halve(part, &mut parts);
+                    }
                 }
+                Tried::Raced | Tried::Anew | Tried::Refused(_) => halve(part, &mut parts),
             }
         }
         waiting
@@ -110,7 +126,7 @@ impl Lane {
     fn attempt(&mut self, batch: &[Pending]) -> Tried {
         for _ in 0..DECISIONS_MAX {
             match self.attempt_once(batch) {
-                Tried::Refused(Error::Exposed) => metrics::counter!("hanse_book_decided_anew_total").increment(1),
+                Tried::Anew => metrics::counter!("hanse_book_decided_anew_total").increment(1),
                 other => return other,
             }
         }
@@ -119,56 +135,81 @@ impl Lane {
 
     fn attempt_once(&mut self, batch: &[Pending]) -> Tried {
         let Some(mut conn) = self.connection() else { return Tried::Away };
-        let mut xid = None;
-        let mut answers = None;
-        let committed = conn.transaction(|conn| {
-            let decided = self.decide(conn, batch, &mut xid)?;
-            answers = Some(decided);
-            Ok::<(), Error>(())
-        });
-        match (committed, answers) {
-            (Ok(()), Some(answers)) => {
-                self.conn = Some(conn);
-                Tried::Done(answers)
+        let (mut mark, mut answers) = (None, None);
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            conn.transaction(|conn| {
+                answers = Some(self.decide(conn, batch, &mut mark)?);
+                Ok::<(), Error>(())
+            })
+        }));
+        let (committed, usable) = match tried {
+            Ok(Ok(())) => (Ok(()), true),
+            Ok(Err(error)) => (Err(error), is_usable(&mut conn)),
+            // In the middle of anything: neither the connection nor what this lane remembers is to be trusted.
+            Err(panic) => (Err(Error::Panicked(words_of(panic.as_ref()))), false),
+        };
+        if usable {
+            self.conn = Some(conn);
+        } else {
+            drop(conn);
+        }
+        let error = match (committed, answers, mark) {
+            (Ok(()), Some(answers), _) => return Tried::Done(answers),
+            // Every statement had succeeded, so it was COMMIT that failed: only the database knows how.
+            (Err(_), Some(answers), Some(mark)) if !usable => {
+                self.forget();
+                return self.ask(&mark, answers);
             }
-            (Ok(()), None) => Tried::Raced,
-            (Err(error), answers) => {
-                self.terms.forget();
-                let reachable = conn.batch_execute("SELECT 1").is_ok();
-                if reachable {
-                    self.conn = Some(conn);
-                }
-                match answers {
-                    // Every statement had succeeded, so it was COMMIT that failed: only the database knows how.
-                    Some(answers) if !reachable => self.ask(xid, answers),
-                    _ if !reachable => Tried::Away,
-                    _ if is_race(&error) => Tried::Raced,
-                    _ => Tried::Refused(error),
-                }
+            // `decide` sets both before it succeeds.
+            (Ok(()), None, _) => Error::LostRace,
+            (Err(error), _, _) => error,
+        };
+        self.forget();
+        match error.blame() {
+            _ if !usable && !matches!(error, Error::Panicked(_)) => Tried::Away,
+            Blame::Race if matches!(error, Error::Exposed) => Tried::Anew,
+            Blame::Race => Tried::Raced,
+            Blame::Command => Tried::Refused(error),
+            Blame::Fence => {
+                tracing::warn!(%error, "a batch could not begin");
+                Tried::Away
+            }
+            Blame::Server => {
+                // The next connection may lead to a server that can.
+                self.conn = None;
+                Tried::Faulty(error)
             }
         }
     }
 
+    /// Forgets what may have been rolled back.
+    fn forget(&mut self) {
+        self.terms.forget();
+        self.priced = Priced::default();
+    }
+
     /// Asks what became of the transaction until the database says committed or aborted.
-    fn ask(&mut self, xid: Option<String>, answers: Vec<Option<Answer>>) -> Tried {
-        let Some(xid) = xid else { return Tried::Away };
+    fn ask(&mut self, mark: &State, answers: Vec<Option<Answer>>) -> Tried {
         metrics::counter!("hanse_book_commits_in_doubt_total").increment(1);
-        let since = Instant::now();
+        let since = clock::instant();
         while since.elapsed() < ASKING_MAX {
             if let Some(mut conn) = self.connection() {
-                let asked = status_of(&mut conn, &xid);
-                self.conn = Some(conn);
-                match asked {
-                    Ok(Some(status)) if status == "committed" => return Tried::Done(answers),
-                    // The same commands with the same ids run again.
-                    Ok(Some(status)) if status == "aborted" => return Tried::Raced,
-                    Ok(_) => {}
-                    Err(_) => self.conn = None,
+                match read::fate(&mut conn, mark) {
+                    Ok(fate) => {
+                        self.conn = Some(conn);
+                        match fate {
+                            Fate::Committed => return Tried::Done(answers),
+                            // The same commands with the same ids run again.
+                            Fate::Aborted => return Tried::Raced,
+                            Fate::Open => {}
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "what became of a transaction cannot be asked yet"),
                 }
             }
             std::thread::sleep(PAUSE);
         }
-        tracing::error!(xid, "the database has not said what became of a transaction");
+        tracing::error!(xid = mark.xid, "the database has not said what became of a transaction");
         Tried::Unknown
     }
 
@@ -177,16 +218,17 @@ impl Lane {
         &mut self,
         conn: &mut PgConnection,
         batch: &[Pending],
-        xid: &mut Option<String>,
+        mark: &mut Option<State>,
     ) -> Result<Vec<Option<Answer>>, Error> {
-        fence::shared(conn)?;
-        let state = read::state(conn)?;
-        *xid = Some(state.xid.clone());
+        fence::shared(conn).map_err(Error::Fence)?;
+        let mut state = read::state(conn)?;
         let catalogue = self.catalogue(conn, state.catalogue_version)?;
-        let now = Now { at: state.at, day: state.at.with_timezone(&catalogue.alliance.zone).date_naive() };
         let requests: Vec<_> = batch.iter().map(|pending| &pending.request).collect();
         let mut plan = Plan::locate(conn, &requests)?;
-        plan.take_turns(conn)?;
+        // With the turns taken, so that an account never sees a batch of an earlier instant after one of a later.
+        state.at = plan.take_turns(conn, &requests)?.unwrap_or(state.at);
+        *mark = Some(state.clone());
+        let now = Now { at: state.at, day: state.at.with_timezone(&catalogue.alliance.zone).date_naive() };
         let mut world = World::new(now, state.window(), state.batch_no);
         plan.fill(conn, &requests, &mut world)?;
         let answers = requests.iter().enumerate().map(|(i, request)| {
@@ -218,11 +260,45 @@ impl Lane {
         if let Some(conn) = self.conn.take() {
             return Some(conn);
         }
-        let mut conn = PgConnection::establish(&self.url).ok()?;
-        conn.batch_execute(SESSION).ok()?;
-        self.terms.forget();
-        Some(conn)
+        let opened = PgConnection::establish(&self.url).map_err(|cause| cause.to_string()).and_then(|mut conn| {
+            conn.batch_execute(store::SESSION).map_err(|cause| cause.to_string())?;
+            Ok(conn)
+        });
+        match opened {
+            Ok(conn) => {
+                if std::mem::take(&mut self.away) {
+                    tracing::info!("the book's database is back");
+                }
+                self.terms.forget();
+                Some(conn)
+            }
+            Err(cause) => {
+                if !std::mem::replace(&mut self.away, true) {
+                    tracing::error!(cause = cause.trim(), "the book's database cannot be reached");
+                }
+                None
+            }
+        }
     }
+}
+
+/// Whether a connection whose transaction failed can be used for the next.
+fn is_usable(conn: &mut PgConnection) -> bool {
+    let closed = AnsiTransactionManager::transaction_manager_status_mut(conn).transaction_depth();
+    matches!(closed, Ok(None)) && conn.batch_execute("SELECT 1").is_ok()
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}
+
+/// The first half is popped next, so commands keep their order.
+fn halve(mut part: Vec<Pending>, parts: &mut Vec<Vec<Pending>>) {
+    metrics::counter!("hanse_book_halved_total").increment(1);
+    let rest = part.split_off(part.len() / 2);
+    parts.push(rest);
+    parts.push(part);
 }
 
 fn answer_all(batch: Vec<Pending>, answers: Vec<Option<Answer>>, waiting: &mut Vec<Pending>) {
@@ -249,29 +325,4 @@ fn tell_all(batch: Vec<Pending>, undecided: Undecided) {
     for pending in batch {
         pending.answer(Err(undecided));
     }
-}
-
-/// Somebody else wrote what this batch wrote: nothing is wrong with it.
-fn is_race(error: &Error) -> bool {
-    match error {
-        Error::LostRace => true,
-        Error::Query(Sql::DatabaseError(kind, info)) => {
-            matches!(kind, DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::SerializationFailure)
-                || info.message().contains("deadlock detected")
-        }
-        _ => false,
-    }
-}
-
-#[derive(QueryableByName)]
-struct Status {
-    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
-    status: Option<String>,
-}
-
-fn status_of(conn: &mut PgConnection, xid: &str) -> Result<Option<String>, Sql> {
-    let row: Status = diesel::sql_query("SELECT pg_xact_status($1::xid8) AS status")
-        .bind::<diesel::sql_types::Text, _>(xid)
-        .get_result(conn)?;
-    Ok(row.status)
 }

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// How many lanes write, and how much may wait.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +65,7 @@ impl Handle {
         let mut threads = Vec::with_capacity(queues.len());
         for (i, queue) in queues.iter().enumerate() {
             let lane = lane::Lane::new(url.to_owned(), queue.clone(), catalogue.clone(), bounds.batch_max);
-            threads.push(std::thread::Builder::new().name(format!("lane-{i}")).spawn(move || lane.run())?);
+            threads.push(std::thread::Builder::new().name(format!("lane-{i}")).spawn(move || run(lane))?);
         }
         let (groups, patience) = (AtomicU64::new(0), bounds.patience);
         Ok(Handle { inner: Arc::new(Inner { queues, threads: Mutex::new(threads), groups, patience, catalogue }) })
@@ -78,17 +79,19 @@ impl Handle {
     /// Has one request decided and waits for the answer, which is durable.
     pub async fn submit(&self, request: Request) -> Result<Answer, Undecided> {
         let reply = self.push(request, None)?;
-        self.wait(reply).await
+        self.wait(reply, self.deadline()).await
     }
 
     /// Has the items of one HTTP batch decided; the answers are in their order.
     pub async fn submit_all(&self, requests: Vec<Request>) -> Vec<Result<Answer, Undecided>> {
         let group = Some(self.inner.groups.fetch_add(1, Ordering::Relaxed));
         let replies: Vec<_> = requests.into_iter().map(|request| self.push(request, group)).collect();
+        // One for all: a lane that hangs must not be waited for once an item.
+        let deadline = self.deadline();
         let mut answers = Vec::with_capacity(replies.len());
         for reply in replies {
             answers.push(match reply {
-                Ok(reply) => self.wait(reply).await,
+                Ok(reply) => self.wait(reply, deadline).await,
                 Err(undecided) => Err(undecided),
             });
         }
@@ -108,7 +111,7 @@ impl Handle {
         let threads =
             std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for thread in threads {
-            // A lane that panicked has already said so; its waiters were told when their channels closed.
+            // A lane does not panic but with the whole process.
             let _ = thread.join();
         }
     }
@@ -132,12 +135,29 @@ impl Handle {
         }
     }
 
-    async fn wait(&self, reply: oneshot::Receiver<Result<Answer, Undecided>>) -> Result<Answer, Undecided> {
-        match tokio::time::timeout(self.inner.patience, reply).await {
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.inner.patience
+    }
+
+    async fn wait(
+        &self,
+        reply: oneshot::Receiver<Result<Answer, Undecided>>,
+        deadline: Instant,
+    ) -> Result<Answer, Undecided> {
+        match tokio::time::timeout_at(deadline, reply).await {
             Ok(Ok(answer)) => answer,
-            // A lane that died took the request with it; what it had written is found by the same key.
+            // What the lane may write after all is found by the same key.
             Ok(Err(_)) | Err(_) => Err(Undecided::OutcomeUnknown),
         }
+    }
+}
+
+/// A lane contains what panics inside a batch. Anything else that panics would leave a queue that nobody serves, behind
+/// a server that looks well: better no server, and a new one.
+fn run(lane: lane::Lane) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lane.run())).is_err() {
+        tracing::error!("a lane of the book has panicked outside a batch: this process ends, to be started anew");
+        std::process::abort();
     }
 }
 

@@ -6,6 +6,7 @@ use super::exposures::ExposureKey;
 use super::store::Error;
 use super::store::read::{self, Legs, Wanted};
 use crate::domain::ids::{AccountId, Slug};
+use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
@@ -77,11 +78,38 @@ impl Plan {
         }
     }
 
-    /// Takes the turns that are free; nobody waits.
-    pub fn take_turns(&mut self, conn: &mut PgConnection) -> Result<(), Error> {
+    /// Takes the turns that are free; nobody waits. Returns business time once they are taken, if any was wanted.
+    pub fn take_turns(
+        &mut self,
+        conn: &mut PgConnection,
+        requests: &[&Request],
+    ) -> Result<Option<DateTime<Utc>>, Error> {
         let wanted: BTreeSet<i64> = self.turns.iter().flatten().copied().collect();
-        if !wanted.is_empty() {
-            self.taken = read::take_turns(conn, wanted.into_iter().collect())?.into_iter().collect();
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let taken = read::take_turns(conn, wanted.into_iter().collect())?;
+        let at = taken.iter().map(|turn| turn.at).max();
+        self.taken = taken.into_iter().map(|turn| turn.turn).collect();
+        if !self.persons.is_empty() {
+            self.find_persons_again(conn, requests)?;
+        }
+        Ok(at)
+    }
+
+    /// Who is one person with whom may have changed until the turns were taken, and is still from then on: every
+    /// change of a person takes the turns of all its accounts. Whoever now concerns an account whose turn was not
+    /// taken has none.
+    fn find_persons_again(&mut self, conn: &mut PgConnection, requests: &[&Request]) -> Result<(), Error> {
+        let linked = requests.iter().flat_map(|request| linked_by(&request.command, &self.by_ref));
+        self.persons = read::persons(conn, linked.map(|id| id.0).collect())?;
+        for (nth, request) in requests.iter().enumerate() {
+            if let Command::OpenLink(_) | Command::EndLink(_) | Command::Erase(_) = &request.command {
+                let own = reference_of(&request.command).and_then(|hash| self.by_ref.get(&hash)).copied();
+                let accounts = self.accounts_of(&request.command, own);
+                self.turns[nth].extend(accounts.iter().map(|account| turn(account.0)));
+                self.accounts[nth] = accounts;
+            }
         }
         Ok(())
     }

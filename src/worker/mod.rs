@@ -4,6 +4,7 @@
 pub mod expiry;
 pub mod sealing;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,7 +36,10 @@ impl Workers {
         let body = move || {
             let mut failing = false;
             while !stopped(&stop, Duration::ZERO) {
-                match tick() {
+                // A loop that ended by a panic would leave a server that looks well and never seals or expires again.
+                let ticked = catch_unwind(AssertUnwindSafe(&mut tick));
+                match ticked.map_err(|_| "it panicked".to_owned()).and_then(|ticked| ticked.map_err(|e| e.to_string()))
+                {
                     Ok(Tick::Worked) => failing = false,
                     Ok(Tick::Idle) => {
                         failing = false;
@@ -44,7 +48,7 @@ impl Workers {
                     Err(error) => {
                         // Said once until it works again: a database that is away would fill the log.
                         if !std::mem::replace(&mut failing, true) {
-                            tracing::warn!(worker = name, error = %error, "a worker's tick failed; it goes on trying");
+                            tracing::warn!(worker = name, error, "a worker's tick failed; it goes on trying");
                         }
                         metrics::counter!("hanse_worker_failures_total", "worker" => name).increment(1);
                         stopped(&stop, rest.max(Duration::from_millis(250)));

@@ -8,6 +8,7 @@ mod catalogue;
 mod cli;
 mod demo;
 mod embedded_pg;
+mod faults;
 mod identity;
 mod keys;
 mod pki;

@@ -78,28 +78,27 @@ impl House {
 
     /// The client of `<stem>.crt` and `<stem>.key`.
     pub fn client_of(&self, stem: &Path) -> Client {
-        let chain = CertificateDer::pem_file_iter(stem.with_extension("crt")).expect("a chain");
-        let chain = chain.collect::<Result<Vec<_>, _>>().expect("certificates");
-        let key = PrivateKeyDer::from_pem_file(stem.with_extension("key")).expect("a key");
-        Client { address: self.server.api_address(), config: self.config(Some((chain, key))) }
+        Client { address: self.server.api_address(), config: client_config(self.folder.path(), Some(stem)) }
     }
 
     pub fn nobody(&self) -> Client {
-        Client { address: self.server.api_address(), config: self.config(None) }
+        Client { address: self.server.api_address(), config: client_config(self.folder.path(), None) }
     }
+}
 
-    fn config(&self, own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(self.folder.path().join("ca.crt")).expect("the authority");
-        roots.add(ca).expect("the authority");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-        let builder = builder.expect("TLS 1.3").with_root_certificates(roots);
-        Arc::new(match own {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key).expect("a key that fits"),
-            None => builder.with_no_client_auth(),
-        })
-    }
+/// Trusts the authority of this folder and shows `<stem>.crt`, if any, with its `.key`.
+pub fn client_config(pki: &Path, stem: Option<&Path>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(pki.join("ca.crt")).expect("the authority");
+    roots.add(ca).expect("the authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let builder = builder.expect("TLS 1.3").with_root_certificates(roots);
+    let Some(stem) = stem else { return Arc::new(builder.with_no_client_auth()) };
+    let chain = CertificateDer::pem_file_iter(stem.with_extension("crt")).expect("a chain");
+    let chain = chain.collect::<Result<Vec<_>, _>>().expect("certificates");
+    let key = PrivateKeyDer::from_pem_file(stem.with_extension("key")).expect("a key");
+    Arc::new(builder.with_client_auth_cert(chain, key).expect("a key that fits"))
 }
 
 /// Somebody who may try to connect.

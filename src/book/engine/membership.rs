@@ -289,6 +289,8 @@ pub fn erase(world: &mut World, request: &Request, who: DirectoryHash) -> Result
     split(world, id)?;
     world.change(id)?.owed = Points::ZERO;
     world.by_ref.remove(&who);
+    // Registered in this very batch: the row that says whose it is must not be written after it was destroyed.
+    world.writes.directory.retain(|(hash, _)| *hash != who);
     world.writes.erased.push((id, who));
     Ok((Outcome::Erased, Subject::Membership(id), Some(id)))
 }

@@ -13,13 +13,13 @@ use crate::domain::money::Millionths;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What the fence protects, read in the statement after it.
-#[derive(QueryableByName)]
+/// What the fence protects, read in the statement after it; also what the transaction is known by afterwards.
+#[derive(Clone, Debug, QueryableByName)]
 pub struct State {
     #[diesel(sql_type = SqlUuid)]
     pub window_id: Uuid,
@@ -46,6 +46,49 @@ impl State {
     pub fn window(&self) -> WindowId {
         WindowId(self.window_id)
     }
+}
+
+/// What became of a batch whose COMMIT was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Committed,
+    Aborted,
+    /// The server that ran it has not finished with it.
+    Open,
+}
+
+#[derive(QueryableByName)]
+struct Status {
+    #[diesel(sql_type = Nullable<Text>)]
+    status: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+/// Asks what became of a batch by its transaction's number and by its own row.
+///
+/// The row alone proves nothing while the old server process may still be committing. The number alone proves nothing
+/// after a crash: a transaction of which nothing had reached the disk leaves its number to the next one, which may well
+/// commit. So the number says when it is over, and the row, asked for after that, how it ended.
+pub fn fate(conn: &mut PgConnection, mark: &State) -> Result<Fate, Error> {
+    // This asks for a number itself, which is above all that were handed out: if the transaction's own is not below
+    // it, a crash has forgotten that one, and to ask for its status would be an error.
+    let status: Status =
+        sql_query("SELECT CASE WHEN $1::xid8 < pg_current_xact_id() THEN pg_xact_status($1::xid8) END AS status")
+            .bind::<Text, _>(&mark.xid)
+            .get_result(conn)?;
+    if status.status.as_deref() == Some("in progress") {
+        return Ok(Fate::Open);
+    }
+    let row: Found = sql_query("SELECT EXISTS (SELECT FROM batches WHERE batch_no = $1 AND business_at = $2) AS found")
+        .bind::<BigInt, _>(mark.batch_no)
+        .bind::<Timestamptz, _>(mark.at)
+        .get_result(conn)?;
+    Ok(if row.found { Fate::Committed } else { Fate::Aborted })
 }
 
 #[derive(QueryableByName)]
@@ -163,19 +206,22 @@ pub fn persons(conn: &mut PgConnection, accounts: Vec<Uuid>) -> Result<BTreeMap<
 }
 
 #[derive(QueryableByName)]
-struct TurnSql {
+pub struct Turn {
     #[diesel(sql_type = BigInt)]
-    turn: i64,
+    pub turn: i64,
+    /// Business time once it was taken.
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
 }
 
 /// Takes the turns that are free until the transaction ends, and says which; nobody waits.
-pub fn take_turns(conn: &mut PgConnection, turns: Vec<i64>) -> Result<Vec<i64>, Error> {
-    let taken: Vec<TurnSql> = Statement::new(
-        "SELECT t.turn FROM unnest(?) t(turn) WHERE pg_try_advisory_xact_lock(t.turn)",
+pub fn take_turns(conn: &mut PgConnection, turns: Vec<i64>) -> Result<Vec<Turn>, Error> {
+    Ok(Statement::new(
+        "SELECT t.turn, clock_timestamp() + a.clock_offset_us * interval '1 microsecond' AS at \
+         FROM alliance a, unnest(?) t(turn) WHERE pg_try_advisory_xact_lock(t.turn)",
         vec![Column::BigInts(turns)],
     )
-    .load(conn)?;
-    Ok(taken.into_iter().map(|row| row.turn).collect())
+    .load(conn)?)
 }
 
 /// What the commands that have their turns decide with.

@@ -17,7 +17,7 @@ use hanse::store;
 use std::sync::Arc;
 use uuid::Uuid;
 
-const ALLIANCE: &str = "
+pub const ALLIANCE: &str = "
 INSERT INTO alliance (slug, name_en, name_zh, currency, zone, trust_domain, sandbox_start, catalogue_version, quote_ttl_s, link_cooling_days, bilateral)
 VALUES ('small', 'Small', '小', 'CNY', 'Asia/Shanghai', 'small.example', '2026-01-01', 1, 300, 0, false);
 INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, programme_code, programme_name_en,
@@ -76,8 +76,13 @@ impl Book {
 
     /// A server's book: its own lanes and its own copy of the catalogue.
     pub fn server(&self) -> Handle {
+        self.server_at(&self.database.url)
+    }
+
+    /// The same, by another way to the database.
+    pub fn server_at(&self, url: &str) -> Handle {
         let catalogue = Arc::new(ArcSwap::new(self.catalogue.load_full()));
-        Handle::start(&self.database.url, catalogue, Bounds::default()).expect("the lanes start")
+        Handle::start(url, catalogue, Bounds::default()).expect("the lanes start")
     }
 
     /// For a server with a front door.
@@ -116,6 +121,18 @@ pub fn request(partner: &str, key: &str, command: Command) -> Request {
 }
 
 pub async fn member(book: &Handle, partner: &str, name: &str) -> Member {
+    let request = registration(partner, name);
+    let who = match &request.command {
+        Command::Register(register) => register.who,
+        other => panic!("{other:?}"),
+    };
+    let answer = book.submit(request).await.expect("decided");
+    let Outcome::Membership(account) = answer.outcome else { panic!("{answer:?}") };
+    Member { who, account }
+}
+
+/// Registers a member of this name.
+pub fn registration(partner: &str, name: &str) -> Request {
     let who = DirectoryHash(directory_hash("member", &[partner.as_bytes(), name.as_bytes()]));
     let profile = Profile {
         member_ref: name.to_owned(),
@@ -137,9 +154,7 @@ pub async fn member(book: &Handle, partner: &str, name: &str) -> Member {
         as_of: None,
         forfeit: false,
     };
-    let answer = book.submit(request(partner, name, Command::Register(register))).await.expect("decided");
-    let Outcome::Membership(account) = answer.outcome else { panic!("{answer:?}") };
-    Member { who, account }
+    request(partner, name, Command::Register(register))
 }
 
 pub async fn credit(book: &Handle, partner: &str, key: &str, to: Member, value: i64, expires: Expiry) {
