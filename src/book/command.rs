@@ -304,6 +304,11 @@ pub enum Hint {
     First {
         id: String,
     },
+    /// `invalid`: the field, and what it must be. Never stored, as `invalid` is not.
+    Field {
+        field: &'static str,
+        detail: &'static str,
+    },
 }
 
 /// Stable refusal codes, each with one meaning; `http::problem` has status, title and detail for each.

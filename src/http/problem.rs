@@ -254,7 +254,8 @@ impl Problem {
             first_id: None,
         };
         match &parts.hint {
-            Hint::None => {}
+            // A field is among the errors.
+            Hint::None | Hint::Field { .. } => {}
             Hint::Nearest { below, above } => {
                 body.nearest_below = Some(*below);
                 body.nearest_above = Some(*above);
@@ -310,6 +311,9 @@ impl Responder for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
         let mut problem = Problem::new(refusal.code.into());
+        if let Hint::Field { field, detail } = refusal.hint {
+            problem.0.errors = vec![FieldError { pointer: format!("/{field}"), detail: detail.into() }];
+        }
         problem.0.hint = refusal.hint;
         problem.0.request_id = Some(refusal.request_id);
         problem

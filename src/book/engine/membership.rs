@@ -21,7 +21,7 @@ pub fn register(world: &mut World, catalogue: &Catalogue, request: &Request, ask
     let programme = &catalogue.partners.get(&request.caller).ok_or(Code::NotFound)?.programme;
     let given = [ask.earned_tier.as_deref(), Some(ask.profile.tier.as_str())];
     if given.into_iter().flatten().any(|tier| programme.tier(tier).is_none()) {
-        return Err(Code::Invalid.into());
+        return Err(Halt::invalid("tier", "must be a tier of the programme"));
     }
     let known = world.by_ref.get(&ask.who).copied();
     let before = match known {
@@ -73,8 +73,11 @@ fn create(world: &mut World, who: DirectoryHash, account: Account) {
 fn check_register(before: &Account, ask: &Register, is_new: bool, day: NaiveDate) -> Result<(), Halt> {
     // A granted tier opens benefits only, whatever else is said; nobody is born closed.
     let granted = ask.earned_tier.is_some() && ask.profile.tier_source != TierSource::Earned;
-    if granted || (is_new && ask.status == Status::Closed) {
-        return Err(Code::Invalid.into());
+    if granted {
+        return Err(Halt::invalid("tier_source", "must be earned for an earned tier"));
+    }
+    if is_new && ask.status == Status::Closed {
+        return Err(Halt::invalid("status", "must not be closed for a membership that is new"));
     }
     if before.as_of.zip(ask.as_of).is_some_and(|(stored, given)| given < stored) {
         return Err(Code::Stale.into());

@@ -26,13 +26,15 @@ pub fn credit(world: &mut World, catalogue: &Catalogue, request: &Request, ask: 
     account.balance.plus(ask.points).ok_or(Code::LimitExceeded)?;
     let day = world.now.day;
     let expires = match ask.expires {
-        Some(Expiry::On(last)) if last < day || !is_month_end(last) => return Err(Code::Invalid.into()),
+        Some(Expiry::On(last)) if last < day || !is_month_end(last) => {
+            return Err(Halt::invalid("expires_on", "must be the last day of this month or of a later one"));
+        }
         Some(given) => given,
         None => super::convert::arrival_rule(world, catalogue, id)?,
     };
     let available_on = ask.available_on.filter(|from| *from > day);
     if available_on.is_some_and(|from| !expires.covers(from)) {
-        return Err(Code::Invalid.into());
+        return Err(Halt::invalid("available_on", "must not be after the points expire"));
     }
     let subject = movement_id(request);
     let kind = match ask.kind {

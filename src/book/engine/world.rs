@@ -32,6 +32,13 @@ pub enum Halt {
     Reload,
 }
 
+impl Halt {
+    /// `invalid`, for what only the state or the day can tell.
+    pub fn invalid(field: &'static str, detail: &'static str) -> Halt {
+        Halt::Refuse(Code::Invalid, Hint::Field { field, detail })
+    }
+}
+
 impl From<Code> for Halt {
     fn from(code: Code) -> Halt {
         Halt::Refuse(code, Hint::None)

@@ -336,7 +336,8 @@ pub fn refusal_json(refusal: &Refusal) -> String {
         first: None,
     };
     match &refusal.hint {
-        Hint::None => {}
+        // What is not valid is told, never stored.
+        Hint::None | Hint::Field { .. } => {}
         Hint::Nearest { below, above } => json.nearest = Some([*below, *above]),
         Hint::Left { points } => json.left = Some(*points),
         Hint::First { id } => json.first = Some(id.clone()),

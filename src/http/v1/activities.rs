@@ -225,5 +225,5 @@ pub async fn create_batch(
         }
         Err(error) => Outcome::refused(&Problem::from(error), request.0),
     };
-    reply::json(StatusCode::OK, &Outcomes { items: outcomes.into_iter().map(render).collect() })
+    reply::json(StatusCode::OK, &Outcomes::new(outcomes.into_iter().map(render)))
 }

@@ -293,7 +293,7 @@ pub async fn put_batch(
         Ok(id) => Outcome::Made(Made { status: StatusCode::OK.as_u16(), membership_id: Shown(id) }),
         Err(error) => Outcome::refused(&Problem::from(error), request.0),
     };
-    reply::json(StatusCode::OK, &Outcomes { items: outcomes.into_iter().map(render).collect() })
+    reply::json(StatusCode::OK, &Outcomes::new(outcomes.into_iter().map(render)))
 }
 
 /// One membership with its points, lots and links. An operator names the membership id.

@@ -287,8 +287,8 @@ async fn post_all(
 ) -> Result<HttpResponse, Problem> {
     let outcomes = movements::post_all(exchange, caller.partner()?, request.0, items).await;
     let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.map_err(Problem::from)).collect();
-    let items = outcomes.iter().map(|outcome| item_outcome(outcome, request)).collect();
-    reply::json(StatusCode::OK, &Outcomes { items })
+    let items = outcomes.iter().map(|outcome| item_outcome(outcome, request));
+    reply::json(StatusCode::OK, &Outcomes::new(items))
 }
 
 fn item_outcome(outcome: &Result<Done<Arc<MovementRow>>, Problem>, request: RequestId) -> Outcome<Made<'_>> {

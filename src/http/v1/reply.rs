@@ -33,6 +33,13 @@ pub struct Outcomes<T> {
     pub items: Vec<T>,
 }
 
+impl<T> Outcomes<Outcome<T>> {
+    /// Points each problem's fields into the batch's body.
+    pub fn new(items: impl Iterator<Item = Outcome<T>>) -> Outcomes<Outcome<T>> {
+        Outcomes { items: items.enumerate().map(|(index, outcome)| outcome.at(index)).collect() }
+    }
+}
+
 /// One item's problem, as a single request would have got it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ItemRefused)]
@@ -54,6 +61,17 @@ pub enum Outcome<T> {
 }
 
 impl<T> Outcome<T> {
+    /// What the book alone can tell of a field names it within its item.
+    fn at(mut self, index: usize) -> Outcome<T> {
+        if let Outcome::Refused(refused) = &mut self {
+            let errors = refused.problem.errors.iter_mut();
+            for error in errors.filter(|error| !error.pointer.starts_with("/items/")) {
+                error.pointer = format!("/items/{index}{}", error.pointer);
+            }
+        }
+        self
+    }
+
     pub fn refused(problem: &Problem, request_id: Uuid) -> Outcome<T> {
         let problem = Refused {
             status: problem.code().status(),

@@ -62,6 +62,23 @@ fn pending_points_are_shown_and_neither_spent_nor_converted() {
 }
 
 #[test]
+fn a_day_that_is_over_is_told_by_its_field_also_within_a_batch() {
+    let api = Api::new("past-days", "");
+    api.aa.register("A-1");
+    let mut credit = json!({ "points": 10, "reason": "r", "external_reference": "c1", "expires_on": "2020-01-31" });
+    let problem = api.aa.post("/v1/memberships/A-1/credits", "c1", &credit).refused(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/expires_on");
+    credit["member_ref"] = json!("A-1");
+    credit["idempotency_key"] = json!("c2");
+    let mut other = credit.clone();
+    other["expires_on"] = json!("2099-12-31");
+    other["available_on"] = json!("2100-01-01");
+    let outcomes = api.aa.post("/v1/credits/batch", "", &json!({ "items": [other, credit] })).status(200);
+    let pointer = |index: usize| &outcomes["items"][index]["problem"]["errors"][0]["pointer"];
+    assert_eq!((pointer(0), pointer(1)), (&json!("/items/0/available_on"), &json!("/items/1/expires_on")));
+}
+
+#[test]
 fn a_batch_posts_each_by_itself() {
     let api = Api::new("movement-batch", "");
     api.aa.register("A-1");
