@@ -7,8 +7,10 @@ use crate::domain::text::Text;
 use crate::http::IdempotencyKey;
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::service::exchange::{Error, Fault};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use std::borrow::Cow;
+
+pub const NOT_A_TEXT: &str = "must be 1 to 128 characters, none of them a control character";
 
 /// Collects the faults of one body, so that a caller learns of all of them at once.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ impl Fields {
     }
 
     pub fn text(&mut self, field: &str, raw: String) -> Option<Text> {
-        self.keep(field, Text::new(raw), "must be 1 to 128 characters, none of them a control character")
+        self.keep(field, Text::new(raw), NOT_A_TEXT)
     }
 
     /// `Some(None)`: absent. `None`: there and not valid.
@@ -47,11 +49,12 @@ impl Fields {
         raw.map_or(Some(None), |raw| self.text(field, raw).map(Some))
     }
 
-    pub fn required_text(&mut self, field: &str, raw: Option<String>) -> Option<Text> {
+    /// `missing` is what is said when it is not there.
+    pub fn required_text(&mut self, field: &str, raw: Option<String>, missing: &'static str) -> Option<Text> {
         match raw {
             Some(raw) => self.text(field, raw),
             None => {
-                self.fault(field, "is required");
+                self.fault(field, missing);
                 None
             }
         }
@@ -97,8 +100,10 @@ impl Fields {
 
     pub fn instant(&mut self, field: &str, raw: &str) -> Option<DateTime<Utc>> {
         let plain = raw.len() <= 40 && raw.as_bytes().get(4) == Some(&b'-');
-        let read = DateTime::parse_from_rfc3339(raw).ok().filter(|_| plain).ok_or(());
-        self.keep(field, read, "must be a time, RFC 3339").map(|time| time.with_timezone(&Utc))
+        let read = DateTime::parse_from_rfc3339(raw).ok().filter(|_| plain).map(|time| time.with_timezone(&Utc));
+        // An offset can carry it over the edge of the years that can be written again.
+        let writable = read.filter(|time| (0..=9999).contains(&time.year()));
+        self.keep(field, writable.ok_or(()), "must be a time, RFC 3339, of a year from 0 to 9999 in UTC")
     }
 
     pub fn maybe_instant(&mut self, field: &str, raw: Option<&str>) -> Option<Option<DateTime<Utc>>> {
@@ -179,7 +184,13 @@ mod tests {
         for bad in ["", "2026-1-5", "+2026-01-5", "2026-02-30", "262142-01-01", "-999-01-01"] {
             assert_eq!(fields.day("d", bad), None, "{bad}");
         }
-        for bad in ["2026-01-05", "2026-01-05T08:00:00", "+12026-01-05T08:00:00Z"] {
+        for bad in [
+            "2026-01-05",
+            "2026-01-05T08:00:00",
+            "+12026-01-05T08:00:00Z",
+            "9999-12-31T23:59:59-12:00",
+            "0000-01-01T00:00:00+14:00",
+        ] {
             assert_eq!(fields.instant("t", bad), None, "{bad}");
         }
     }

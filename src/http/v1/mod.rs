@@ -15,7 +15,7 @@ mod wanted;
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{Resource, Route};
+use actix_web::{Resource, Route, guard};
 use std::time::Duration;
 use utoipa::OpenApi;
 
@@ -30,7 +30,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(batch("/v1/conversions/batch", web::post().to(conversions::create_batch)))
         .service(batch("/v1/credits/batch", web::post().to(movements::credit_batch)))
         .service(batch("/v1/debits/batch", web::post().to(movements::debit_batch)))
-        .service(batch("/v1/memberships/batch", web::post().to(memberships::put_batch)))
+        // A brand may call a member `batch`: only the method of this address is taken from it.
+        .service(batch("/v1/memberships/batch", web::post().to(memberships::put_batch)).guard(guard::Post()))
         .service(batch("/v1/activities/batch", web::post().to(activities::create_batch)))
         .configure(configure_conversions)
         .configure(configure_memberships)

@@ -88,7 +88,7 @@ impl ConversionRequest {
     pub fn read(self, fields: &mut Fields) -> Option<Wanted> {
         let reference = fields.maybe_text("external_reference", self.external_reference);
         let Some(token) = self.quote else {
-            let member_ref = fields.required_text("member_ref", self.member_ref);
+            let member_ref = fields.required_text("member_ref", self.member_ref, "is required, unless quote is given");
             let direction = direction(fields, self.to.as_deref(), self.from.as_deref());
             let want = want(fields, self.points, self.credit_points);
             let floor = fields.floor("min_total_credit_points", self.min_total_credit_points);

@@ -9,6 +9,8 @@ fn a_reference_is_any_text_of_one_line() {
     let first = api.aa.register("A%2F1%20%C3%A9");
     assert_eq!(first["member_ref"], "A/1 é");
     assert_eq!(api.aa.get("/v1/memberships/A%2F1%20%C3%A9").status(200), first);
+    // Also the word that is an address of its own to another method.
+    assert_eq!(api.aa.register("batch"), api.aa.get("/v1/memberships/batch").status(200));
     for bad in [format!("/v1/memberships/{}", "x".repeat(129)), "/v1/memberships/a%00b".to_owned()] {
         api.aa.get(&bad).refused(404, "not_found");
     }
@@ -26,6 +28,10 @@ fn a_state_is_told_in_order_and_only_with_tiers_of_the_ladder() {
         (&updated["tier"], &updated["earned_tier"], &updated["birth_month"]),
         (&json!("top"), &json!("top"), &json!(5))
     );
+    // What only the book can tell names its field too.
+    let born_closed = json!({ "tier": "basic", "status": "closed" });
+    let problem = api.aa.put("/v1/memberships/A-9", &born_closed).refused(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/status");
     let stale = json!({ "tier": "basic", "status": "active", "as_of": "2026-11-01T00:00:00Z" });
     api.aa.put(path, &stale).refused(409, "stale");
     let granted = json!({ "tier": "top", "tier_source": "granted", "tier_until": "2027-01-31", "status": "active" });
@@ -114,6 +120,17 @@ fn an_activity_is_stored_once_per_reference() {
     let statuses: Vec<_> = outcomes["items"].as_array().expect("outcomes").iter().map(|one| &one["status"]).collect();
     assert_eq!(statuses, [201, 404, 201]);
     assert_eq!(outcomes["items"][2]["replayed"], true);
+}
+
+#[test]
+fn times_are_kept_as_they_can_be_written_again() {
+    let api = Api::new("times", "");
+    api.aa.register("A-1");
+    for (reference, beyond) in [("r1", "9999-12-31T23:59:59-12:00"), ("r2", "0000-01-01T00:00:00+14:00")] {
+        let visit = json!({ "type": "visit", "occurred_at": beyond, "external_reference": reference });
+        let problem = api.aa.post("/v1/memberships/A-1/activities", "", &visit).refused(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "/occurred_at");
+    }
 }
 
 #[test]
