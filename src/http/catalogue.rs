@@ -22,9 +22,9 @@ pub(super) struct Api;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config
-        .route("/v1/alliance", web::get().to(alliance))
-        .route("/v1/partners", web::get().to(partners))
-        .route("/v1/rates", web::get().to(rates));
+        .service(web::resource("/v1/alliance").route(web::get().to(alliance)))
+        .service(web::resource("/v1/partners").route(web::get().to(partners)))
+        .service(web::resource("/v1/rates").route(web::get().to(rates)));
 }
 
 /// A name people read.
@@ -137,12 +137,15 @@ pub(super) struct RateBody {
 #[into_params(parameter_in = Query)]
 pub(super) struct RateQuery {
     /// Origin.
+    #[param(pattern = "^[a-z][a-z0-9-]{1,31}$")]
     from: Option<String>,
     /// Target.
+    #[param(pattern = "^[a-z][a-z0-9-]{1,31}$")]
     to: Option<String>,
     /// The rate a member of this origin tier gets.
     tier: Option<String>,
     /// In force at this instant, RFC 3339; now unless said.
+    #[param(format = DateTime)]
     at: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,

@@ -1,10 +1,15 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
 use super::{catalogue, certificates, problem, proposals, public, signing_keys, v1};
+use crate::domain::text::Text;
 use std::sync::LazyLock;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+
+/// No control character, the C1 ones included.
+const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 
 /// What belongs to no single resource. Each file of handlers has a document of its own, merged in `document`.
 #[derive(OpenApi)]
@@ -38,6 +43,9 @@ fn build() -> utoipa::openapi::OpenApi {
             complete(path, method, operation);
         }
     }
+    for schema in document.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
+        say_plain(schema);
+    }
     document
 }
 
@@ -51,6 +59,13 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 fn complete(path: &str, method: &str, operation: &mut Operation) {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     operation.operation_id = Some(words.fold(method.to_owned(), |id, word| id + "_" + word));
+    for parameter in operation.parameters.iter_mut().flatten() {
+        match &mut parameter.schema {
+            Some(schema) if parameter.name == "cursor" => *schema = cursor(),
+            Some(schema) => say_plain(schema),
+            None => {}
+        }
+    }
     if !path.starts_with("/v1/") {
         return;
     }
@@ -63,6 +78,21 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         let problem = ResponseBuilder::new().description(description).content(problem::MEDIA_TYPE, content).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(problem));
     }
+}
+
+/// What is read as a text has no control characters: said here once for every field and parameter of a text's bound.
+fn say_plain(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    if object.max_length == Some(Text::LENGTH_MAX) && object.pattern.is_none() {
+        object.pattern = Some(PLAIN.to_owned());
+    }
+    object.properties.values_mut().for_each(say_plain);
+}
+
+/// Any list's: base64url, bounded.
+fn cursor() -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9_-]{2,512}$"));
+    text.into()
 }
 
 /// The methods of a path as written in the contract, as an `Allow` header lists them.
@@ -91,6 +121,20 @@ mod tests {
             }
         }
         assert!(ids.contains("post_v1_conversions_id_undo"), "{ids:?}");
+    }
+
+    #[test]
+    fn texts_and_cursors_say_what_they_may_hold() {
+        let json = serde_json::to_value(document()).expect("a document");
+        let link = &json["components"]["schemas"]["LinkRequest"]["properties"];
+        assert_eq!(
+            (&link["member_ref"]["pattern"], link["member_ref"]["maxLength"].as_u64()),
+            (&PLAIN.into(), Some(128))
+        );
+        assert_eq!(link["to"]["pattern"], "^[a-z][a-z0-9-]{1,31}$");
+        let entries = &json["paths"]["/v1/memberships/{member_ref}/entries"]["get"]["parameters"];
+        let patterns: Vec<_> = entries.as_array().into_iter().flatten().map(|one| &one["schema"]["pattern"]).collect();
+        assert!(patterns.contains(&&PLAIN.into()) && patterns.contains(&&"^[A-Za-z0-9_-]{2,512}$".into()), "{entries}");
     }
 
     #[test]

@@ -18,9 +18,9 @@ pub(super) struct Api;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config
-        .route("/v1/proposals", web::get().to(list))
-        .route("/v1/proposals/{id}", web::get().to(get))
-        .route("/v1/proposals/{id}/approvals", web::post().to(approve));
+        .service(web::resource("/v1/proposals").route(web::get().to(list)))
+        .service(web::resource("/v1/proposals/{id}").route(web::get().to(get)))
+        .service(web::resource("/v1/proposals/{id}/approvals").route(web::post().to(approve)));
 }
 
 #[derive(Serialize, ToSchema)]
@@ -62,6 +62,7 @@ pub(super) struct ProposalBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewApproval {
     /// A compact JWS over the bytes of `canonical`, `typ` `proposal+jws`, by a registered key of the caller.
+    #[schema(pattern = "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$")]
     jws: String,
 }
 
@@ -81,7 +82,7 @@ async fn list(
 }
 
 /// One proposal.
-#[utoipa::path(get, path = "/v1/proposals/{id}", tag = "catalogue", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/v1/proposals/{id}", tag = "catalogue", params(("id" = String, Path, pattern = "^prp_[0-9a-f]{32}$")),
     responses((status = 200, description = "The proposal", body = ProposalBody)))]
 async fn get(caller: Caller, id: Path<String>, database: Data<Database>) -> Result<impl Responder, Problem> {
     let found = proposals::get(&database, caller.kind, query::id(&id)?).await?;
@@ -89,7 +90,7 @@ async fn get(caller: Caller, id: Path<String>, database: Data<Database>) -> Resu
 }
 
 /// Approves a proposal for the caller's side; the same key again changes nothing.
-#[utoipa::path(post, path = "/v1/proposals/{id}/approvals", tag = "catalogue", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/v1/proposals/{id}/approvals", tag = "catalogue", params(("id" = String, Path, pattern = "^prp_[0-9a-f]{32}$")),
     request_body = NewApproval,
     responses((status = 201, description = "Approved for this side", body = ProposalBody)))]
 async fn approve(

@@ -43,6 +43,7 @@ pub(super) struct NewSigningKey {
     jwk: serde_json::Value,
     /// A compact JWS by this key, `typ` `key-proof+jws`, over the canonical JSON `{"kid":…,"partner":<slug>}`;
     /// `"operator":<name>` for an operator.
+    #[schema(pattern = "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$")]
     proof: String,
 }
 
@@ -74,7 +75,7 @@ async fn register(
 }
 
 /// Ends a key; what it has signed stays signed.
-#[utoipa::path(post, path = "/v1/signing-keys/{kid}/retire", tag = "identity", params(("kid" = String, Path)),
+#[utoipa::path(post, path = "/v1/signing-keys/{kid}/retire", tag = "identity", params(("kid" = String, Path, pattern = "^[A-Za-z0-9_-]{43}$")),
     responses((status = 200, description = "Retired", body = SigningKey)))]
 async fn retire(caller: Caller, kid: Path<String>, database: Data<Database>) -> Result<impl Responder, Problem> {
     let row = signing_keys::retire(&database, caller.kind, kid.into_inner()).await?;

@@ -142,13 +142,9 @@ pub async fn get(exchange: &Exchange, reader: &Holder, id: ConversionId) -> Resu
 }
 
 /// By the caller's own reference; operators have none.
-pub async fn find_by_reference(
-    exchange: &Exchange,
-    reader: &Holder,
-    reference: String,
-) -> Result<Option<Found>, Error> {
-    let (Holder::Partner(slug), Ok(text)) = (reader, Text::new(reference)) else { return Ok(None) };
-    let (reader, hash) = (reader.clone(), exchange::reference_hash(slug, &text));
+pub async fn find_by_reference(exchange: &Exchange, reader: &Holder, reference: Text) -> Result<Option<Found>, Error> {
+    let Holder::Partner(slug) = reader else { return Ok(None) };
+    let (reader, hash) = (reader.clone(), exchange::reference_hash(slug, &reference));
     exchange
         .database
         .run(move |conn| {

@@ -1,9 +1,10 @@
 //! `/v1/conversions`: converting points, one or many, undoing and reversing, finding again.
 
-use super::fields::Fields;
+use super::fields::{Fields, NOT_A_TEXT};
 use super::reply::{self, Outcome, Outcomes};
 use super::wanted::{ConversionItem, ConversionRequest};
 use crate::domain::ids::{ConversionId, ReversalId};
+use crate::domain::text::Text;
 use crate::http::{Caller, IdempotencyKey, List, Problem, RequestId, StrictJson, StrictQuery, query};
 use crate::service::answer::{self, ConversionAnswer, ConversionState, ReversalAnswer};
 use crate::service::command::{ConversionRow, Reverse};
@@ -49,7 +50,7 @@ pub struct ConversionSearch {
     #[param(min_length = 1, max_length = 128)]
     external_reference: Option<String>,
     /// What the member sees; any case, with or without hyphens.
-    #[param(min_length = 12, max_length = 32, example = "955V-792C-M976")]
+    #[param(min_length = 1, max_length = 128, example = "955V-792C-M976")]
     confirmation: Option<String>,
 }
 
@@ -107,7 +108,7 @@ pub async fn create_batch(
     let outcomes: Vec<_> = outcomes.into_iter().map(|outcome| outcome.map_err(Problem::from)).collect();
     let catalogue = exchange.catalogue.load();
     let item = |outcome| item_outcome(outcome, request, &catalogue.alliance.currency);
-    reply::json(StatusCode::OK, &Outcomes { items: outcomes.iter().map(item).collect() })
+    reply::json(StatusCode::OK, &Outcomes::new(outcomes.iter().map(item)))
 }
 
 fn check_item(index: usize, item: ConversionItem) -> Result<Item<Wanted>, Error> {
@@ -163,9 +164,14 @@ pub async fn find(
     caller: Caller,
     search: StrictQuery<ConversionSearch>,
 ) -> Result<HttpResponse, Problem> {
+    let text = |name: &str, raw: String| Text::new(raw).map_err(|_| Problem::field(format!("?{name}"), NOT_A_TEXT));
     let found = match (search.0.external_reference, search.0.confirmation) {
-        (Some(reference), None) => conversions::find_by_reference(&exchange, &caller.kind, reference).await?,
-        (None, Some(number)) => conversions::find_by_confirmation(&exchange, &caller.kind, &number).await?,
+        (Some(raw), None) => {
+            conversions::find_by_reference(&exchange, &caller.kind, text("external_reference", raw)?).await?
+        }
+        (None, Some(raw)) => {
+            conversions::find_by_confirmation(&exchange, &caller.kind, text("confirmation", raw)?.as_str()).await?
+        }
         _ => return Err(Problem::field("?external_reference", "is required, or confirmation, not both")),
     };
     let currency = exchange.currency();

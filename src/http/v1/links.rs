@@ -57,7 +57,7 @@ pub struct LinkRequest {
 #[serde(deny_unknown_fields)]
 pub struct AcceptRequest {
     /// As the member typed it: any case, with or without hyphens.
-    #[schema(min_length = 8, max_length = 32, example = "0Y4K-7M2P")]
+    #[schema(min_length = 8, max_length = 32, pattern = "^[ -~]+$", example = "0Y4K-7M2P")]
     code: String,
     #[schema(min_length = 1, max_length = 128, example = "H-2001")]
     member_ref: String,

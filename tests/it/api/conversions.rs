@@ -191,7 +191,10 @@ fn a_conversion_is_found_by_its_two_brands_alone() {
         let list = caller.get(&format!("/v1/conversions?{query}")).status(200);
         assert_eq!(list["items"].as_array().map(Vec::len), Some(found), "{query}");
     }
-    api.aa.get("/v1/conversions").refused(422, "invalid");
+    let long = format!("?external_reference={}", "a".repeat(129));
+    for bad in ["", "?external_reference=", "?confirmation=", &long, "?external_reference=a&confirmation=b"] {
+        api.aa.get(&format!("/v1/conversions{bad}")).refused(422, "invalid");
+    }
     api.aa.get("/v1/conversions/cnv_x").refused(404, "not_found");
 }
 

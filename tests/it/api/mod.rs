@@ -1,5 +1,6 @@
 //! The partner API of members and points, over real TLS on a real database, from the outside.
 
+mod contract;
 mod conversions;
 mod import;
 mod links;
