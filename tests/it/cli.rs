@@ -64,6 +64,17 @@ fn a_database_that_is_not_there_is_a_failure_in_one_line() {
 }
 
 #[test]
+fn logging_starts_on_a_terminal_too() {
+    let program = env!("CARGO_BIN_EXE_hanse");
+    let typed = format!("{program} migrate --database-url postgresql://127.0.0.1:1/hanse");
+    let mut terminal = Command::new("script");
+    support::without_settings(terminal.args(["-qec", &typed, "/dev/null"]).stdin(Stdio::null()));
+    let (code, told, _) = run(&mut terminal);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("hanse: the database cannot be reached"), "{told}");
+}
+
+#[test]
 fn a_program_killed_in_its_first_start_leaves_a_folder_the_next_one_can_use() {
     let home = Scratch::new("interrupt");
     let folder = home.path().to_str().expect("a plain path");
