@@ -35,7 +35,7 @@ use uuid::Uuid;
 pub use crate::store::proposals::Proposal;
 
 /// Advisory lock of whoever proposes or publishes, beside the fence's.
-const PUBLISHING: i64 = 0x4841_4e53_4500_0002;
+const PUBLISHING: i64 = 0x4841_4e53_4500_0003;
 
 /// Quarters of a second to wait for the fence: a minute.
 const FENCE_ROUNDS: u32 = 240;
