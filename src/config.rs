@@ -89,7 +89,7 @@ settings! {
     /// Commands that may wait for one lane; more are answered 503 at once.
     lane_queue_max: usize = 4096, |n| within(*n, 1, 1_000_000);
     /// Commands a lane decides in one database transaction.
-    batch_max: usize = 1000, |n| within(*n, 1, 10_000);
+    batch_max: usize = 1000, |n| within(*n, 1, 8_000);
     /// Connections for reading.
     read_pool: u32 = 8, |n| within(*n, 1, 1000);
     /// Bytes of a request's body; the default holds a batch of 1000.

@@ -60,6 +60,8 @@ enum Tried {
     Refused(Error),
     /// Nothing happened: too slow, too full, or not allowed to write now. No command is to blame.
     Faulty(Error),
+    /// Nothing happened: the connection was lost before COMMIT was sent.
+    Lost,
     /// Nothing happened; the database cannot be reached.
     Away,
     /// The connection was lost at COMMIT and the database has not said what became of it.
@@ -97,7 +99,7 @@ impl Lane {
         while let Some(part) = parts.pop() {
             match self.attempt(&part) {
                 Tried::Done(answers) => answer_all(part, answers, &mut waiting),
-                Tried::Away => tell_all(part, Undecided::Unavailable),
+                Tried::Away | Tried::Lost => tell_all(part, Undecided::Unavailable),
                 Tried::Unknown => tell_all(part, Undecided::OutcomeUnknown),
                 Tried::Raced if part.len() == 1 => wait_again(part, &mut waiting),
                 Tried::Refused(error) if part.len() == 1 => {
@@ -122,11 +124,15 @@ impl Lane {
         waiting
     }
 
-    /// One batch, decided anew when an exposure it read was moved meanwhile.
+    /// One batch: decided anew when an exposure it read was moved meanwhile, and once on another connection when the
+    /// first was lost before COMMIT, as an idle one is when the database was started again.
     fn attempt(&mut self, batch: &[Pending]) -> Tried {
+        let mut lost = false;
         for _ in 0..DECISIONS_MAX {
             match self.attempt_once(batch) {
                 Tried::Anew => metrics::counter!("hanse_book_decided_anew_total").increment(1),
+                Tried::Lost if lost => return Tried::Away,
+                Tried::Lost => lost = true,
                 other => return other,
             }
         }
@@ -166,7 +172,7 @@ impl Lane {
         };
         self.forget();
         match error.blame() {
-            _ if !usable && !matches!(error, Error::Panicked(_)) => Tried::Away,
+            _ if !usable && !matches!(error, Error::Panicked(_)) => Tried::Lost,
             Blame::Race if matches!(error, Error::Exposed) => Tried::Anew,
             Blame::Race => Tried::Raced,
             Blame::Command => Tried::Refused(error),

@@ -14,6 +14,7 @@ const BASE: u64 = 31;
 const DIGITS: usize = 11;
 /// 31^11.
 const SPACE: u64 = 25_408_476_896_404_831;
+/// A batch holds at most 8,000 commands (`batch_max`), so that every conversion of it has a number.
 const ORDINAL_BITS: u32 = 13;
 const BATCH_BITS: u32 = 41;
 

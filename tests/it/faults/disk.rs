@@ -24,8 +24,9 @@ impl Tiny<'_> {
     fn mount(at: &Path) -> Option<Tiny<'_>> {
         std::fs::create_dir_all(at).expect("a folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=160m,mode=0755", "none"]).arg(at).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then_some(Tiny(at))
+        mount.args(["-t", "tmpfs", "-o", "size=160m,mode=0755", "none"]).arg(at);
+        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then_some(Tiny(at))
     }
 }
 

@@ -1,15 +1,13 @@
 //! The same request many times and two servers at once, through the API: one effect, the same bytes, caps to the last.
 
 use super::served::{Stage, convert};
-use crate::support::book::{Book, request};
+use crate::support::book::Book;
 use crate::support::poll;
 use crate::tls::{Answer, Client};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query};
-use hanse::book::command::{Command, EndLink, Outcome};
 use hanse::book::fence;
-use hanse::domain::ids::{AccountId, LinkId};
 use hanse::service::clock;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -26,28 +24,6 @@ fn send(client: &Client, method: &str, path: &str, key: &str, body: &Value) -> A
         head += "content-type: application/json\r\n";
     }
     client.connect().and_then(|mut conn| conn.raw(format!("{head}\r\n{body}").as_bytes())).expect("an answer")
-}
-
-#[derive(QueryableByName)]
-struct Linked {
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    link_id: uuid::Uuid,
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    a_account: uuid::Uuid,
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    b_account: uuid::Uuid,
-}
-
-/// Ends the only link there is, through the book's own door.
-fn unlink(book: &Book, conn: &mut diesel::PgConnection) {
-    let found: Linked =
-        sql_query("SELECT link_id, a_account, b_account FROM links").get_result(conn).expect("one link");
-    let (a, b) = (AccountId(found.a_account), AccountId(found.b_account));
-    let server = book.server();
-    let end = request("aa", "unlink", Command::EndLink(EndLink { link: LinkId(found.link_id), a, b }));
-    let answer = actix_web::rt::System::new().block_on(server.submit(end)).expect("decided");
-    assert!(matches!(answer.outcome, Outcome::Link(_)), "{answer:?}");
-    server.close();
 }
 
 #[test]
@@ -87,9 +63,11 @@ fn the_same_key_has_one_effect_and_the_same_bytes_for_ever() {
     assert_eq!(done.status, 201, "{}", String::from_utf8_lossy(&done.body));
     let mut conn = book.database.connection();
     clock::advance(&mut conn, chrono::TimeDelta::minutes(10)).expect("a sandbox");
+    let member = send(&clients[1], "GET", "/v1/memberships/m0", "", &Value::Null).json();
+    let link = member["links"][0]["link_id"].as_str().expect("a link").to_owned();
     let frozen = json!({ "tier": "basic", "status": "frozen", "status_reason": "asked" });
     assert_eq!(send(&clients[1], "PUT", "/v1/memberships/m0", "", &frozen).status, 200);
-    unlink(&book, &mut conn);
+    assert_eq!(send(&clients[0], "DELETE", &format!("/v1/links/{link}"), "", &Value::Null).status, 200);
     halve_the_rate(&mut conn);
     for client in [&clients[0], &clients[1], &clients[0]] {
         let again = send(client, "POST", "/v1/conversions", "token", &body);
