@@ -79,7 +79,15 @@ pub fn outcome(expected: &Expected, answer: &Answer, first: Option<&Outcome>, re
         (Expected::Link(rules), Outcome::Link(id)) => same("link", id, rules),
         (Expected::Expired(rules), Outcome::Expired(gone)) => same("expired", points(*gone), *rules),
         (Expected::Erased, Outcome::Erased) => Ok(()),
-        _ => Err("another kind of answer".to_owned()),
+        (expected, outcome) => {
+            let word = |text: String| text.split(['(', ' ']).next().unwrap_or_default().to_owned();
+            let says = match (expected, outcome) {
+                (Expected::Refused(No(code, _)), _) => format!("{code:?}"),
+                (_, Outcome::Refused(refusal)) => format!("accept and do not say {:?}", refusal.code),
+                _ => word(format!("{expected:?}")),
+            };
+            Err(format!("the engine answers {}, the rules {says}", word(format!("{outcome:?}"))))
+        }
     }
 }
 

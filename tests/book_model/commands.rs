@@ -251,8 +251,8 @@ impl Walk {
         let (own, direction) =
             if pull { (link.peer, Direction::From(account.partner)) } else { (from, Direction::To(to)) };
         if self.chance.percent(25) {
-            self.quote(own, direction.clone(), want);
-            if let (Some(offer), true) = (self.pool.offers.back().cloned(), self.chance.percent(60)) {
+            let offered = self.quote(own, direction.clone(), want);
+            if let Some(offer) = offered.filter(|_| self.chance.percent(60)) {
                 return self.take_offer(&offer);
             }
         }
@@ -274,13 +274,9 @@ impl Walk {
     }
 
     fn fresh_offer(&mut self) -> Option<Offer> {
-        let open: Vec<Offer> = self
-            .pool
-            .offers
-            .iter()
-            .filter(|offer| !self.model.used.contains_key(&offer.quoted.hash))
-            .cloned()
-            .collect();
+        let (used, at) = (&self.model.used, self.at);
+        let is_open = |offer: &&Offer| !used.contains_key(&offer.quoted.hash) && at < offer.quoted.expires_at;
+        let open: Vec<Offer> = self.pool.offers.iter().filter(is_open).cloned().collect();
         (!open.is_empty()).then(|| self.chance.pick(&open))
     }
 
@@ -290,17 +286,14 @@ impl Walk {
     }
 
     /// What a signed quote would say now; nothing when the wish cannot be priced.
-    pub fn quote(&mut self, own: AccountId, direction: Direction, want: Want) {
+    pub fn quote(&mut self, own: AccountId, direction: Direction, want: Want) -> Option<Offer> {
         let account = self.model.acc(own).clone();
         let (Direction::To(other) | Direction::From(other)) = &direction;
-        let Some(peer) = account.link_to(other).map(|link| self.model.acc(link.peer).clone()) else { return };
+        let peer = account.link_to(other).map(|link| self.model.acc(link.peer).clone())?;
         let (from, to) = if matches!(direction, Direction::To(_)) { (&account, &peer) } else { (&peer, &account) };
-        let Some(figures) = self.figures(&from.partner, &to.partner, &from.tier) else { return };
-        let (Ok(amounts), Some(terms)) =
-            (figures.price(want, None), quote::terms(&self.catalogue, &from.partner, &to.partner, &from.tier, self.at))
-        else {
-            return;
-        };
+        let figures = self.figures(&from.partner, &to.partner, &from.tier)?;
+        let amounts = figures.price(want, None).ok()?;
+        let terms = quote::terms(&self.catalogue, &from.partner, &to.partner, &from.tier, self.at)?;
         let quoted = Quoted {
             quote: QuoteId(self.chance.uuid()),
             hash: DirectoryHash(self.chance.uuid()),
@@ -313,7 +306,8 @@ impl Walk {
             terms: Arc::new(terms),
         };
         let offer = Offer { caller: account.partner.clone(), who: account.who, direction, quoted: Box::new(quoted) };
-        self.pool.offer(offer);
+        self.pool.offer(offer.clone());
+        Some(offer)
     }
 
     /// One of the last conversions, or any of those remembered.

@@ -124,7 +124,7 @@ impl Figures {
 
     /// Rules 4 to 6, in the order of refusals: floor, minimum, maximum, multiple.
     pub fn price(&self, want: Want, floor: Option<i128>) -> Result<Amounts, No> {
-        // In halves of nothing: the debit wished is a fraction, `wished` over `num`.
+        // The debit wished is a fraction, `wished` over `num`.
         let (wished, credit) = match want {
             Want::Points(points) => {
                 let debit = i128::from(points.get()) / self.step * self.step;
@@ -135,7 +135,9 @@ impl Figures {
         if floor.is_some_and(|floor| self.amounts(0, credit).total() < floor) {
             return Err(Code::RateWorseThanAsked.into());
         }
-        if wished == 0 || wished < self.minimum * self.num {
+        // Points are whole: a wish of 21.6 takes 22, and 22 is what the minimum is held against.
+        let whole = (wished + self.num - 1) / self.num;
+        if whole == 0 || whole < self.minimum {
             return Err(Code::BelowMinimum.into());
         }
         if self.maximum.is_some_and(|maximum| wished > maximum * self.num) || wished > MOST * self.num {
