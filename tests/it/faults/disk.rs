@@ -24,9 +24,8 @@ impl Tiny<'_> {
     fn mount(at: &Path) -> Option<Tiny<'_>> {
         std::fs::create_dir_all(at).expect("a folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=160m,mode=0755", "none"]).arg(at);
-        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        mounted.then_some(Tiny(at))
+        mount.args(["-t", "tmpfs", "-o", "size=160m,mode=0755", "none"]).arg(at).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then_some(Tiny(at))
     }
 }
 
@@ -106,11 +105,13 @@ async fn a_full_disk_blames_no_command_and_is_over_when_there_is_room() {
     println!("full disk: {done} answered before, {unavailable} refused as unavailable, all answered with room again");
 }
 
-/// Writes until nothing more fits.
+/// Writes until nothing more fits, and leaves a little.
 fn fill(path: &Path) {
     let mut file = File::create(path).expect("a file");
     for block in [1 << 20, 1 << 12] {
         let bytes = vec![0; block];
         while file.write_all(&bytes).is_ok() {}
     }
+    let length = file.metadata().expect("its length").len();
+    file.set_len(length - (1 << 20)).expect("a little room");
 }

@@ -335,7 +335,7 @@ fn one(
     told.open.insert(key.to_owned(), member);
     drop(told);
     // Whoever is not served waits a moment, as a caller would.
-    std::thread::park_timeout(Duration::from_millis(2));
+    std::thread::park_timeout(Duration::from_millis(20));
 }
 
 /// Asks again for every key: answered ones must have the same bytes, open ones get their answer now.

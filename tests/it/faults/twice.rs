@@ -4,6 +4,7 @@ use super::served::{Stage, convert};
 use crate::support::book::Book;
 use crate::support::poll;
 use crate::tls::{Answer, Client};
+use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query};
@@ -55,18 +56,17 @@ fn the_same_key_has_one_effect_and_the_same_bytes_for_ever() {
     stage.assert_one_effect_each(1);
 
     // By token, and then again after everything it stood on has changed.
-    let wanted = json!({ "member_ref": "m0", "to": "bb", "points": 20 });
+    let link = linked(&clients[0], &stage.client(&servers[1], "bb"));
+    let wanted = json!({ "member_ref": "t0", "to": "bb", "points": 20 });
     let quote = send(&clients[0], "POST", "/v1/quotes", "", &wanted);
     assert_eq!(quote.status, 201, "{}", quote.head);
     let body = json!({ "quote": quote.json()["token"], "external_reference": "by-token" });
     let done = send(&clients[0], "POST", "/v1/conversions", "token", &body);
     assert_eq!(done.status, 201, "{}", String::from_utf8_lossy(&done.body));
     let mut conn = book.database.connection();
-    clock::advance(&mut conn, chrono::TimeDelta::minutes(10)).expect("a sandbox");
-    let member = send(&clients[1], "GET", "/v1/memberships/m0", "", &Value::Null).json();
-    let link = member["links"][0]["link_id"].as_str().expect("a link").to_owned();
+    clock::advance(&mut conn, TimeDelta::minutes(10)).expect("a sandbox");
     let frozen = json!({ "tier": "basic", "status": "frozen", "status_reason": "asked" });
-    assert_eq!(send(&clients[1], "PUT", "/v1/memberships/m0", "", &frozen).status, 200);
+    assert_eq!(send(&clients[1], "PUT", "/v1/memberships/t0", "", &frozen).status, 200);
     assert_eq!(send(&clients[0], "DELETE", &format!("/v1/links/{link}"), "", &Value::Null).status, 200);
     halve_the_rate(&mut conn);
     for client in [&clients[0], &clients[1], &clients[0]] {
@@ -78,6 +78,22 @@ fn the_same_key_has_one_effect_and_the_same_bytes_for_ever() {
     assert_eq!((other.status, &*other.code()), (422, "membership_frozen"), "today's state holds for a new key");
     stage.assert_one_effect_each(2);
     stage.audit();
+}
+
+/// A member `t0` of both brands, linked by code as a member does it, with 100 points; returns the link.
+fn linked(aa: &Client, bb: &Client) -> String {
+    let active = json!({ "tier": "basic", "status": "active" });
+    for client in [aa, bb] {
+        assert_eq!(send(client, "PUT", "/v1/memberships/t0", "", &active).status, 200);
+    }
+    let consent = json!({ "version": "1" });
+    let asked = json!({ "member_ref": "t0", "to": "bb", "consent": consent });
+    let asked = send(aa, "POST", "/v1/links", "", &asked).json();
+    let accepted = json!({ "code": asked["code"], "member_ref": "t0", "consent": consent });
+    assert_eq!(send(bb, "POST", "/v1/links/accept", "", &accepted).status, 200, "{asked}");
+    let points = json!({ "points": 100, "reason": "opening", "external_reference": "t0" });
+    assert_eq!(send(aa, "POST", "/v1/memberships/t0/credits", "t0", &points).status, 201);
+    asked["link_id"].as_str().expect("an id").to_owned()
 }
 
 /// Publishes another rate, as a publication does: under the fence, with a new version of the catalogue.
