@@ -1,6 +1,7 @@
 //! The book's SQL: set-based, a fixed number of statements a batch whatever its size.
 
 pub mod codec;
+mod expose;
 pub mod read;
 pub mod rows;
 pub mod statement;

@@ -2,17 +2,18 @@
 
 use super::Error;
 use super::codec::{self, TermsJson};
+use super::expose;
 use super::read::{self, State};
 use super::statement::{Column, Statement};
 use crate::book::command::{ConversionRow, MovementRow, ReversalRow, ReversalState, TierSource};
 use crate::book::engine::account::{Account, Entry};
-use crate::book::engine::world::{Event, EventData, EventKind, LinkWrite, MembershipWrite, Subject, World};
+use crate::book::engine::world::{Event, EventData, LinkWrite, MembershipWrite, Subject, World};
 use crate::domain::expiry::Expiry;
 use crate::domain::points::Points;
 use crate::domain::terms::Terms;
 use chrono::NaiveDate;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -37,7 +38,7 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     reversals(conn, world)?;
     directory(conn, world)?;
     let told = events(conn, state.batch_no, told_by(&world.writes.conversions), &world.writes.events)?;
-    let crossed = exposures(conn, world)?;
+    let crossed = expose::exposures(conn, world)?;
     // Rare: a stop line was neared or reached, which only the written rows know for certain.
     let told = events(conn, state.batch_no, told, &crossed)?;
     batch_row(conn, state, told)
@@ -530,63 +531,6 @@ fn event_json(event: &Event) -> Option<String> {
         }),
     };
     Some(body.to_string())
-}
-
-#[derive(QueryableByName)]
-struct ExposedSql {
-    #[diesel(sql_type = Text)]
-    key: String,
-    #[diesel(sql_type = BigInt)]
-    value: i64,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    cap: Option<i64>,
-    #[diesel(sql_type = BigInt)]
-    delta: i64,
-}
-
-/// Moves the exposures, in key order, and tells who neared (80 %) or reached its stop line by it.
-fn exposures(conn: &mut PgConnection, world: &World) -> Result<Vec<Event>, Error> {
-    let rows = &world.writes.exposures;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    // What this batch decided with may be old by now. Then the stop line itself must hold, or it decides again.
-    let moved: Vec<ExposedSql> = Statement::new(
-        "WITH x AS MATERIALIZED (SELECT * FROM unnest(?, ?, ?, ?) x(key, delta, guarded, value_read) ORDER BY key) \
-         UPDATE exposures e SET value = e.value + x.delta FROM x WHERE e.key = x.key \
-         AND (NOT x.guarded OR e.value = x.value_read OR e.cap IS NULL OR e.value + x.delta <= e.cap) \
-         RETURNING e.key, e.value, e.cap, x.delta",
-        vec![
-            Column::Texts(rows.keys().map(|key| key.text()).collect()),
-            Column::BigInts(rows.values().map(|row| row.delta.get()).collect()),
-            Column::Bools(rows.values().map(|row| row.guarded).collect()),
-            Column::BigInts(rows.values().map(|row| row.value_read.get()).collect()),
-        ],
-    )
-    .load(conn)?;
-    if moved.len() != rows.len() {
-        return Err(Error::Exposed);
-    }
-    Ok(moved.iter().flat_map(crossings).collect())
-}
-
-fn crossings(row: &ExposedSql) -> Vec<Event> {
-    use crate::book::exposures::ExposureKey;
-    let Some(cap) = row.cap.filter(|cap| *cap > 0) else { return Vec::new() };
-    let before = row.value - row.delta;
-    let line = cap / 5 * 4;
-    let kind = match () {
-        () if before < cap && row.value >= cap => EventKind::ExposureReached,
-        () if before < line && row.value >= line => EventKind::ExposureWarned,
-        () => return Vec::new(),
-    };
-    let partner = match ExposureKey::parse(&row.key) {
-        Some(ExposureKey::Partner(slug) | ExposureKey::Pair(slug, _)) => slug,
-        None => return Vec::new(),
-    };
-    let money = crate::domain::money::Millionths::new;
-    let data = EventData::Exposure { key: row.key.clone(), value: money(row.value), cap: money(cap) };
-    vec![Event { partner, id: Uuid::now_v7(), kind, subject: Uuid::nil(), data }]
 }
 
 fn batch_row(conn: &mut PgConnection, state: &State, counts: BTreeMap<String, i32>) -> Result<(), Error> {
