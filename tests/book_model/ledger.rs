@@ -24,6 +24,13 @@ impl From<Code> for No {
     }
 }
 
+impl No {
+    /// The field that only the state or the day shows to be wrong.
+    pub fn invalid(field: &'static str) -> No {
+        No(Code::Invalid, Hint::Field { field, detail: "" })
+    }
+}
+
 /// Points that moved, with their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {

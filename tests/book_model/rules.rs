@@ -95,8 +95,11 @@ impl Model {
         let end = ask.expires.map_or(rule, end_of);
         let is_month_end = end == super::calendar::NEVER || end == super::calendar::month_end_after(end, 0);
         let pending = ask.available_on.filter(|from| *from > moment.day);
-        if end < moment.day || !is_month_end || pending.is_some_and(|from| from > end) {
-            return Err(Code::Invalid.into());
+        if end < moment.day || !is_month_end {
+            return Err(No::invalid("expires_on"));
+        }
+        if pending.is_some_and(|from| from > end) {
+            return Err(No::invalid("available_on"));
         }
         let kind = match ask.kind {
             CreditKind::Earn => EntryKind::Earn,

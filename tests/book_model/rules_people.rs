@@ -15,15 +15,15 @@ impl Model {
         let tiers = &moment.catalogue.partners[&request.caller].programme.tiers;
         let known = |tier: &str| tiers.iter().any(|rung| rung.code == tier);
         if !known(&ask.profile.tier) || ask.earned_tier.as_deref().is_some_and(|tier| !known(tier)) {
-            return Err(Code::Invalid.into());
+            return Err(No::invalid("tier"));
         }
         // A granted or trial tier opens benefits only (rule 3).
         if ask.earned_tier.is_some() && ask.profile.tier_source != TierSource::Earned {
-            return Err(Code::Invalid.into());
+            return Err(No::invalid("tier_source"));
         }
         let id = match self.refs.get(&ask.who) {
             Some(id) => self.may_become(*id, ask, moment.day)?,
-            None if ask.status == Status::Closed => return Err(Code::Invalid.into()),
+            None if ask.status == Status::Closed => return Err(No::invalid("status")),
             None => self.create(AccountId(request.fresh), ask, &request.caller, &tiers[0].code),
         };
         self.set_tier(moment, id, ask.earned_tier.clone());

@@ -40,6 +40,8 @@ pub struct Walk {
     pub tally: Tally,
     /// Accounts as last compared with the model.
     pub seen: HashMap<AccountId, Account>,
+    /// Accounts as the last batch left them.
+    pub stored: HashMap<AccountId, Account>,
     /// Sums of all entries ever written.
     pub posted: HashMap<AccountId, (i64, i128)>,
     /// First answers by key.
@@ -70,6 +72,7 @@ impl Walk {
             pool: Pool::default(),
             tally: Tally::default(),
             seen: HashMap::new(),
+            stored: HashMap::new(),
             posted: HashMap::new(),
             firsts: HashMap::new(),
             recent: VecDeque::new(),
@@ -162,6 +165,7 @@ impl Walk {
             if let Some(seen) = self.seen.get_mut(id) {
                 seen.version = account.version;
             }
+            self.stored.insert(*id, account.clone());
         }
         for entry in &writes.entries {
             let posted = self.posted.entry(entry.account).or_default();
@@ -295,6 +299,7 @@ impl Walk {
             self.world.accounts.remove(&id);
             self.world.persons.remove(&id);
             self.seen.remove(&id);
+            self.stored.remove(&id);
             self.posted.remove(&id);
         }
         let model = &self.model;
