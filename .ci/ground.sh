@@ -28,12 +28,18 @@ have_libpq() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# The long tests fuzz the API with a Python of their own.
+have_python() {
+    python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
+
 missing_packages() {
     have_server || printf 'postgresql '
     have_libpq || printf 'libpq-dev '
     have cc || printf 'build-essential '
     have pkg-config || printf 'pkg-config '
     have curl || printf 'curl '
+    [ -z "${HANSE_LONG:-}" ] || have_python || printf 'python3-venv '
 }
 
 # Debian's package would start a cluster of its own, so it is told not to before it is installed.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(list, register, retire), components(schemas(SigningKey, NewSigningKey)))]
+#[openapi(paths(list, register, retire), components(schemas(SigningKey, NewSigningKey, Jwk)))]
 pub(super) struct Api;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -25,8 +25,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 pub(super) struct SigningKey {
     /// RFC 7638 thumbprint of the key.
     kid: String,
-    /// The public key as a JWK (RFC 7517): Ed25519, or EC with P-256.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Jwk)]
     jwk: serde_json::Value,
     /// `active` or `retired`.
     status: String,
@@ -35,11 +34,33 @@ pub(super) struct SigningKey {
     retired_at: Option<String>,
 }
 
+/// A public key as a JWK (RFC 7517): Ed25519, or EC with P-256; no other members.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes in the contract what the service reads and writes as JSON")]
+pub(super) struct Jwk {
+    #[schema(pattern = "^(OKP|EC)$", example = "OKP")]
+    kty: String,
+    #[schema(pattern = "^(Ed25519|P-256)$", example = "Ed25519")]
+    crv: String,
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$", example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
+    x: String,
+    /// Of a key on P-256.
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$", nullable = false)]
+    y: Option<String>,
+    /// Its RFC 7638 thumbprint.
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$", nullable = false)]
+    kid: Option<String>,
+    #[schema(pattern = "^(EdDSA|Ed25519|ES256)$", nullable = false)]
+    alg: Option<String>,
+    #[schema(pattern = "^sig$", nullable = false)]
+    r#use: Option<String>,
+}
+
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSigningKey {
-    /// The public key as a JWK: Ed25519, or EC with P-256.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Jwk)]
     jwk: serde_json::Value,
     /// A compact JWS by this key, `typ` `key-proof+jws`, over the canonical JSON `{"kid":…,"partner":<slug>}`;
     /// `"operator":<name>` for an operator.

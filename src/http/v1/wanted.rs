@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 #[schema(example = json!({ "member_ref": "L-1001", "to": "harvest", "points": 20 }))]
 pub struct ConversionRequest {
     /// The token of a quote; excludes everything else but `external_reference`.
-    #[schema(max_length = 8192, nullable = false)]
+    #[schema(max_length = 8192, pattern = "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$", nullable = false)]
     pub quote: Option<String>,
     #[schema(min_length = 1, max_length = 128, example = "L-1001")]
     pub member_ref: Option<String>,
@@ -45,7 +45,7 @@ pub struct ConversionRequest {
 pub struct ConversionItem {
     #[schema(min_length = 1, max_length = 255, pattern = "^[!-~]+$", example = "batch-7-item-1")]
     pub idempotency_key: String,
-    #[schema(max_length = 8192)]
+    #[schema(max_length = 8192, pattern = "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$")]
     pub quote: Option<String>,
     #[schema(min_length = 1, max_length = 128, example = "L-1001")]
     pub member_ref: Option<String>,

@@ -1,0 +1,172 @@
+"""For each operation of the contract, how a request that must succeed is made; and what fields of any request may hold.
+
+An operation without an entry is sent as generated: it must reach a 2xx by itself. Each entry makes the parts of the
+request it wants to set.
+"""
+
+from datetime import datetime, timezone
+
+from exchange import fresh
+from things import CONSENT, OTHER
+
+MEMBER = {"tier": "ordinary", "status": "active"}
+
+
+class Request(dict):
+    """Parts: `path` parameters, `query`, `body`, `key`."""
+
+
+def as_partner(things):
+    """Operation label → request, for Lumen's certificate."""
+
+    def of_member(body=None, keyed=False, ref=None):
+        parts = Request(path={"member_ref": ref or things.member()}, query={})
+        return with_body(parts, body, keyed)
+
+    def of_id(make, body=None, keyed=False):
+        return with_body(Request(path={"id": make()}, query={}), body, keyed)
+
+    def with_body(parts, body, keyed):
+        if body is not None:
+            parts["body"] = body
+        if keyed:
+            parts["key"] = fresh("key")
+        return parts
+
+    def movement(points=5):
+        return {"points": points, "reason": "as agreed", "external_reference": fresh("ref")}
+
+    def activity():
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {
+            "type": "purchase",
+            "occurred_at": now,
+            "amount": "12.50",
+            "currency": "CNY",
+            "external_reference": fresh("ref"),
+        }
+
+    def batch(item, keyed=True):
+        items = [{**item(), **({"idempotency_key": fresh("key")} if keyed else {})} for _ in range(3)]
+        return Request(body={"items": items}, query={})
+
+    def to_own_member(item):
+        return {"member_ref": things.member(), **item}
+
+    def conversion():
+        return {"member_ref": things.ready_pair()[0], "to": OTHER, "points": 20, "external_reference": fresh("ref")}
+
+    def accept():
+        _, asked = things.link_asked(things.other, things.own)
+        return Request(body={"code": asked["code"], "member_ref": things.member(), "consent": CONSENT}, query={})
+
+    return {
+        "GET /v1/certificates": lambda: Request(query={"limit": 2}),
+        "GET /v1/signing-keys": lambda: Request(query={"limit": 1}),
+        "POST /v1/signing-keys": lambda: Request(body=things.new_key_body()),
+        "POST /v1/signing-keys/{kid}/retire": lambda: Request(path={"kid": things.signing_key()}),
+        "GET /v1/memberships": lambda: Request(query={"limit": 5, "status": "active"}),
+        "PUT /v1/memberships/{member_ref}": lambda: of_member(dict(MEMBER), ref=fresh("lumen")),
+        "GET /v1/memberships/{member_ref}": of_member,
+        "GET /v1/memberships/{member_ref}/entries": of_member,
+        "GET /v1/memberships/{member_ref}/export": lambda: of_member(ref=things.ready_pair()[0]),
+        "POST /v1/memberships/{member_ref}/erasures": lambda: of_member(ref=things.member(points=0)),
+        "POST /v1/memberships/{member_ref}/credits": lambda: of_member(movement(), keyed=True),
+        "POST /v1/memberships/{member_ref}/debits": lambda: of_member(movement(), keyed=True),
+        "POST /v1/memberships/{member_ref}/activities": lambda: of_member(activity()),
+        "POST /v1/memberships/batch": lambda: batch(lambda: {"member_ref": fresh("lumen"), **MEMBER}, keyed=False),
+        "POST /v1/credits/batch": lambda: batch(lambda: to_own_member(movement())),
+        "POST /v1/debits/batch": lambda: batch(lambda: to_own_member(movement())),
+        "POST /v1/activities/batch": lambda: batch(lambda: to_own_member(activity()), keyed=False),
+        "POST /v1/credits/{id}/reversals": lambda: of_id(lambda: things.credit(things.member()), movement(), True),
+        "POST /v1/debits/{id}/reversals": lambda: of_id(lambda: things.debit(things.member()), movement(), True),
+        "POST /v1/links": lambda: Request(body={"member_ref": things.member(), "to": OTHER, "consent": CONSENT}),
+        "POST /v1/links/accept": accept,
+        "GET /v1/links/{id}": lambda: of_id(lambda: things.ready_pair()[2]),
+        "DELETE /v1/links/{id}": lambda: of_id(lambda: things.pair()[2]),
+        "POST /v1/quotes": lambda: Request(body={"member_ref": things.ready_pair()[0], "to": OTHER, "points": 20}),
+        "POST /v1/conversions": lambda: Request(body=conversion(), key=fresh("key")),
+        "POST /v1/conversions/batch": lambda: batch(conversion),
+        "GET /v1/conversions": lambda: Request(query={"confirmation": things.conversion()["confirmation"]}),
+        "GET /v1/conversions/{id}": lambda: of_id(lambda: things.conversion()["conversion_id"]),
+        "POST /v1/conversions/{id}/undo": lambda: of_id(lambda: things.conversion()["conversion_id"], keyed=True),
+        "POST /v1/conversions/{id}/reversals": lambda: of_id(
+            lambda: things.conversion()["conversion_id"],
+            {"credit_points": 2, "reason": "goods returned", "external_reference": fresh("ref")},
+            True,
+        ),
+        "POST /v1/reversals/{id}/confirmation": lambda: of_id(things.reversal, keyed=True),
+        "GET /v1/events": lambda: Request(query={"limit": 10}),
+        **catalogue(things),
+    }
+
+
+def catalogue(things, operator=False):
+    def approve():
+        return Request(path={"id": things.proposal()["id"]}, body={"jws": things.approval(operator)})
+
+    return {
+        "GET /v1/alliance": Request,
+        "GET /v1/partners": lambda: Request(query={"limit": 3}),
+        "GET /v1/rates": lambda: Request(query={"from": "lumen", "at": "2026-03-01T00:00:00Z"}),
+        "GET /v1/proposals": lambda: Request(query={"limit": 1}),
+        "GET /v1/proposals/{id}": lambda: Request(path={"id": things.proposal()["id"]}),
+        "POST /v1/proposals/{id}/approvals": approve,
+    }
+
+
+def as_operator(things):
+    """The same for the operator's certificate, which may read everything and moves nothing."""
+
+    def membership():
+        return {"member_ref": things.own.must("GET", f"/v1/memberships/{things.member()}")["membership_id"]}
+
+    good = {
+        "GET /v1/certificates": lambda: Request(query={}),
+        "GET /v1/signing-keys": lambda: Request(query={}),
+        "POST /v1/signing-keys": lambda: Request(body=things.new_key_body(operator=True)),
+        "POST /v1/signing-keys/{kid}/retire": lambda: Request(path={"kid": things.signing_key(operator=True)}),
+        "GET /v1/memberships": lambda: Request(query={"limit": 5}),
+        "GET /v1/links/{id}": lambda: Request(path={"id": things.ready_pair()[2]}),
+        "GET /v1/conversions": lambda: Request(query={"confirmation": things.conversion()["confirmation"]}),
+        "GET /v1/conversions/{id}": lambda: Request(path={"id": things.conversion()["conversion_id"]}),
+        **catalogue(things, operator=True),
+    }
+    for tail in ("", "/entries", "/export"):
+        good[f"GET /v1/memberships/{{member_ref}}{tail}"] = lambda: Request(path=membership(), query={})
+    return good
+
+
+def fields(things, spare, rng):
+    """What a field of this name may be set to, wherever it stands in a request."""
+    pick = rng.choice
+
+    def quote():
+        return things.quote()["token"]
+
+    return {
+        "member_ref": lambda: pick(spare["refs"] + spare["mem"]),
+        "external_reference": lambda: fresh("ref"),
+        "idempotency_key": lambda: fresh("key"),
+        "to": lambda: pick([OTHER, "sprout", "kettle", "lumen"]),
+        "from": lambda: pick([OTHER, "sprout"]),
+        "tier": lambda: pick(["ordinary", "silver", "gold", "diamond"]),
+        "status": lambda: pick(["active", "active", "frozen", "closed"]),
+        "quote": quote,
+        "code": lambda: pick(spare["codes"]),
+        "expires_on": lambda: pick(["2099-12-31", "2026-12-31", "0000-01-31", "9999-12-31"]),
+        "available_on": lambda: pick(["2026-02-01", "9999-12-31", "0000-01-01"]),
+        "occurred_at": lambda: pick(
+            ["2026-01-05T08:00:00Z", "0000-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]
+        ),
+        "as_of": lambda: pick(["2026-01-05T08:00:00Z", "9999-12-31T23:59:59-12:00"]),
+        "points": lambda: pick([1, 2, 20, 20, 136, 10_000, 2**53 - 1]),
+        "credit_points": lambda: pick([1, 2, 10, 2**53 - 1]),
+        "confirmation": lambda: things.conversion()["confirmation"],
+        "cursor": lambda: pick(spare["cursors"]),
+        "id": lambda: pick(
+            spare["cnv"] + spare["rev"] + spare["prp"] + spare["lnk"] + spare["credits"] + spare["debits"]
+        ),
+        "at": lambda: pick(["2026-03-01T00:00:00Z", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"]),
+        "kid": lambda: pick(spare["kids"]),
+    }

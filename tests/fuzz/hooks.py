@@ -1,0 +1,186 @@
+"""What schemathesis is told about this API: real things in its requests, our own checks, and a tally of every answer.
+
+Loaded by schemathesis (`hooks` of its configuration). `HANSE_FUZZ` is a JSON object: `address`, `caller` (`lumen`, `ops`
+or `public`), `seed`, `tally` (the file that gets one line per answer).
+"""
+
+import json
+import os
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+
+import schemathesis
+from schemathesis.core import NOT_SET
+from schemathesis.generation.meta import TestPhase
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import good
+from exchange import fresh
+from rules import fault_of_answer, fault_of_outcomes
+from things import Things
+
+TOLD = json.loads(os.environ["HANSE_FUZZ"])
+# The first valid requests of an operation are made good, then one in so many; of the rest every second gets real things.
+GOOD_FIRST, GOOD_EVERY = 3, 6
+# Rules between fields, and of values, that the contract says in words: what a valid request may still be refused for.
+IN_WORDS = [
+    "unless",
+    "must be left out",
+    "is required with",
+    "is required, or",
+    "must be another partner",
+    "must be a tier of the programme",
+    "must be the last day of",
+    "must not be after the points expire",
+    "must be earned for an earned tier",
+    "must not be closed for a membership that is new",
+    "is not a cursor",
+    "is not a partner's slug",
+    "is no approval of this proposal",
+    "is not a JWK",
+    "is not of a kind known here",
+    "has a coordinate that",
+    "is a point that anybody",
+    "has a kid that",
+    "is not a proof",
+    # JSON Schema takes 12.0 for a whole number; the API wants digits.
+    "written in digits alone",
+    # RFC 3339 with an offset reaches years that UTC cannot write.
+    "of a year from 0 to 9999 in UTC",
+    "must be an RFC 3339 instant",
+]
+# Whose elements the contract does not describe.
+BARE = "/categories"
+
+rng = random.Random(TOLD["seed"])
+tally = open(TOLD["tally"], "a", buffering=1)
+asked = Counter()
+things = spare = None
+GOOD, FIELDS = {}, {}
+
+if TOLD["caller"] != "public":
+    things = Things(TOLD["address"])
+    spare = things.stock()
+    GOOD = good.as_partner(things) if TOLD["caller"] == "lumen" else good.as_operator(things)
+    FIELDS = good.fields(things, spare, rng)
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    label = case.operation.label
+    kwargs["allow_redirects"] = False
+    if case.method.upper() != case.operation.method.upper():
+        return
+    if not is_valid(case):
+        # What makes it wrong stays; where it is sent to becomes real.
+        case.path_parameters = {name: real(name, value) for name, value in case.path_parameters.items()}
+        return
+    if is_step(case) and case.path_parameters:
+        # The id comes from the step before.
+        strew(case, addresses=False)
+        return
+    asked[label] += 1
+    make = GOOD.get(label)
+    if make and (asked[label] <= GOOD_FIRST or rng.randrange(GOOD_EVERY) == 0):
+        make_good(case, make())
+    elif things and rng.random() < 0.5:
+        strew(case)
+
+
+def is_step(case):
+    return case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL
+
+
+def is_valid(case):
+    return case.meta is None or case.meta.generation.mode.is_positive
+
+
+def make_good(case, parts):
+    if "path" in parts:
+        case.path_parameters = parts["path"]
+    if "query" in parts:
+        case.query = parts["query"]
+    if "key" in parts:
+        case.headers["Idempotency-Key"] = parts["key"]
+    if "body" in parts:
+        case.body, case.media_type = parts["body"], "application/json"
+
+
+def strew(case, addresses=True):
+    """Puts real things where a part of the right name already is; the rest stays as generated."""
+    if addresses:
+        case.path_parameters = {name: real(name, value) for name, value in case.path_parameters.items()}
+    case.query = {name: real(name, value) for name, value in case.query.items()}
+    if "Idempotency-Key" in case.headers and rng.random() < 0.7:
+        case.headers["Idempotency-Key"] = fresh("key")
+    if case.body is not NOT_SET:
+        case.body = strewn(case.body, 0)
+
+
+def strewn(value, depth):
+    if depth > 8:
+        return value
+    if isinstance(value, dict):
+        return {name: strewn(real(name, inner), depth + 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [strewn(inner, depth + 1) for inner in value]
+    return value
+
+
+def real(name, value):
+    # A value of a wrong type stays: that is what the case is about.
+    make = FIELDS.get(name)
+    if make is None or not isinstance(value, (str, int)) or isinstance(value, bool) or rng.random() < 0.4:
+        return value
+    return make()
+
+
+@schemathesis.hook
+def after_call(ctx, case, response):
+    status = response.status_code
+    done = 200 <= status < 300
+    if done and case.path.endswith("/batch"):
+        # A batch is answered whatever becomes of its items: done is what did something.
+        done = any(item.get("status", 500) < 300 for item in answer_of(response).get("items", []))
+    tally.write(json.dumps({"operation": case.operation.label, "status": status, "done": done}) + "\n")
+
+
+def answer_of(response):
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+@schemathesis.check
+def house_rules(ctx, response, case):
+    """An `X-Request-Id` on every answer, a problem of the catalogue for every no, no 5xx but a 503 that says when."""
+    fault = fault_of_answer(Seen(response))
+    if not fault and response.status_code == 200 and case.path.endswith("/batch"):
+        fault = fault_of_outcomes(response.json()["items"], case.body)
+    if fault:
+        raise AssertionError(fault)
+
+
+class Seen:
+    def __init__(self, response):
+        self.status, self.content = response.status_code, response.content
+        self.headers = {name.lower(): values[0] for name, values in response.headers.items()}
+
+
+@schemathesis.check
+def a_valid_request_is_read(ctx, response, case):
+    """What the contract calls valid may be refused by the book, but is not `malformed` and not `invalid`."""
+    if case.method.upper() != case.operation.method.upper() or not is_valid(case) or response.status_code >= 500:
+        return
+    answer = answer_of(response)
+    outcomes = [one.get("problem", {}) for one in answer.get("items", []) if isinstance(one, dict)]
+    for problem in [answer, *outcomes]:
+        told = [error["detail"] for error in problem.get("errors", []) if BARE not in error["pointer"]]
+        unsaid = [detail for detail in told if not any(words in detail for words in IN_WORDS)]
+        if problem.get("code") == "malformed" or unsaid:
+            raise AssertionError(f"valid by the contract, and yet {problem.get('code')}: {unsaid or problem}")

@@ -1,0 +1,187 @@
+"""Things of the exchange, made through its API when they are wanted: members, links, quotes, conversions, reversals.
+
+`Things` keeps what may be spent by random requests apart from what a good request needs for itself.
+"""
+
+import base64
+import hashlib
+import json
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from exchange import Client, fresh
+
+# The brand whose certificate the fuzzer uses, its usual other side, and one that shares nothing with either's members.
+OWN, OTHER, STRANGER = "lumen", "harvest", "sprout"
+CONSENT = {"version": "2026-01", "purpose": "exchange of points", "method": "app", "pull": True}
+# The other side of the proposal that waits for approvals.
+PROPOSED = "nest"
+# Lumen lets a member convert 200 points a day: ten times twenty.
+CONVERSIONS_OF_A_PAIR = 10
+
+
+class Things:
+    def __init__(self, address):
+        self.own, self.other, self.stranger = (Client(address, name) for name in (OWN, OTHER, STRANGER))
+        self.operator = Client(address, "ops")
+        self.pair_left = 0
+        self.keys = []
+        self.approvers = {}
+
+    # Members and links.
+
+    def member(self, client=None, points=5_000):
+        client = client or self.own
+        ref = fresh(client.name)
+        tier = "ordinary" if client is self.own else "l1"
+        client.must("PUT", f"/v1/memberships/{ref}", {"tier": tier, "status": "active"})
+        if points:
+            self.credit(ref, points, client)
+        return ref
+
+    def link_asked(self, asking, to):
+        """A pending link from a new member at `asking`: its id and its code."""
+        ref = self.member(asking)
+        body = {"member_ref": ref, "to": to.name, "consent": CONSENT}
+        return ref, asking.must("POST", "/v1/links", body)
+
+    def pair(self):
+        """Two linked members, and their link."""
+        own_ref, asked = self.link_asked(self.own, self.other)
+        other_ref = self.member(self.other)
+        body = {"code": asked["code"], "member_ref": other_ref, "consent": CONSENT}
+        self.other.must("POST", "/v1/links/accept", body)
+        return own_ref, other_ref, asked["link_id"]
+
+    def rich(self, asking, to, points):
+        """A member of so many points, linked to a new one at another brand."""
+        ref = self.member(asking, points=0)
+        self.credit(ref, points, asking)
+        asked = asking.must("POST", "/v1/links", {"member_ref": ref, "to": to.name, "consent": CONSENT})
+        body = {"code": asked["code"], "member_ref": self.member(to, points=0), "consent": CONSENT}
+        to.must("POST", "/v1/links/accept", body)
+        return ref
+
+    def ready_pair(self):
+        """A linked pair that can still convert twenty points today."""
+        if self.pair_left == 0:
+            self.current, self.pair_left = self.pair(), CONVERSIONS_OF_A_PAIR
+        self.pair_left -= 1
+        return self.current
+
+    # Points.
+
+    def credit(self, ref, points=100, client=None):
+        body = {"points": points, "kind": "opening", "reason": "opening", "external_reference": fresh("ref")}
+        client = client or self.own
+        return client.must("POST", f"/v1/memberships/{ref}/credits", body, fresh("key"))["credit_id"]
+
+    def debit(self, ref):
+        body = {"points": 50, "reason": "spent in the shop", "external_reference": fresh("ref")}
+        return self.own.must("POST", f"/v1/memberships/{ref}/debits", body, fresh("key"))["debit_id"]
+
+    # Conversions.
+
+    def quote(self):
+        own_ref, _, _ = self.ready_pair()
+        return self.own.must("POST", "/v1/quotes", {"member_ref": own_ref, "to": OTHER, "points": 20})
+
+    def conversion(self):
+        own_ref, _, _ = self.ready_pair()
+        body = {"member_ref": own_ref, "to": OTHER, "points": 20, "external_reference": fresh("ref")}
+        return self.own.must("POST", "/v1/conversions", body, fresh("key"))
+
+    def reversal(self):
+        """A reversal that the other brand has asked for and that waits for ours to confirm."""
+        path = f"/v1/conversions/{self.conversion()['conversion_id']}/reversals"
+        body = {"credit_points": 2, "reason": "goods returned", "external_reference": fresh("ref")}
+        return self.other.must("POST", path, body, fresh("key"))["reversal_id"]
+
+    # Signing keys.
+
+    def proof(self, client, kind):
+        """A new signing key and the proof that its holder has it, as `POST /v1/signing-keys` wants them."""
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        jwk = {"crv": "Ed25519", "kty": "OKP", "x": b64(public)}
+        kid = thumbprint(jwk)
+        claims = canonical({"kid": kid, kind: client.name})
+        return {"jwk": jwk, "proof": jws(key, {"alg": "EdDSA", "kid": kid, "typ": "key-proof+jws"}, claims)}, kid, key
+
+    def new_key_body(self, operator=False):
+        """A body for `POST /v1/signing-keys`; makes room for the key it registers."""
+        client, kind = (self.operator, "operator") if operator else (self.own, "partner")
+        while len([1 for holder, _ in self.keys if holder is client]) >= 10:
+            self.retire_oldest(client)
+        body, kid, _ = self.proof(client, kind)
+        self.keys.append((client, kid))
+        return body
+
+    def retire_oldest(self, client):
+        kid = next(kid for holder, kid in self.keys if holder is client)
+        self.keys.remove((client, kid))
+        client.send("POST", f"/v1/signing-keys/{kid}/retire")
+
+    def signing_key(self, operator=False):
+        """The id of a key just registered."""
+        body = self.new_key_body(operator)
+        return self.keys[-1][0].must("POST", "/v1/signing-keys", body)["kid"]
+
+    # Proposals.
+
+    def proposal(self):
+        return self.own.must("GET", "/v1/proposals")["items"][0]
+
+    def approval(self, operator=False):
+        """A signature over the open proposal, by a key that stays registered."""
+        client = self.operator if operator else self.own
+        if client not in self.approvers:
+            body, kid, key = self.proof(client, "operator" if operator else "partner")
+            client.must("POST", "/v1/signing-keys", body)
+            self.approvers[client] = kid, key
+        kid, key = self.approvers[client]
+        return jws(key, {"alg": "EdDSA", "kid": kid, "typ": "proposal+jws"}, self.proposal()["canonical"].encode())
+
+    def stock(self, members=6, pairs=4):
+        """Fills the spare things, which random requests may freeze, empty and close."""
+        spare = {
+            name: [] for name in ("refs", "mem", "cnv", "rev", "lnk", "prp", "credits", "debits", "kids", "codes")
+        }
+        spare["prp"].append(self.proposal()["id"])
+        for _ in range(members):
+            ref = self.member()
+            spare["refs"].append(ref)
+            spare["credits"].append(self.credit(ref))
+            spare["debits"].append(self.debit(ref))
+            spare["mem"].append(self.own.must("GET", f"/v1/memberships/{ref}")["membership_id"])
+        for _ in range(pairs):
+            own_ref, _, link = self.pair()
+            spare["refs"].append(own_ref)
+            spare["lnk"].append(link)
+            spare["cnv"].append(self.conversion()["conversion_id"])
+            spare["rev"].append(self.reversal())
+            spare["codes"].append(self.link_asked(self.other, self.own)[1]["code"])
+        spare["kids"].append(self.signing_key())
+        page = self.own.must("GET", "/v1/memberships?limit=1")
+        entries = self.own.must("GET", f"/v1/memberships/{spare['refs'][0]}/entries?limit=1")
+        spare["cursors"] = [page["next_cursor"], entries["next_cursor"]]
+        return spare
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def canonical(value):
+    """RFC 8785 for what is used here: short ASCII texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def thumbprint(jwk):
+    return b64(hashlib.sha256(canonical(jwk)).digest())
+
+
+def jws(key, header, payload):
+    signed = f"{b64(canonical(header))}.{b64(payload)}"
+    return f"{signed}.{b64(key.sign(signed.encode()))}"
