@@ -1,7 +1,7 @@
 //! Bugs planted round the engine: each makes the world the engine sees, or what it wrote, wrong in the way the bug would.
 
 use super::walk::Walk;
-use hanse::book::command::{Answer, Ask, Command, Outcome, Request, ReversalState, Status};
+use hanse::book::command::{Answer, Ask, Command, Outcome, Request, ReversalState, Reversed, Status};
 use hanse::book::engine::account::{Account, EntryKind};
 use hanse::book::engine::{Verdict, decide as engine};
 use hanse::domain::catalogue::MemberLimits;
@@ -147,12 +147,14 @@ fn with_other_eyes(walk: &mut Walk, bug: Bug, request: &Request) -> Verdict {
     verdict
 }
 
-/// The conversion loses its memory of earlier reversals.
+/// A reversal above what is left finds a conversion of which nothing was reversed.
 fn forget_reversed(walk: &mut Walk, request: &Request) {
     if let Command::Reverse(reverse) = &request.command
         && let Some(row) = walk.world.conversions.get_mut(&reverse.conversion)
+        && reverse.credit_points > row.credit.less(row.reversed.credit)
+        && !row.reversed.undone
     {
-        Arc::make_mut(row).reversed.credit = Points::ZERO;
+        Arc::make_mut(row).reversed = Reversed::default();
     }
 }
 
