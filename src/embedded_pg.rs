@@ -212,6 +212,8 @@ fn settings(options: &Options, sockets: &Path, wal_compression: &str) -> Vec<(St
         ("cluster_name", "hanse"),
         ("max_connections", "100"),
         ("shared_buffers", &format!("{buffers}MB")),
+        // Segments that are used again need not be filled with zeros first.
+        ("min_wal_size", "2GB"),
         ("max_wal_size", "8GB"),
         ("checkpoint_timeout", "15min"),
         ("wal_compression", wal_compression),

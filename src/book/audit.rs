@@ -34,6 +34,15 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE a.balance <> coalesce(e.total, 0) OR a.entry_no <> coalesce(e.n, 0) OR a.entry_no <> coalesce(e.last, 0)",
     },
     Invariant {
+        name: "journal hangs together",
+        says: "every account names the batch of its newest entries, and these the batch of those before",
+        sql: "WITH visits AS (SELECT account_id, batch_no, min(previous) AS previous, max(entry_no) AS last, \
+              lag(batch_no, 1, 0::bigint) OVER (PARTITION BY account_id ORDER BY min(entry_no)) AS expected FROM entries GROUP BY 1, 2) \
+              SELECT account_id::text || ':' || batch_no AS id FROM visits WHERE previous <> expected UNION ALL \
+              SELECT a.account_id::text FROM accounts a LEFT JOIN visits v ON v.account_id = a.account_id AND v.last = a.entry_no \
+              WHERE a.last_batch <> coalesce(v.batch_no, 0)",
+    },
+    Invariant {
         name: "balance = lots + held",
         says: "every balance is the sum of its lots and its holds",
         sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN LATERAL \

@@ -3,6 +3,7 @@
 //! The lock is one statement and the read of window and catalogue the next: in a single statement the snapshot would
 //! be older than the lock. READ COMMITTED is assumed, for the same reason.
 
+use super::store::statement::{Column, Statement};
 use diesel::prelude::*;
 use diesel::sql_query;
 
@@ -11,7 +12,8 @@ pub const FENCE: i64 = 0x4841_4e53_4500_0001;
 
 /// Keeps windows and catalogue as they are until the transaction ends.
 pub fn shared(conn: &mut PgConnection) -> QueryResult<()> {
-    sql_query("SELECT pg_advisory_xact_lock_shared($1)").bind::<diesel::sql_types::BigInt, _>(FENCE).execute(conn)?;
+    let keys = vec![Column::BigInts(vec![FENCE])];
+    Statement::new("SELECT pg_advisory_xact_lock_shared(key) FROM unnest(?) k(key)", keys).execute(conn)?;
     Ok(())
 }
 

@@ -5,10 +5,12 @@
 //! only itself; a lost race is run again; a fault of the server blames no command; a connection lost at COMMIT is
 //! resolved by asking the database what became of the transaction.
 
-use super::command::{Answer, Undecided};
+use super::command::{Answer, Outcome, Request, Undecided};
 use super::engine::{self, Priced, Verdict, world::World};
 use super::fence;
-use super::plan::Plan;
+use super::known::Known;
+use super::places::Places;
+use super::plan::{Look, Plan, claims_of, reference_of};
 use super::queue::{Pending, Queue};
 use super::store::read::{Fate, State};
 use super::store::{self, Blame, Error, read, write};
@@ -18,6 +20,7 @@ use arc_swap::ArcSwap;
 use diesel::PgConnection;
 use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
 use engine::world::Now;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +28,9 @@ use std::time::Duration;
 /// Rounds without a turn, after which a request is told `busy`.
 const ROUNDS_MAX: u32 = 20;
 /// Decisions anew because an exposure moved, before the batch is halved.
-const DECISIONS_MAX: u32 = 3;
+const DECISIONS_MAX: u32 = 4;
+/// Batches that look keys and references up first after one of them was found taken.
+const LOOKING: u32 = 64;
 /// How long a lane asks what became of a transaction before its waiters are left with `outcome_unknown`.
 const ASKING_MAX: Duration = Duration::from_secs(30);
 /// Between two tries to reach the database.
@@ -46,6 +51,10 @@ pub struct Lane {
     away: bool,
     terms: write::KnownTerms,
     priced: Priced,
+    places: Places,
+    known: Known,
+    /// Batches that still look keys and references up before they decide.
+    looking: u32,
 }
 
 /// What one try of a batch came to.
@@ -71,7 +80,8 @@ enum Tried {
 impl Lane {
     pub fn new(url: String, queue: Arc<Queue>, catalogue: Arc<ArcSwap<Catalogue>>, batch_max: usize) -> Lane {
         let (terms, priced) = (write::KnownTerms::default(), Priced::default());
-        Lane { url, queue, catalogue, batch_max, conn: None, away: false, terms, priced }
+        let (places, known) = (Places::default(), Known::default());
+        Lane { url, queue, catalogue, batch_max, conn: None, away: false, terms, priced, places, known, looking: 0 }
     }
 
     /// Runs until the queue is closed and empty.
@@ -126,25 +136,35 @@ impl Lane {
 
     /// One batch: decided anew when an exposure it read was moved meanwhile, and once on another connection when the
     /// first was lost before COMMIT, as an idle one is when the database was started again.
+    ///
+    /// Nearly all keys and references are new, so the first try does not look them up: writing them, or a refusal, finds
+    /// those that are not. Where one was met lately, the next batches look first.
     fn attempt(&mut self, batch: &[Pending]) -> Tried {
         let mut lost = false;
+        let mut look = if self.looking > 0 { Look::First } else { Look::Later };
+        self.looking = self.looking.saturating_sub(1);
         for _ in 0..DECISIONS_MAX {
-            match self.attempt_once(batch) {
+            match self.attempt_once(batch, look) {
                 Tried::Anew => metrics::counter!("hanse_book_decided_anew_total").increment(1),
+                Tried::Raced if look == Look::Later => {
+                    metrics::counter!("hanse_book_looked_later_total").increment(1);
+                    self.looking = LOOKING;
+                }
                 Tried::Lost if lost => return Tried::Away,
                 Tried::Lost => lost = true,
                 other => return other,
             }
+            look = Look::First;
         }
         Tried::Raced
     }
 
-    fn attempt_once(&mut self, batch: &[Pending]) -> Tried {
+    fn attempt_once(&mut self, batch: &[Pending], look: Look) -> Tried {
         let Some(mut conn) = self.connection() else { return Tried::Away };
-        let (mut mark, mut answers) = (None, None);
+        let (mut mark, mut decided) = (None, None);
         let tried = catch_unwind(AssertUnwindSafe(|| {
             conn.transaction(|conn| {
-                answers = Some(self.decide(conn, batch, &mut mark)?);
+                decided = Some(self.decide(conn, batch, look, &mut mark)?);
                 Ok::<(), Error>(())
             })
         }));
@@ -159,10 +179,13 @@ impl Lane {
         } else {
             drop(conn);
         }
-        let error = match (committed, answers, mark) {
-            (Ok(()), Some(answers), _) => return Tried::Done(answers),
+        let error = match (committed, decided, mark) {
+            (Ok(()), Some((answers, world)), _) => {
+                self.known.learn(world);
+                return Tried::Done(answers);
+            }
             // Every statement had succeeded, so it was COMMIT that failed: only the database knows how.
-            (Err(_), Some(answers), Some(mark)) if !usable => {
+            (Err(_), Some((answers, _)), Some(mark)) if !usable => {
                 self.forget();
                 return self.ask(&mark, answers);
             }
@@ -173,7 +196,7 @@ impl Lane {
         self.forget();
         match error.blame() {
             _ if !usable && !matches!(error, Error::Panicked(_)) => Tried::Lost,
-            Blame::Race if matches!(error, Error::Exposed) => Tried::Anew,
+            Blame::Race if matches!(error, Error::Exposed | Error::Moved) => Tried::Anew,
             Blame::Race => Tried::Raced,
             Blame::Command => Tried::Refused(error),
             Blame::Fence => {
@@ -224,31 +247,40 @@ impl Lane {
         &mut self,
         conn: &mut PgConnection,
         batch: &[Pending],
+        look: Look,
         mark: &mut Option<State>,
-    ) -> Result<Vec<Option<Answer>>, Error> {
+    ) -> Result<(Vec<Option<Answer>>, World), Error> {
         fence::shared(conn).map_err(Error::Fence)?;
-        let mut state = read::state(conn)?;
-        let catalogue = self.catalogue(conn, state.catalogue_version)?;
         let requests: Vec<_> = batch.iter().map(|pending| &pending.request).collect();
-        let mut plan = Plan::locate(conn, &requests)?;
-        // With the turns taken, so that an account never sees a batch of an earlier instant after one of a later.
-        state.at = plan.take_turns(conn, &requests)?.unwrap_or(state.at);
+        let mut plan = Plan::locate(conn, &requests, &mut self.places)?;
+        let state = plan.begin(conn, &requests)?;
         *mark = Some(state.clone());
+        let catalogue = self.catalogue(conn, state.catalogue_version)?;
         let now = Now { at: state.at, day: state.at.with_timezone(&catalogue.alliance.zone).date_naive() };
         let mut world = World::new(now, state.window(), state.batch_no);
-        plan.fill(conn, &requests, &mut world)?;
-        let answers = requests.iter().enumerate().map(|(i, request)| {
-            if !plan.has_turn(i) {
-                return None;
-            }
-            match engine::decide(&mut world, &catalogue, &mut self.priced, request) {
-                Verdict::Answered(answer) => Some(answer),
-                Verdict::Reload => None,
-            }
-        });
-        let answers = answers.collect();
+        plan.fill(conn, &requests, look, &mut self.known, &mut world)?;
+        let doubtful = plan.doubtful(&world);
+        if !doubtful.is_empty() {
+            doubtful.into_iter().for_each(|hash| self.places.forget(hash));
+            return Err(Error::Moved);
+        }
+        let mut answers = Vec::with_capacity(requests.len());
+        for (i, request) in requests.iter().enumerate() {
+            let verdict = plan.has_turn(i).then(|| engine::decide(&mut world, &catalogue, &mut self.priced, request));
+            answers.push(match verdict {
+                Some(Verdict::Answered(answer)) => Some(answer),
+                Some(Verdict::Reload) => {
+                    reference_of(&request.command).into_iter().for_each(|hash| self.places.forget(hash));
+                    None
+                }
+                None => None,
+            });
+        }
+        if look == Look::Later {
+            check_refusals(conn, &requests, &answers)?;
+        }
         write::batch(conn, &mut self.terms, &state, &mut world)?;
-        Ok(answers)
+        Ok((answers, world))
     }
 
     /// The catalogue of the version the fence protects, shared with the rest of the process when it is newer.
@@ -276,6 +308,7 @@ impl Lane {
                     tracing::info!("the book's database is back");
                 }
                 self.terms.forget();
+                self.known.forget();
                 Some(conn)
             }
             Err(cause) => {
@@ -286,6 +319,20 @@ impl Lane {
             }
         }
     }
+}
+
+/// That a key, a reference or a quote is taken is said before all other refusals: `Err(Unread)` when one that was not
+/// looked for is, so that the batch is decided with it.
+fn check_refusals(conn: &mut PgConnection, requests: &[&Request], answers: &[Option<Answer>]) -> Result<(), Error> {
+    let refused = |answer: &Option<Answer>| {
+        answer.as_ref().is_some_and(|answer| !answer.replayed && matches!(answer.outcome, Outcome::Refused(_)))
+    };
+    let refused = requests.iter().zip(answers).filter(|(_, answer)| refused(answer));
+    let hashes: BTreeSet<_> = refused.flat_map(|(request, _)| claims_of(request)).map(|hash| hash.0).collect();
+    if !hashes.is_empty() && read::is_any_taken(conn, hashes.into_iter().collect())? {
+        return Err(Error::Unread);
+    }
+    Ok(())
 }
 
 /// Whether a connection whose transaction failed can be used for the next.

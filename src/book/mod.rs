@@ -1,7 +1,8 @@
 //! The book: the only writer of accounts, holds, entries, conversions, keys and exposures.
 //!
 //! `command` what can be asked and answered · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
-//! threads · `plan` which accounts a batch concerns · `store` their SQL · `fence` what keeps windows and
+//! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as
+//! they were left · `store` their SQL · `fence` what keeps windows and
 //! catalogue still · `seal` the dense feed of events · `expiry` the month-end run · `audit` the invariants as queries.
 
 pub mod audit;
@@ -10,7 +11,9 @@ pub mod engine;
 pub mod expiry;
 pub mod exposures;
 pub mod fence;
+mod known;
 mod lane;
+mod places;
 mod plan;
 pub mod preview;
 mod queue;

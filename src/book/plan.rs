@@ -1,19 +1,30 @@
 //! Which accounts a batch concerns, whose turn it is, and what has to be read for it.
 
-use super::command::{Ask, Command, Direction, DirectoryHash, Request};
+use super::command::{Ask, Command, Convert, Direction, DirectoryHash, Request, Status};
 use super::engine::world::{Person, World};
 use super::exposures::ExposureKey;
+use super::known::Known;
+use super::places::{Place, Places};
 use super::store::Error;
-use super::store::read::{self, Legs, Wanted};
-use crate::domain::ids::{AccountId, Slug};
-use chrono::{DateTime, Utc};
+use super::store::read::{self, Legs, State, Wanted};
+use crate::domain::ids::AccountId;
 use diesel::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
+/// Whether keys, external references and quotes are looked up before a batch is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Taken to be new: writing them finds those that are not.
+    Later,
+    First,
+}
+
 /// What is known of a batch before anything is locked: enough to ask for turns.
 pub struct Plan {
-    by_ref: HashMap<DirectoryHash, AccountId>,
+    places: HashMap<DirectoryHash, Place>,
+    /// Places that were not looked up for this batch.
+    remembered: Vec<DirectoryHash>,
     persons: BTreeMap<AccountId, Person>,
     legs: BTreeMap<Uuid, Legs>,
     /// Per request: the accounts it concerns and the advisory locks that are its turn.
@@ -24,28 +35,39 @@ pub struct Plan {
 
 impl Plan {
     /// Finds the accounts of every request. Nothing read here decides anything.
-    pub fn locate(conn: &mut PgConnection, requests: &[&Request]) -> Result<Plan, Error> {
-        let hashes: BTreeSet<Uuid> =
-            requests.iter().filter_map(|request| reference_of(&request.command)).map(|hash| hash.0).collect();
-        let located = if hashes.is_empty() { Vec::new() } else { read::locate(conn, hashes.into_iter().collect())? };
-        let by_ref: HashMap<_, _> = located.iter().map(|found| (found.hash, found.account)).collect();
-        let peers: HashMap<_, _> = located.iter().map(|found| (found.account, &found.links)).collect();
+    pub fn locate(conn: &mut PgConnection, requests: &[&Request], known: &mut Places) -> Result<Plan, Error> {
+        let (mut places, mut remembered, mut unknown) = (HashMap::new(), Vec::new(), BTreeSet::new());
+        for hash in requests.iter().filter_map(|request| reference_of(&request.command)) {
+            match known.get(hash) {
+                Some(place) => {
+                    places.insert(hash, place.clone());
+                    remembered.push(hash);
+                }
+                None => drop(unknown.insert(hash.0)),
+            }
+        }
+        if !unknown.is_empty() {
+            for located in read::locate(conn, unknown.into_iter().collect())? {
+                let place = Place::from(&located);
+                if located.status != Status::Closed {
+                    known.remember(located.hash, place.clone());
+                }
+                places.insert(located.hash, place);
+            }
+        }
         let ids: BTreeSet<Uuid> = requests.iter().filter_map(|request| subject_of(&request.command)).collect();
         let legs = if ids.is_empty() { BTreeMap::new() } else { read::legs(conn, ids.into_iter().collect())? };
         let linked: Vec<Uuid> =
-            requests.iter().flat_map(|request| linked_by(&request.command, &by_ref)).map(|id| id.0).collect();
+            requests.iter().flat_map(|request| linked_by(&request.command, &places)).map(|id| id.0).collect();
         let persons = if linked.is_empty() { BTreeMap::new() } else { read::persons(conn, linked)? };
-        let mut plan = Plan { by_ref, persons, legs, accounts: Vec::new(), turns: Vec::new(), taken: HashSet::new() };
+        let (accounts, turns, taken) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut plan = Plan { places, remembered, persons, legs, accounts, turns, taken };
         for request in requests {
-            let own = reference_of(&request.command).and_then(|hash| plan.by_ref.get(&hash)).copied();
-            let link_of = |account: AccountId, partner: &Slug| {
-                let links = peers.get(&account)?;
-                links.iter().find(|link| link.partner == *partner).map(|link| link.account)
-            };
-            let mut accounts = plan.accounts_of(&request.command, own);
+            let own = reference_of(&request.command).and_then(|hash| plan.places.get(&hash));
+            let mut accounts = plan.accounts_of(&request.command, own.map(|place| place.account));
             if let (Command::Convert(convert), Some(own)) = (&request.command, own) {
                 let (Direction::To(partner) | Direction::From(partner)) = &convert.direction;
-                accounts.extend(link_of(own, partner));
+                accounts.extend(own.peer_at(partner));
             }
             let mut turns: Vec<i64> = accounts.iter().map(|account| turn(account.0)).collect();
             // A reference being registered or erased is a turn of its own: the account may not exist yet.
@@ -78,35 +100,27 @@ impl Plan {
         }
     }
 
-    /// Takes the turns that are free; nobody waits. Returns business time once they are taken, if any was wanted.
-    pub fn take_turns(
-        &mut self,
-        conn: &mut PgConnection,
-        requests: &[&Request],
-    ) -> Result<Option<DateTime<Utc>>, Error> {
+    /// Begins the batch with the turns that are free; nobody waits.
+    pub fn begin(&mut self, conn: &mut PgConnection, requests: &[&Request]) -> Result<State, Error> {
         let wanted: BTreeSet<i64> = self.turns.iter().flatten().copied().collect();
-        if wanted.is_empty() {
-            return Ok(None);
-        }
-        let taken = read::take_turns(conn, wanted.into_iter().collect())?;
-        let at = taken.iter().map(|turn| turn.at).max();
-        self.taken = taken.into_iter().map(|turn| turn.turn).collect();
+        let (state, taken) = read::begin(conn, wanted.into_iter().collect())?;
+        self.taken = taken;
         if !self.persons.is_empty() {
             self.find_persons_again(conn, requests)?;
         }
-        Ok(at)
+        Ok(state)
     }
 
     /// Who is one person with whom may have changed until the turns were taken, and is still from then on: every
     /// change of a person takes the turns of all its accounts. Whoever now concerns an account whose turn was not
     /// taken has none.
     fn find_persons_again(&mut self, conn: &mut PgConnection, requests: &[&Request]) -> Result<(), Error> {
-        let linked = requests.iter().flat_map(|request| linked_by(&request.command, &self.by_ref));
+        let linked = requests.iter().flat_map(|request| linked_by(&request.command, &self.places));
         self.persons = read::persons(conn, linked.map(|id| id.0).collect())?;
         for (nth, request) in requests.iter().enumerate() {
             if let Command::OpenLink(_) | Command::EndLink(_) | Command::Erase(_) = &request.command {
-                let own = reference_of(&request.command).and_then(|hash| self.by_ref.get(&hash)).copied();
-                let accounts = self.accounts_of(&request.command, own);
+                let own = reference_of(&request.command).and_then(|hash| self.places.get(&hash));
+                let accounts = self.accounts_of(&request.command, own.map(|place| place.account));
                 self.turns[nth].extend(accounts.iter().map(|account| turn(account.0)));
                 self.accounts[nth] = accounts;
             }
@@ -119,23 +133,26 @@ impl Plan {
     }
 
     /// Reads what the requests that have their turn decide with.
-    pub fn fill(&self, conn: &mut PgConnection, requests: &[&Request], world: &mut World) -> Result<(), Error> {
+    pub fn fill(
+        &self,
+        conn: &mut PgConnection,
+        requests: &[&Request],
+        look: Look,
+        known: &mut Known,
+        world: &mut World,
+    ) -> Result<(), Error> {
         let mut wanted = Wanted::default();
         let (mut accounts, mut exposures) = (BTreeSet::new(), BTreeSet::new());
         let mut directory = BTreeSet::new();
         for (i, request) in requests.iter().enumerate().filter(|(i, _)| self.has_turn(*i)) {
             accounts.extend(self.accounts[i].iter().copied());
-            directory.extend(request.key.map(|key| key.hash.0));
-            directory.extend(request.reference.as_ref().map(|reference| reference.hash.0));
+            if look == Look::First {
+                directory.extend(claims_of(request).map(|hash| hash.0));
+            }
             exposures.extend(self.exposures_of(request));
             match &request.command {
                 Command::Register(register) => directory.extend([register.who.0]),
                 Command::Erase(erase) => directory.extend([erase.who.0]),
-                Command::Convert(convert) => {
-                    if let Ask::Quoted(quoted) = &convert.ask {
-                        directory.insert(quoted.hash.0);
-                    }
-                }
                 Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) => {
                     let legs = subject_of(&request.command).and_then(|id| self.legs.get(&id));
                     wanted.conversions.extend(legs.and_then(|legs| legs.conversion));
@@ -148,12 +165,24 @@ impl Plan {
                 _ => {}
             }
         }
-        world.by_ref.extend(self.by_ref.iter().filter(|(hash, _)| !directory.contains(&hash.0)));
+        let led = self.places.iter().filter(|(hash, _)| !directory.contains(&hash.0));
+        world.by_ref.extend(led.map(|(hash, place)| (*hash, place.account)));
         world.persons = self.persons.clone();
         wanted.directory = directory.into_iter().collect();
-        wanted.accounts = accounts.into_iter().collect();
+        for account in known.read(conn, accounts.into_iter().collect())? {
+            world.accounts.insert(account.id, account);
+        }
         wanted.exposures = exposures.into_iter().collect();
         read::fill(conn, world, wanted)
+    }
+
+    /// Remembered places whose accounts are closed, and so may be another's by now.
+    pub fn doubtful(&self, world: &World) -> Vec<DirectoryHash> {
+        let is_closed = |hash: &&DirectoryHash| {
+            let account = self.places.get(hash).and_then(|place| world.accounts.get(&place.account));
+            account.is_some_and(|account| account.status == Status::Closed)
+        };
+        self.remembered.iter().filter(is_closed).copied().collect()
     }
 
     fn exposures_of(&self, request: &Request) -> Vec<ExposureKey> {
@@ -180,8 +209,18 @@ fn turn(id: Uuid) -> i64 {
     i64::from_be_bytes(low)
 }
 
+/// What a request would take for ever in the directory: its key, its external reference, its quote.
+pub fn claims_of(request: &Request) -> impl Iterator<Item = DirectoryHash> + '_ {
+    let quote = match &request.command {
+        Command::Convert(Convert { ask: Ask::Quoted(quoted), .. }) => Some(quoted.hash),
+        _ => None,
+    };
+    let reference = request.reference.as_ref().map(|reference| reference.hash);
+    request.key.map(|key| key.hash).into_iter().chain(reference).chain(quote)
+}
+
 /// The membership a command names by its reference.
-fn reference_of(command: &Command) -> Option<DirectoryHash> {
+pub fn reference_of(command: &Command) -> Option<DirectoryHash> {
     match command {
         Command::Register(register) => Some(register.who),
         Command::Erase(erase) => Some(erase.who),
@@ -204,11 +243,11 @@ fn subject_of(command: &Command) -> Option<Uuid> {
 }
 
 /// The accounts whose persons a command joins or splits.
-fn linked_by(command: &Command, by_ref: &HashMap<DirectoryHash, AccountId>) -> Vec<AccountId> {
+fn linked_by(command: &Command, places: &HashMap<DirectoryHash, Place>) -> Vec<AccountId> {
     match command {
         Command::OpenLink(link) => vec![link.a.account, link.b.account],
         Command::EndLink(link) => vec![link.a, link.b],
-        Command::Erase(erase) => by_ref.get(&erase.who).copied().into_iter().collect(),
+        Command::Erase(erase) => places.get(&erase.who).map(|place| place.account).into_iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -110,10 +110,10 @@ fn debit_for(terms: &Terms, credit: Points) -> Result<Points, Unpriced> {
     let per_step = terms.ratio.credit(terms.step).ok_or(Unpriced::AboveMaximum)?.get();
     let steps = credit.get() / per_step;
     if credit.get() % per_step != 0 {
-        // A neighbour outside minimum and maximum cannot be had either.
+        // A neighbour that cannot be priced itself, for minimum, maximum or the largest amount, is no advice.
         let reachable = |steps: i64| {
             let debit = terms.step.floor_of(steps, 1);
-            if debit.is_some_and(|debit| within(terms, debit).is_ok()) { steps * per_step } else { 0 }
+            if debit.is_some_and(|debit| price(terms, Want::Points(debit)).is_ok()) { steps * per_step } else { 0 }
         };
         return Err(Unpriced::NotAMultiple { below: reachable(steps), above: reachable(steps + 1) });
     }
@@ -185,6 +185,17 @@ pub(crate) mod tests {
         ] {
             assert_eq!(price(&terms, want), Err(refused), "{want:?}");
         }
+        // Where the rate itself has no maximum, the largest amount is one, with the bonus counted in.
+        let tenfold = Ratio::new(10, 1).expect("positive");
+        let (settlement_price, step) = (Millionths::new(1), points(1));
+        let unbounded = Terms { ratio: tenfold, settlement_price, step, minimum: step, maximum: None, ..terms };
+        let edge = Points::MAX.get() / 11 * 10;
+        let below = edge - edge % 10;
+        let refused = Unpriced::NotAMultiple { below, above: 0 };
+        assert_eq!(price(&unbounded, Want::CreditPoints(points(below + 9))), Err(refused));
+        let alone = Unpriced::NotAMultiple { below: 0, above: 0 };
+        assert_eq!(price(&unbounded, Want::CreditPoints(Points::MAX)), Err(alone));
+        let terms = Terms { step: points(4), ..two_to_one() };
         assert_eq!(price(&terms, Want::CreditPoints(points(8))).map(|price| price.debit), Ok(points(16)));
     }
 }

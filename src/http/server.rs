@@ -201,11 +201,12 @@ where
             .app_data(Data::clone(&gate_data))
             .app_data(Data::clone(&body))
             .app_data(Data::clone(&database))
+            // Addresses are tried in this order: those of conversions come first.
+            .configure(configure.clone())
             .configure(catalogue::configure)
             .configure(certificates::configure)
             .configure(proposals::configure)
             .configure(signing_keys::configure)
-            .configure(configure.clone())
             .default_service(web::to(nowhere))
             .wrap(from_fn(gate))
             // What partners read is of their members: no cache on the way keeps it.

@@ -12,6 +12,7 @@ use crate::store::activities::Activity;
 use crate::store::consents::Consent;
 use crate::store::memberships::{EntryRow, LinkRow};
 use crate::store::{activities, consents, memberships};
+use std::collections::BTreeSet;
 
 /// Of each list; who has more is told so.
 pub const ROWS_MAX: i64 = 10_000;
@@ -40,7 +41,7 @@ pub async fn read(exchange: &Exchange, reader: &Holder, named: Text) -> Result<E
             let id = membership.account;
             let account = read::accounts(conn, vec![id])?.pop().ok_or(Error::Broken("no account"))?;
             let entries = memberships::entries(conn, id, None, ROWS_MAX)?;
-            let subjects = memberships::subjects(conn, id, ROWS_MAX)?;
+            let subjects: BTreeSet<_> = entries.iter().filter_map(|entry| entry.subject).collect();
             let movements = rows::movements(conn, &subjects.iter().copied().map(MovementId).collect::<Vec<_>>())?;
             let found = rows::conversions(conn, &subjects.iter().copied().map(ConversionId).collect::<Vec<_>>())?;
             let mut conversions = Vec::with_capacity(found.len());
@@ -56,7 +57,7 @@ pub async fn read(exchange: &Exchange, reader: &Holder, named: Text) -> Result<E
             let consents = consents::of_account(conn, id)?;
             let activities = activities::of_account(conn, id, ROWS_MAX)?;
             let most = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
-            let truncated = [entries.len(), subjects.len(), activities.len()].into_iter().any(|rows| rows >= most);
+            let truncated = [entries.len(), activities.len()].into_iter().any(|rows| rows >= most);
             let whole = Whole { membership, account };
             Ok(Export { whole, entries, movements, conversions, links, consents, activities, truncated })
         })

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use crate::book::engine::account::{Account, EntryKind, LinkState};
 pub use crate::store::activities::Activity;
 pub use crate::store::consents::Consent;
-pub use crate::store::memberships::{EntryRow, Filter, LinkRow, Membership};
+pub use crate::store::memberships::{EntryPlace, EntryRow, Filter, LinkRow, Membership};
 
 /// A membership as a brand tells it.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub async fn entries(
     exchange: &Exchange,
     reader: &Holder,
     named: Text,
-    before: Option<i64>,
+    after: Option<EntryPlace>,
     limit: i64,
 ) -> Result<Vec<EntryRow>, Error> {
     let reader = reader.clone();
@@ -148,7 +148,7 @@ pub async fn entries(
         .database
         .run(move |conn| {
             let membership = find(conn, &reader, &named)?.ok_or(Error::NotFound)?;
-            Ok(memberships::entries(conn, membership.account, before, limit)?)
+            Ok(memberships::entries(conn, membership.account, after, limit)?)
         })
         .await
 }

@@ -5,6 +5,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Date, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +131,8 @@ pub fn list(conn: &mut PgConnection, filter: &Filter, limit: i64) -> QueryResult
 pub struct EntryRow {
     #[diesel(sql_type = BigInt)]
     pub entry_no: i64,
+    #[diesel(sql_type = BigInt)]
+    batch_no: i64,
     #[diesel(sql_type = SmallInt)]
     pub kind: i16,
     #[diesel(sql_type = BigInt)]
@@ -141,19 +145,54 @@ pub struct EntryRow {
     pub day: NaiveDate,
 }
 
-/// Entries of an account, newest first, before `before` if given.
+impl EntryRow {
+    pub fn place(&self) -> EntryPlace {
+        EntryPlace { batch_no: self.batch_no, entry_no: self.entry_no }
+    }
+}
+
+/// Where a page of a journal ended: the batch of its last entry, and that entry's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryPlace {
+    pub batch_no: i64,
+    pub entry_no: i64,
+}
+
+impl FromStr for EntryPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<EntryPlace, ()> {
+        let (batch_no, entry_no) = text.split_once('.').ok_or(())?;
+        Ok(EntryPlace { batch_no: batch_no.parse().map_err(drop)?, entry_no: entry_no.parse().map_err(drop)? })
+    }
+}
+
+impl Display for EntryPlace {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.batch_no, self.entry_no)
+    }
+}
+
+/// Entries of an account, newest first, from behind `after` if given: from batch to batch, as each names the one before.
 pub fn entries(
     conn: &mut PgConnection,
     account: AccountId,
-    before: Option<i64>,
+    after: Option<EntryPlace>,
     limit: i64,
 ) -> QueryResult<Vec<EntryRow>> {
+    // Every batch on the way has at least one entry of this account, but for the first one all entries of which may
+    // have been on the page before.
     sql_query(
-        "SELECT entry_no, kind, delta, contra, subject, day FROM entries \
-         WHERE account_id = $1 AND entry_no < $2 ORDER BY entry_no DESC LIMIT $3",
+        "WITH RECURSIVE walk(batch_no, steps) AS ( \
+         SELECT coalesce($2, (SELECT last_batch FROM accounts WHERE account_id = $1)), 0::bigint \
+         UNION ALL SELECT (SELECT min(e.previous) FROM unnest(b.entry_accounts, b.entry_previous) e(account_id, previous) \
+         WHERE e.account_id = $1), w.steps + 1 FROM walk w JOIN batches b USING (batch_no) WHERE w.steps < $4) \
+         SELECT e.entry_no, e.batch_no, e.kind, e.delta, e.contra, e.subject, e.day FROM walk JOIN entries e USING (batch_no) \
+         WHERE e.account_id = $1 AND e.entry_no < $3 ORDER BY e.entry_no DESC LIMIT $4",
     )
     .bind::<SqlUuid, _>(account.0)
-    .bind::<BigInt, _>(before.unwrap_or(i64::MAX))
+    .bind::<Nullable<BigInt>, _>(after.map(|place| place.batch_no))
+    .bind::<BigInt, _>(after.map_or(i64::MAX, |place| place.entry_no))
     .bind::<BigInt, _>(limit)
     .load(conn)
 }
@@ -241,13 +280,6 @@ pub fn locate(conn: &mut PgConnection, hashes: &[Uuid]) -> QueryResult<Vec<(Uuid
     .bind::<Array<SqlUuid>, _>(hashes)
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.hash, AccountId(row.account_id))).collect())
-}
-
-/// Ids of what an account's entries are about (conversions, movements, reversals), newest first.
-pub fn subjects(conn: &mut PgConnection, account: AccountId, limit: i64) -> QueryResult<Vec<Uuid>> {
-    let statement = "SELECT subject AS id FROM entries WHERE account_id = $1 AND subject IS NOT NULL \
-         GROUP BY subject ORDER BY max(entry_no) DESC LIMIT $2";
-    ids(conn, statement, account, limit)
 }
 
 /// Ids of an account's links, newest first.

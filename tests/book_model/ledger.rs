@@ -79,8 +79,8 @@ pub struct Acc {
     pub owed: i128,
     pub used: Vec<Used>,
     pub links: Vec<Link>,
-    /// (number of the entry, new end) of every re-dating.
-    pub redated: Vec<(usize, End)>,
+    /// (number of the entry, its day, new end) of every re-dating.
+    pub redated: Vec<(usize, NaiveDate, End)>,
     pub entries: usize,
     pub as_of: Option<DateTime<Utc>>,
 }
@@ -144,9 +144,14 @@ impl Acc {
         taken
     }
 
-    /// The end that points of entry `entry` have today.
-    pub fn end_today(&self, end: End, entry: usize) -> End {
-        self.redated.iter().rev().find(|(no, _)| *no > entry).map_or(end, |(_, to)| *to)
+    /// The end that points of entry `entry` have today: points that had ended were out of reach of a re-dating.
+    pub fn end_today(&self, mut end: End, entry: usize) -> End {
+        for (number, day, to) in &self.redated {
+            if *number > entry && end >= *day {
+                end = *to;
+            }
+        }
+        end
     }
 
     pub fn link_to(&self, partner: &Slug) -> Option<&Link> {

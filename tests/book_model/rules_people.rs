@@ -90,7 +90,7 @@ impl Model {
             let end = if is { NEVER } else { month_end_after(moment.day, 12) };
             let entry = self.post(id, EntryKind::Redated, 0);
             let account = self.change(id);
-            account.redated.push((entry, end));
+            account.redated.push((entry, moment.day, end));
             account.lots.iter_mut().for_each(|lot| lot.end = end);
         }
         self.change(id).tier = tier;

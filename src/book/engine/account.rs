@@ -23,15 +23,29 @@ pub struct Account {
     pub lots: Lots,
     pub usage: Usage,
     pub links: Vec<LinkState>,
-    /// The entry that last re-dated all lots (0: none) and the end it gave them.
-    pub redated_no: i64,
-    pub redated_to: Expiry,
+    /// Every re-dating of all lots, oldest first.
+    pub redatings: Vec<Redating>,
     /// The brand's own time of the last accepted state.
     pub as_of: Option<DateTime<Utc>>,
     /// As read; 0 for an account made in this batch.
     pub version: i64,
     pub entry_no: i64,
+    /// As read; entries above it are this batch's.
+    pub entry_no_read: i64,
+    /// The batch with its newest entries, as read; 0 when it had none.
+    pub last_batch: i64,
 }
+
+/// An entry that gave all lots of an account another end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redating {
+    pub entry_no: i64,
+    pub day: NaiveDate,
+    pub to: Expiry,
+}
+
+/// Re-datings an account remembers; with more, the oldest are forgotten.
+const REDATINGS_MAX: usize = 64;
 
 /// What of an account changes rarely: written only when it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +53,7 @@ pub struct Shape {
     status: Status,
     tier: String,
     links: Vec<LinkState>,
-    redated: (i64, Expiry),
+    redatings: Vec<Redating>,
     as_of: Option<DateTime<Utc>>,
 }
 
@@ -140,6 +154,8 @@ pub struct Entry {
     /// Change of the balance: positive is issued to the member.
     pub delta: i64,
     pub subject: Option<Uuid>,
+    /// The batch with the account's entries before those of this one; 0 when there are none.
+    pub previous: i64,
 }
 
 impl Account {
@@ -155,11 +171,12 @@ impl Account {
             lots: Lots::default(),
             usage: Usage::new(day),
             links: Vec::new(),
-            redated_no: 0,
-            redated_to: Expiry::Never,
+            redatings: Vec::new(),
             as_of: None,
             version: 0,
             entry_no: 0,
+            entry_no_read: 0,
+            last_batch: 0,
         }
     }
 
@@ -168,7 +185,7 @@ impl Account {
             status: self.status,
             tier: self.tier.clone(),
             links: self.links.clone(),
-            redated: (self.redated_no, self.redated_to),
+            redatings: self.redatings.clone(),
             as_of: self.as_of,
         }
     }
@@ -177,17 +194,35 @@ impl Account {
         self.status == shape.status
             && self.tier == shape.tier
             && self.links == shape.links
-            && (self.redated_no, self.redated_to) == shape.redated
+            && self.redatings == shape.redatings
             && self.as_of == shape.as_of
+    }
+
+    /// The batch that has its newest entries once `batch_no` is written: that one, if any of them is this batch's.
+    pub fn last_batch_after(&self, batch_no: i64) -> i64 {
+        if self.entry_no > self.entry_no_read { batch_no } else { self.last_batch }
     }
 
     pub fn link_to(&self, partner: &Slug) -> Option<&LinkState> {
         self.links.iter().find(|link| link.partner == *partner)
     }
 
-    /// The end that points of entry `entry_no` with end `expires` have today, after any re-dating since.
+    /// The end that points of entry `entry_no` with end `expires` have today: after the re-datings since, each of which
+    /// met what had not ended by then.
     pub fn end_today(&self, expires: Expiry, entry_no: i64) -> Expiry {
-        if self.redated_no > entry_no { self.redated_to } else { expires }
+        let since = self.redatings.iter().filter(|redating| redating.entry_no > entry_no);
+        since.fold(expires, |end, redating| if end.covers(redating.day) { redating.to } else { end })
+    }
+
+    /// Gives all lots another end, by an entry. The caller has posted what has ended.
+    pub fn redate(&mut self, to: Expiry, day: NaiveDate) -> Entry {
+        self.lots.redate(to);
+        let entry = self.entry(EntryKind::Redated, 0, None);
+        if self.redatings.len() >= REDATINGS_MAX {
+            self.redatings.remove(0);
+        }
+        self.redatings.push(Redating { entry_no: entry.entry_no, day, to });
+        entry
     }
 
     /// An entry that raises the balance. The caller has checked the largest amount.
@@ -204,6 +239,6 @@ impl Account {
 
     pub fn entry(&mut self, kind: EntryKind, delta: i64, subject: Option<Uuid>) -> Entry {
         self.entry_no += 1;
-        Entry { account: self.id, entry_no: self.entry_no, kind, delta, subject }
+        Entry { account: self.id, entry_no: self.entry_no, kind, delta, subject, previous: self.last_batch }
     }
 }

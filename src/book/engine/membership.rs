@@ -111,10 +111,8 @@ fn change_tier(
         // What has ended by now must not come to life again.
         post_expired(world, request, id)?;
         let to = if is { Expiry::Never } else { Expiry::months_after(world.now.day, DEMOTION_MONTHS) };
-        let account = world.change(id)?;
-        account.lots.redate(to);
-        let entry = account.entry(EntryKind::Redated, 0, None);
-        (account.redated_no, account.redated_to) = (entry.entry_no, to);
+        let day = world.now.day;
+        let entry = world.change(id)?.redate(to, day);
         world.writes.entries.push(entry);
     }
     world.change(id)?.tier = tier;

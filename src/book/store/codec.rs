@@ -1,7 +1,7 @@
 //! How the book's values are written in columns, and read back.
 
 use crate::book::command::{CreditKind, MovementSide, Parcel, Status};
-use crate::book::engine::account::LinkState;
+use crate::book::engine::account::{LinkState, Redating};
 use crate::domain::catalogue::Party;
 use crate::domain::expiry::Expiry;
 use crate::domain::ids::{AccountId, LinkId, TokenId};
@@ -58,27 +58,10 @@ pub fn points(column: &'static str, value: i64) -> Result<Points, Unreadable> {
     Points::new(value).ok_or_else(|| unreadable(column, value))
 }
 
-/// An array as PostgreSQL writes it: `{1,2,3}`.
-pub fn array_text(numbers: impl IntoIterator<Item = i64>) -> String {
-    use std::fmt::Write;
-    let mut text = String::from("{");
-    for (i, number) in numbers.into_iter().enumerate() {
-        if i > 0 {
-            text.push(',');
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{number}");
-    }
-    text.push('}');
-    text
-}
-
-pub fn lots_text(lots: &Lots) -> String {
-    array_text(
-        lots.iter().flat_map(|lot| {
-            [lot.points.get(), expiry_number(lot.expires), lot.available_on.map_or(AT_ONCE, day_number)]
-        }),
-    )
+pub fn lots_numbers(lots: &Lots) -> Vec<i64> {
+    let numbers =
+        |lot: &Lot| [lot.points.get(), expiry_number(lot.expires), lot.available_on.map_or(AT_ONCE, day_number)];
+    lots.iter().flat_map(numbers).collect()
 }
 
 pub fn lots_from(numbers: &[i64]) -> Result<Lots, Unreadable> {
@@ -92,8 +75,8 @@ pub fn lots_from(numbers: &[i64]) -> Result<Lots, Unreadable> {
     Ok(Lots::from_rows(lots.collect::<Result<Vec<_>, Unreadable>>()?))
 }
 
-pub fn parcels_text(parcels: &[Parcel]) -> String {
-    array_text(parcels.iter().flat_map(|parcel| [parcel.points.get(), expiry_number(parcel.expires)]))
+pub fn parcels_numbers(parcels: &[Parcel]) -> Vec<i64> {
+    parcels.iter().flat_map(|parcel| [parcel.points.get(), expiry_number(parcel.expires)]).collect()
 }
 
 pub fn parcels_from(numbers: &[i64]) -> Result<Vec<Parcel>, Unreadable> {
@@ -101,9 +84,9 @@ pub fn parcels_from(numbers: &[i64]) -> Result<Vec<Parcel>, Unreadable> {
     parcels.map(|[value, end]| Ok(Parcel { points: points("lots", *value)?, expires: expiry_from(*end)? })).collect()
 }
 
-pub fn usage_text(usage: &Usage) -> String {
+pub fn usage_numbers(usage: &Usage) -> Vec<i64> {
     let Usage { day, out_day, in_day, out_month, in_month } = usage;
-    array_text([day_number(*day), out_day.get(), in_day.get(), out_month.get(), in_month.get()])
+    vec![day_number(*day), out_day.get(), in_day.get(), out_month.get(), in_month.get()]
 }
 
 pub fn usage_from(numbers: &[i64]) -> Result<Usage, Unreadable> {
@@ -117,6 +100,19 @@ pub fn usage_from(numbers: &[i64]) -> Result<Usage, Unreadable> {
         out_month: points("usage", *out_month)?,
         in_month: points("usage", *in_month)?,
     })
+}
+
+pub fn redatings_numbers(redatings: &[Redating]) -> Vec<i64> {
+    let numbers = |redating: &Redating| [redating.entry_no, day_number(redating.day), expiry_number(redating.to)];
+    redatings.iter().flat_map(numbers).collect()
+}
+
+pub fn redatings_from(numbers: &[i64]) -> Result<Vec<Redating>, Unreadable> {
+    let redating = |&[entry_no, day, to]: &[i64; 3]| {
+        let day = day_from(day).ok_or_else(|| unreadable("redatings", day))?;
+        Ok(Redating { entry_no, day, to: expiry_from(to)? })
+    };
+    numbers.as_chunks::<3>().0.iter().map(redating).collect()
 }
 
 pub fn status_number(status: Status) -> i16 {
@@ -374,8 +370,9 @@ mod tests {
             Lot { points: Points::MAX, expires: Expiry::Never, available_on: Some(day) },
             Lot { points: Points::new(7).expect("in range"), expires: Expiry::On(day), available_on: None },
         ]);
-        let numbers: Vec<i64> = lots_text(&lots).trim_matches(['{', '}']).split(',').flat_map(str::parse).collect();
-        assert_eq!(lots_from(&numbers).expect("readable"), lots);
+        assert_eq!(lots_from(&lots_numbers(&lots)).expect("readable"), lots);
+        let redating = Redating { entry_no: 7, day, to: Expiry::Never };
+        assert_eq!(redatings_from(&redatings_numbers(&[redating])).expect("readable"), [redating]);
         let json = serde_json::to_string(&TermsJson::from(&two_to_one())).expect("serialises");
         let back: TermsJson = serde_json::from_str(&json).expect("parses");
         assert_eq!(Terms::try_from(back).expect("readable"), two_to_one());

@@ -33,6 +33,12 @@ pub enum Error {
     /// An exposure moved meanwhile so that the stop line would be crossed: read and decide again.
     #[error("an exposure was moved by another server meanwhile")]
     Exposed,
+    /// A command was refused whose key, reference or quote is taken: look for those and decide again.
+    #[error("a key or reference that is taken was not looked for")]
+    Unread,
+    /// A reference may lead to another account than it did: look it up and decide again.
+    #[error("a reference was remembered that is another's by now")]
+    Moved,
     /// The fence was not to be had in time: somebody publishes or closes, for longer than that should take.
     #[error("the fence could not be taken: {0}")]
     Fence(#[source] Sql),
@@ -77,7 +83,7 @@ const FAULTS: [&str; 15] = [
 impl Error {
     pub fn blame(&self) -> Blame {
         match self {
-            Error::LostRace | Error::Exposed => Blame::Race,
+            Error::LostRace | Error::Exposed | Error::Unread | Error::Moved => Blame::Race,
             Error::Fence(_) => Blame::Fence,
             Error::Unreadable(_) | Error::Panicked(_) => Blame::Command,
             Error::Catalogue(crate::store::Error::Query(error)) | Error::Query(error) => blame_for(error),

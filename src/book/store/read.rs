@@ -4,7 +4,7 @@ use super::Error;
 use super::codec::{self, Unreadable};
 use super::rows::{self, slug};
 use super::statement::{Column, Statement};
-use crate::book::command::{Code, DirectoryHash, Hint, Refusal};
+use crate::book::command::{Code, DirectoryHash, Hint, Refusal, Status};
 use crate::book::engine::account::{Account, LinkState};
 use crate::book::engine::world::{Exposure, Person, Subject, Taken, World};
 use crate::book::exposures::ExposureKey;
@@ -14,38 +14,48 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// What the fence protects, read in the statement after it; also what the transaction is known by afterwards.
-#[derive(Clone, Debug, QueryableByName)]
+/// What the fence protects; also what the transaction is known by afterwards.
+#[derive(Clone, Debug)]
 pub struct State {
-    #[diesel(sql_type = SqlUuid)]
     pub window_id: Uuid,
-    /// Business time.
-    #[diesel(sql_type = Timestamptz)]
+    /// Business time, read with the turns taken: so no account sees a batch of an earlier instant after one of a later.
     pub at: DateTime<Utc>,
-    #[diesel(sql_type = BigInt)]
     pub catalogue_version: i64,
-    #[diesel(sql_type = BigInt)]
     pub batch_no: i64,
-    #[diesel(sql_type = Text)]
     pub xid: String,
-}
-
-/// The open window, business time, the catalogue's version and this transaction's id. Call `fence::shared` first.
-pub fn state(conn: &mut PgConnection) -> Result<State, Error> {
-    let sql = "SELECT w.window_id, clock_timestamp() + a.clock_offset_us * interval '1 microsecond' AS at, \
-               a.catalogue_version, nextval('batch_numbers') AS batch_no, pg_current_xact_id()::text AS xid \
-               FROM alliance a, windows w WHERE w.state = 'open'";
-    Ok(sql_query(sql).get_result(conn)?)
 }
 
 impl State {
     pub fn window(&self) -> WindowId {
         WindowId(self.window_id)
     }
+}
+
+type StateColumns = (SqlUuid, Timestamptz, BigInt, BigInt, Text, Nullable<BigInt>);
+
+/// Takes the turns that are free until the transaction ends, and says which; nobody waits. With them the open window,
+/// business time, the catalogue's version and this transaction's own numbers. Call `fence::shared` first.
+pub fn begin(conn: &mut PgConnection, turns: Vec<i64>) -> Result<(State, HashSet<i64>), Error> {
+    type Row = (Uuid, DateTime<Utc>, i64, i64, String, Option<i64>);
+    // The clock is read last, of all rows the latest counts: then every turn has been taken.
+    let found: Vec<Row> = Statement::new(
+        "SELECT s.window_id, clock_timestamp() + s.clock_offset_us * interval '1 microsecond' AS at, s.catalogue_version, \
+         s.batch_no, s.xid, t.turn FROM (SELECT w.window_id, a.clock_offset_us, a.catalogue_version, \
+         nextval('batch_numbers') AS batch_no, pg_current_xact_id()::text AS xid FROM alliance a, windows w \
+         WHERE w.state = 'open' OFFSET 0) s LEFT JOIN (SELECT turn FROM unnest(?) t(turn) \
+         WHERE pg_try_advisory_xact_lock(turn) OFFSET 0) t ON true",
+        vec![Column::BigInts(turns)],
+    )
+    .of_types::<StateColumns>()
+    .load(conn)?;
+    let taken = found.iter().filter_map(|row| row.5).collect();
+    let last = found.into_iter().max_by_key(|row| row.1);
+    let (window_id, at, catalogue_version, batch_no, xid, _) = last.ok_or(diesel::result::Error::NotFound)?;
+    Ok((State { window_id, at, catalogue_version, batch_no, xid }, taken))
 }
 
 /// What became of a batch whose COMMIT was not answered.
@@ -58,7 +68,7 @@ pub enum Fate {
 }
 
 #[derive(QueryableByName)]
-struct Status {
+struct XactStatus {
     #[diesel(sql_type = Nullable<Text>)]
     status: Option<String>,
 }
@@ -77,7 +87,7 @@ struct Found {
 pub fn fate(conn: &mut PgConnection, mark: &State) -> Result<Fate, Error> {
     // This asks for a number itself, which is above all that were handed out: if the transaction's own is not below
     // it, a crash has forgotten that one, and to ask for its status would be an error.
-    let status: Status =
+    let status: XactStatus =
         sql_query("SELECT CASE WHEN $1::xid8 < pg_current_xact_id() THEN pg_xact_status($1::xid8) END AS status")
             .bind::<Text, _>(&mark.xid)
             .get_result(conn)?;
@@ -91,35 +101,28 @@ pub fn fate(conn: &mut PgConnection, mark: &State) -> Result<Fate, Error> {
     Ok(if row.found { Fate::Committed } else { Fate::Aborted })
 }
 
-#[derive(QueryableByName)]
-struct MemberSql {
-    #[diesel(sql_type = SqlUuid)]
-    hash: Uuid,
-    #[diesel(sql_type = SqlUuid)]
-    account_id: Uuid,
-    #[diesel(sql_type = Text)]
-    links: String,
-}
-
 /// A membership found by its reference, with the links that say which other account a conversion needs.
 pub struct Located {
     pub hash: DirectoryHash,
     pub account: AccountId,
+    pub status: Status,
     pub links: Vec<LinkState>,
 }
 
 pub fn locate(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<Located>, Error> {
-    let found: Vec<MemberSql> = Statement::new(
-        "SELECT d.hash, a.account_id, a.links FROM unnest(?) h(hash) \
+    let found: Vec<(Uuid, Uuid, i16, String)> = Statement::new(
+        "SELECT d.hash, a.account_id, a.status, a.links FROM unnest(?) h(hash) \
          JOIN directory d USING (hash) JOIN accounts a USING (account_id)",
         vec![Column::Uuids(hashes)],
     )
+    .of_types::<(SqlUuid, SqlUuid, SmallInt, Text)>()
     .load(conn)?;
-    let located = |sql: MemberSql| {
+    let located = |(hash, account, status, links): (Uuid, Uuid, i16, String)| {
         Ok(Located {
-            hash: DirectoryHash(sql.hash),
-            account: AccountId(sql.account_id),
-            links: codec::links_from(&sql.links)?,
+            hash: DirectoryHash(hash),
+            account: AccountId(account),
+            status: codec::status_from(status)?,
+            links: codec::links_from(&links)?,
         })
     };
     Ok(found.into_iter().map(located).collect::<Result<_, Unreadable>>()?)
@@ -205,25 +208,6 @@ pub fn persons(conn: &mut PgConnection, accounts: Vec<Uuid>) -> Result<BTreeMap<
     Ok(found.into_iter().map(person).collect::<Result<_, Unreadable>>()?)
 }
 
-#[derive(QueryableByName)]
-pub struct Turn {
-    #[diesel(sql_type = BigInt)]
-    pub turn: i64,
-    /// Business time once it was taken.
-    #[diesel(sql_type = Timestamptz)]
-    pub at: DateTime<Utc>,
-}
-
-/// Takes the turns that are free until the transaction ends, and says which; nobody waits.
-pub fn take_turns(conn: &mut PgConnection, turns: Vec<i64>) -> Result<Vec<Turn>, Error> {
-    Ok(Statement::new(
-        "SELECT t.turn, clock_timestamp() + a.clock_offset_us * interval '1 microsecond' AS at \
-         FROM alliance a, unnest(?) t(turn) WHERE pg_try_advisory_xact_lock(t.turn)",
-        vec![Column::BigInts(turns)],
-    )
-    .load(conn)?)
-}
-
 /// What the commands that have their turns decide with.
 #[derive(Default)]
 pub struct Wanted {
@@ -238,7 +222,8 @@ pub struct Wanted {
 /// Fills the world. Only with the turns taken: what is read here is what will be written against.
 pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Result<(), Error> {
     let Wanted { directory, accounts: ids, exposures: keys, mut conversions, mut movements, mut reversals } = wanted;
-    for (hash, taken) in taken(conn, directory)? {
+    let found = if directory.is_empty() { Vec::new() } else { taken(conn, directory)? };
+    for (hash, taken) in found {
         match taken.subject {
             Subject::Conversion(id) => conversions.push(id),
             Subject::Movement(id) => movements.push(id),
@@ -251,8 +236,8 @@ pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Resul
         }
         world.taken.insert(hash, taken);
     }
-    for account in accounts(conn, ids)? {
-        world.accounts.insert(account.id, account);
+    if !ids.is_empty() {
+        world.accounts.extend(accounts(conn, ids)?.into_iter().map(|account| (account.id, account)));
     }
     if !keys.is_empty() {
         exposures(conn, world, keys)?;
@@ -272,21 +257,17 @@ pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Resul
     Ok(())
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct TakenSql {
-    #[diesel(sql_type = SqlUuid)]
     hash: Uuid,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     account_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     subject: Option<Uuid>,
-    #[diesel(sql_type = SmallInt)]
     kind: i16,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     fingerprint: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Text>)]
     refusal: Option<String>,
 }
+
+type TakenColumns = (SqlUuid, Nullable<SqlUuid>, Nullable<SqlUuid>, SmallInt, Nullable<SqlUuid>, Nullable<Text>);
 
 fn taken(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<(DirectoryHash, Taken)>, Error> {
     let found: Vec<TakenSql> = Statement::new(
@@ -294,6 +275,7 @@ fn taken(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<(DirectoryHas
          FROM unnest(?) h(hash) JOIN directory d USING (hash)",
         vec![Column::Uuids(hashes)],
     )
+    .of_types::<TakenColumns>()
     .load(conn)?;
     let row = |sql: TakenSql| {
         let id = sql.subject.unwrap_or_default();
@@ -311,6 +293,17 @@ fn taken(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<(DirectoryHas
         Ok((DirectoryHash(sql.hash), Taken { subject, account, fingerprint: sql.fingerprint, refusal }))
     };
     Ok(found.into_iter().map(row).collect::<Result<_, Unreadable>>()?)
+}
+
+/// Whether the directory has any of these.
+pub fn is_any_taken(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<bool, Error> {
+    let found: Vec<bool> = Statement::new(
+        "SELECT EXISTS (SELECT FROM unnest(?) h(hash) JOIN directory d USING (hash)) AS found",
+        vec![Column::Uuids(hashes)],
+    )
+    .of_types::<Bool>()
+    .load(conn)?;
+    Ok(found.contains(&true))
 }
 
 /// A refusal as stored under its key.
@@ -358,49 +351,65 @@ fn refusal_from(text: &str) -> Result<Refusal, Unreadable> {
     Ok(Refusal { code: Code::parse(&json.code).ok_or_else(|| bad(json.code))?, request_id: json.request, hint })
 }
 
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 struct AccountSql {
-    #[diesel(sql_type = SqlUuid)]
     account_id: Uuid,
-    #[diesel(sql_type = Text)]
     partner: String,
-    #[diesel(sql_type = SmallInt)]
     status: i16,
-    #[diesel(sql_type = Text)]
     tier: String,
-    #[diesel(sql_type = BigInt)]
-    balance: i64,
-    #[diesel(sql_type = BigInt)]
-    held: i64,
-    #[diesel(sql_type = BigInt)]
-    owed: i64,
-    #[diesel(sql_type = Array<BigInt>)]
-    lots: Vec<i64>,
-    #[diesel(sql_type = Array<BigInt>)]
-    usage: Vec<i64>,
-    #[diesel(sql_type = Text)]
     links: String,
-    #[diesel(sql_type = BigInt)]
-    redated_no: i64,
-    #[diesel(sql_type = BigInt)]
-    redated_to: i64,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
+    redatings: Vec<i64>,
     as_of: Option<DateTime<Utc>>,
-    #[diesel(sql_type = BigInt)]
+    balance: i64,
+    held: i64,
+    owed: i64,
     version: i64,
-    #[diesel(sql_type = BigInt)]
     entry_no: i64,
+    last_batch: i64,
+    lots: Vec<i64>,
+    usage: Vec<i64>,
 }
+
+type AccountColumns = (
+    SqlUuid,
+    Text,
+    SmallInt,
+    Text,
+    Text,
+    Array<BigInt>,
+    Nullable<Timestamptz>,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    Array<BigInt>,
+    Array<BigInt>,
+);
 
 /// Accounts by id, as decisions and pages see them.
 pub fn accounts(conn: &mut PgConnection, ids: Vec<AccountId>) -> Result<Vec<Account>, Error> {
     let found: Vec<AccountSql> = Statement::new(
-        "SELECT a.account_id, a.partner, a.status, a.tier, a.balance, a.held, a.owed, a.lots, a.usage, a.links, \
-         a.redated_no, a.redated_to, a.as_of, a.version, a.entry_no FROM unnest(?) i(account_id) JOIN accounts a USING (account_id)",
+        "SELECT a.account_id, a.partner, a.status, a.tier, a.links, a.redatings, a.as_of, a.balance, a.held, a.owed, a.version, \
+         a.entry_no, a.last_batch, a.lots, a.usage FROM unnest(?) i(account_id) JOIN accounts a USING (account_id)",
         vec![Column::Uuids(ids.into_iter().map(|id| id.0).collect())],
     )
+    .of_types::<AccountColumns>()
     .load(conn)?;
     Ok(found.into_iter().map(account).collect::<Result<_, Unreadable>>()?)
+}
+
+/// Which of these accounts still have these versions.
+pub fn unchanged(conn: &mut PgConnection, versions: Vec<(AccountId, i64)>) -> Result<HashSet<AccountId>, Error> {
+    let (ids, versions) = versions.into_iter().map(|(id, version)| (id.0, version)).unzip();
+    let found: Vec<Uuid> = Statement::new(
+        "SELECT a.account_id FROM unnest(?, ?) i(account_id, version) JOIN accounts a USING (account_id) WHERE a.version = i.version",
+        vec![Column::Uuids(ids), Column::BigInts(versions)],
+    )
+    .of_types::<SqlUuid>()
+    .load(conn)?;
+    Ok(found.into_iter().map(AccountId).collect())
 }
 
 fn account(sql: AccountSql) -> Result<Account, Unreadable> {
@@ -415,11 +424,12 @@ fn account(sql: AccountSql) -> Result<Account, Unreadable> {
         lots: codec::lots_from(&sql.lots)?,
         usage: codec::usage_from(&sql.usage)?,
         links: codec::links_from(&sql.links)?,
-        redated_no: sql.redated_no,
-        redated_to: codec::expiry_from(sql.redated_to)?,
+        redatings: codec::redatings_from(&sql.redatings)?,
         as_of: sql.as_of,
         version: sql.version,
         entry_no: sql.entry_no,
+        entry_no_read: sql.entry_no,
+        last_batch: sql.last_batch,
     })
 }
 

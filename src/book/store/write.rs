@@ -4,16 +4,15 @@ use super::Error;
 use super::codec::{self, TermsJson};
 use super::expose;
 use super::read::{self, State};
-use super::statement::{Column, Statement};
+use super::statement::{Column, Group, Statement, lists};
 use crate::book::command::{ConversionRow, MovementRow, ReversalRow, ReversalState, TierSource};
-use crate::book::engine::account::{Account, Entry};
+use crate::book::engine::account::Account;
 use crate::book::engine::world::{Event, EventData, LinkWrite, MembershipWrite, Subject, World};
 use crate::domain::expiry::Expiry;
 use crate::domain::points::Points;
 use crate::domain::terms::Terms;
-use chrono::NaiveDate;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Text, Uuid as SqlUuid};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -27,24 +26,33 @@ const KNOWN_TERMS_MAX: usize = 4_096;
 
 /// Writes everything; `Err(LostRace)` or `Err(Exposed)` when somebody else was faster.
 pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, world: &mut World) -> Result<(), Error> {
-    let day = world.now.day;
-    accounts(conn, world)?;
-    entries(conn, state, day, &world.writes.entries)?;
+    // Before the directory: an erasure frees a reference that may be taken again in the same batch.
     memberships(conn, world)?;
-    links(conn, world)?;
-    conversions(conn, known, &world.writes.conversions)?;
-    conversions_changed(conn, world)?;
-    movements(conn, world)?;
-    reversals(conn, world)?;
-    directory(conn, world)?;
     let told = events(conn, state.batch_no, told_by(&world.writes.conversions), &world.writes.events)?;
+    let mut group = Group::default();
+    accounts(&mut group, state.batch_no, world);
+    conversions(conn, &mut group, known, state, world)?;
+    movements(&mut group, world);
+    directory(&mut group, world);
+    batch_row(&mut group, state, world, &told);
+    if !group.execute(conn)? {
+        return Err(Error::LostRace);
+    }
+    // Of rows that may be of this very batch.
+    links(conn, world)?;
+    conversions_changed(conn, world)?;
+    movements_changed(conn, world)?;
+    reversals(conn, world)?;
     let crossed = expose::exposures(conn, world)?;
+    if crossed.is_empty() {
+        return Ok(());
+    }
     // Rare: a stop line was neared or reached, which only the written rows know for certain.
     let told = events(conn, state.batch_no, told, &crossed)?;
-    batch_row(conn, state, told)
+    tell_more(conn, state, told)
 }
 
-fn accounts(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+fn accounts(group: &mut Group, batch_no: i64, world: &World) {
     let (mut new, mut moved, mut reshaped) = (Vec::new(), Vec::new(), Vec::new());
     // In key order, so that two servers lock rows in the same order.
     for (id, shape) in &world.writes.touched {
@@ -56,88 +64,70 @@ fn accounts(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
         }
     }
     if !new.is_empty() {
-        let mut columns = moving_columns(&new);
-        columns.extend(shape_columns(&new));
+        let mut columns = shaping_columns(&new, batch_no);
         columns.push(Column::Texts(new.iter().map(|row| row.partner.to_string()).collect()));
-        Statement::new(INSERT_ACCOUNTS, columns).execute(conn)?;
+        group.add(Statement::new(INSERT_ACCOUNTS, columns));
     }
-    if !moved.is_empty() && Statement::new(MOVE_ACCOUNTS, moving_columns(&moved)).execute(conn)? != moved.len() {
-        return Err(Error::LostRace);
+    if !moved.is_empty() {
+        group.add_counted(Statement::new(MOVE_ACCOUNTS, moving_columns(&moved, batch_no)), moved.len());
     }
     if !reshaped.is_empty() {
-        let mut columns = moving_columns(&reshaped);
-        columns.extend(shape_columns(&reshaped));
-        if Statement::new(RESHAPE_ACCOUNTS, columns).execute(conn)? != reshaped.len() {
-            return Err(Error::LostRace);
-        }
+        group.add_counted(Statement::new(RESHAPE_ACCOUNTS, shaping_columns(&reshaped, batch_no)), reshaped.len());
     }
-    Ok(())
 }
 
-pub const INSERT_ACCOUNTS: &str = "INSERT INTO accounts (account_id, balance, held, owed, lots, next_expiry, usage, entry_no, \
-     status, tier, links, redated_no, redated_to, as_of, partner, version) \
-     SELECT i, b, h, o, l::bigint[], ne, u::bigint[], en, s, t, k, rn, rt, ao, p, 1 \
-     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en, s, t, k, rn, rt, ao, p)";
+pub const INSERT_ACCOUNTS: &str = "INSERT INTO accounts (account_id, balance, held, owed, next_expiry, entry_no, last_batch, lots, usage, \
+     status, tier, links, redatings, as_of, partner, version) \
+     SELECT i, b, h, o, ne, en, lb, f.num[l:u - 1], f.num[u:e], s, t, k, g.num[r:re], ao, p, 1 \
+     FROM (SELECT ?::bigint[] AS num) f, (SELECT ?::bigint[] AS num) g, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     x(l, u, e, i, v, b, h, o, ne, en, lb, r, re, s, t, k, ao, p)";
 
-/// Points moved and nothing else: no JSON is parsed and, as long as the first lot ends when it did, no index is touched.
-pub const MOVE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
-     next_expiry = x.ne, usage = x.u::bigint[], entry_no = x.en, version = a.version + 1 \
-     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en) WHERE a.account_id = x.i AND a.version = x.v";
-
-pub const RESHAPE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, lots = x.l::bigint[], \
-     next_expiry = x.ne, usage = x.u::bigint[], entry_no = x.en, status = x.s, tier = x.t, links = x.k, \
-     redated_no = x.rn, redated_to = x.rt, as_of = x.ao, version = a.version + 1 \
-     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, v, b, h, o, l, ne, u, en, s, t, k, rn, rt, ao) \
+/// Points moved and nothing else: as long as the first lot ends when it did, no index is touched.
+pub const MOVE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, next_expiry = x.ne, entry_no = x.en, \
+     last_batch = x.lb, lots = f.num[x.l:x.u - 1], usage = f.num[x.u:x.e], version = a.version + 1 \
+     FROM (SELECT ?::bigint[] AS num) f, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(l, u, e, i, v, b, h, o, ne, en, lb) \
      WHERE a.account_id = x.i AND a.version = x.v";
 
-fn moving_columns(rows: &[&Account]) -> Vec<Column> {
+pub const RESHAPE_ACCOUNTS: &str = "UPDATE accounts a SET balance = x.b, held = x.h, owed = x.o, next_expiry = x.ne, entry_no = x.en, \
+     last_batch = x.lb, lots = f.num[x.l:x.u - 1], usage = f.num[x.u:x.e], status = x.s, tier = x.t, links = x.k, \
+     redatings = g.num[x.r:x.re], as_of = x.ao, version = a.version + 1 \
+     FROM (SELECT ?::bigint[] AS num) f, (SELECT ?::bigint[] AS num) g, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     x(l, u, e, i, v, b, h, o, ne, en, lb, r, re, s, t, k, ao) WHERE a.account_id = x.i AND a.version = x.v";
+
+/// The numbers of all lots and usages, then their places and what else every posting writes.
+fn moving_columns(rows: &[&Account], batch_no: i64) -> Vec<Column> {
     let next_expiry = |row: &&Account| match row.lots.first_end() {
         Some(Expiry::On(day)) => Some(day),
         Some(Expiry::Never) | None => None,
     };
-    vec![
+    let mut columns = lists(rows.iter().map(|row| [codec::lots_numbers(&row.lots), codec::usage_numbers(&row.usage)]));
+    columns.extend([
         Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
         Column::BigInts(rows.iter().map(|row| row.version).collect()),
         Column::BigInts(rows.iter().map(|row| row.balance.get()).collect()),
         Column::BigInts(rows.iter().map(|row| row.held.get()).collect()),
         Column::BigInts(rows.iter().map(|row| row.owed.get()).collect()),
-        Column::Texts(rows.iter().map(|row| codec::lots_text(&row.lots)).collect()),
         Column::DatesOrNull(rows.iter().map(next_expiry).collect()),
-        Column::Texts(rows.iter().map(|row| codec::usage_text(&row.usage)).collect()),
         Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
-    ]
+        Column::BigInts(rows.iter().map(|row| row.last_batch_after(batch_no)).collect()),
+    ]);
+    columns
 }
 
-fn shape_columns(rows: &[&Account]) -> Vec<Column> {
-    vec![
+/// All columns of accounts whose shape is new too.
+fn shaping_columns(rows: &[&Account], batch_no: i64) -> Vec<Column> {
+    let mut columns = moving_columns(rows, batch_no);
+    let mut redatings = lists(rows.iter().map(|row| [codec::redatings_numbers(&row.redatings)]));
+    // The second relation of numbers comes after the first.
+    columns.insert(1, redatings.remove(0));
+    columns.extend(redatings);
+    columns.extend([
         Column::SmallInts(rows.iter().map(|row| codec::status_number(row.status)).collect()),
         Column::Texts(rows.iter().map(|row| row.tier.clone()).collect()),
         Column::Texts(rows.iter().map(|row| codec::links_json(&row.links)).collect()),
-        Column::BigInts(rows.iter().map(|row| row.redated_no).collect()),
-        Column::BigInts(rows.iter().map(|row| codec::expiry_number(row.redated_to)).collect()),
         Column::TimesOrNull(rows.iter().map(|row| row.as_of).collect()),
-    ]
-}
-
-fn entries(conn: &mut PgConnection, state: &State, day: NaiveDate, rows: &[Entry]) -> Result<(), Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    Statement::new(
-        "INSERT INTO entries (account_id, entry_no, batch_no, kind, delta, contra, subject, day) \
-         SELECT a, n, b, k, d, 0, s, y FROM unnest(?, ?, ?, ?, ?, ?, ?) x(a, n, b, k, d, s, y)",
-        vec![
-            Column::Uuids(rows.iter().map(|row| row.account.0).collect()),
-            Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
-            Column::BigInts(vec![state.batch_no; rows.len()]),
-            Column::SmallInts(rows.iter().map(|row| row.kind.number()).collect()),
-            Column::BigInts(rows.iter().map(|row| row.delta).collect()),
-            Column::UuidsOrNull(rows.iter().map(|row| row.subject).collect()),
-            Column::Dates(vec![day; rows.len()]),
-        ],
-    )
-    .execute(conn)?;
-    Ok(())
+    ]);
+    columns
 }
 
 fn memberships(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
@@ -264,7 +254,14 @@ impl KnownTerms {
     }
 }
 
-fn conversions(conn: &mut PgConnection, known: &mut KnownTerms, rows: &[Arc<ConversionRow>]) -> Result<(), Error> {
+fn conversions(
+    conn: &mut PgConnection,
+    group: &mut Group,
+    known: &mut KnownTerms,
+    state: &State,
+    world: &World,
+) -> Result<(), Error> {
+    let rows: &[Arc<ConversionRow>] = &world.writes.conversions;
     if rows.is_empty() {
         return Ok(());
     }
@@ -284,42 +281,43 @@ fn conversions(conn: &mut PgConnection, known: &mut KnownTerms, rows: &[Arc<Conv
         };
         terms.push(id);
     }
-    let numbers = |points: &[Points]| codec::array_text(points.iter().map(|points| points.get()));
-    Statement::new(
+    let numbers = |points: &[Points]| points.iter().map(|points| points.get()).collect();
+    let mut columns = lists(rows.iter().map(|row| {
+        [numbers(&row.bonuses), codec::parcels_numbers(&row.lots_out), codec::parcels_numbers(&row.lots_in)]
+    }));
+    columns.extend([
+        Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+        Column::Uuids(rows.iter().map(|row| row.from_account.0).collect()),
+        Column::Uuids(rows.iter().map(|row| row.to_account.0).collect()),
+        Column::Texts(rows.iter().map(|row| row.terms.from.to_string()).collect()),
+        Column::Texts(rows.iter().map(|row| row.terms.to.to_string()).collect()),
+        Column::Integers(rows.iter().map(|row| row.ordinal).collect()),
+        Column::Uuids(terms),
+        Column::BigInts(rows.iter().map(|row| row.debit.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.credit.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.fee.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.from_entry_no).collect()),
+        Column::BigInts(rows.iter().map(|row| row.to_entry_no).collect()),
+        Column::Uuids(rows.iter().map(|row| row.from_token.0).collect()),
+        Column::Uuids(rows.iter().map(|row| row.to_token.0).collect()),
+        Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
+        Column::UuidsOrNull(rows.iter().map(|row| row.quote.map(|quote| quote.0)).collect()),
+        Column::Bools(rows.iter().map(|row| row.pulled).collect()),
+        // One row: the batch's own.
+        Column::BigInts(vec![state.batch_no]),
+        Column::Uuids(vec![world.window.0]),
+        Column::Times(vec![world.now.at]),
+        Column::Dates(vec![world.now.day]),
+    ]);
+    group.add(Statement::new(
         "INSERT INTO conversions (conversion_id, from_account, to_account, from_partner, to_partner, batch_no, ordinal, window_id, \
          terms_id, debit, credit, bonuses, fee, lots_out, lots_in, from_entry_no, to_entry_no, from_token, to_token, reference, \
          quote_id, pulled, at, day) \
-         SELECT i, fa, ta, fp, tp, b, o, w, t, d, c, bo::bigint[], f, lo::bigint[], li::bigint[], fe, te, ft, tt, r, q, pu, n, y \
-         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         x(i, fa, ta, fp, tp, b, o, w, t, d, c, bo, f, lo, li, fe, te, ft, tt, r, q, pu, n, y)",
-        vec![
-            Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
-            Column::Uuids(rows.iter().map(|row| row.from_account.0).collect()),
-            Column::Uuids(rows.iter().map(|row| row.to_account.0).collect()),
-            Column::Texts(rows.iter().map(|row| row.terms.from.to_string()).collect()),
-            Column::Texts(rows.iter().map(|row| row.terms.to.to_string()).collect()),
-            Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
-            Column::Integers(rows.iter().map(|row| row.ordinal).collect()),
-            Column::Uuids(rows.iter().map(|row| row.window.0).collect()),
-            Column::Uuids(terms),
-            Column::BigInts(rows.iter().map(|row| row.debit.get()).collect()),
-            Column::BigInts(rows.iter().map(|row| row.credit.get()).collect()),
-            Column::Texts(rows.iter().map(|row| numbers(&row.bonuses)).collect()),
-            Column::BigInts(rows.iter().map(|row| row.fee.get()).collect()),
-            Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots_out)).collect()),
-            Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots_in)).collect()),
-            Column::BigInts(rows.iter().map(|row| row.from_entry_no).collect()),
-            Column::BigInts(rows.iter().map(|row| row.to_entry_no).collect()),
-            Column::Uuids(rows.iter().map(|row| row.from_token.0).collect()),
-            Column::Uuids(rows.iter().map(|row| row.to_token.0).collect()),
-            Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
-            Column::UuidsOrNull(rows.iter().map(|row| row.quote.map(|quote| quote.0)).collect()),
-            Column::Bools(rows.iter().map(|row| row.pulled).collect()),
-            Column::Times(rows.iter().map(|row| row.at).collect()),
-            Column::Dates(rows.iter().map(|row| row.day).collect()),
-        ],
-    )
-    .execute(conn)?;
+         SELECT i, fa, ta, fp, tp, b, o, w, t, d, c, f.num[bo:lo - 1], fe, f.num[lo:li - 1], f.num[li:le], fn, tn, ft, tt, r, q, pu, n, y \
+         FROM (SELECT ?::bigint[] AS num) f, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         x(bo, lo, li, le, i, fa, ta, fp, tp, o, t, d, c, fe, fn, tn, ft, tt, r, q, pu), unnest(?, ?, ?, ?) z(b, w, n, y)",
+        columns,
+    ));
     Ok(())
 }
 
@@ -345,35 +343,39 @@ fn conversions_changed(conn: &mut PgConnection, world: &World) -> Result<(), Err
     Ok(())
 }
 
-fn movements(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
+fn movements(group: &mut Group, world: &World) {
     let rows: &[Arc<MovementRow>] = &world.writes.movements;
-    if !rows.is_empty() {
-        Statement::new(
-            "INSERT INTO movements (movement_id, account_id, partner, side, kind, points, owed, reason, reference, lots, \
-             available_on, reverses, entry_no, batch_no, at, day) \
-             SELECT i, a, p, s, k, n, o, r, rf, l::bigint[], av, rv, e, b, t, d \
-             FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, a, p, s, k, n, o, r, rf, l, av, rv, e, b, t, d)",
-            vec![
-                Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
-                Column::Uuids(rows.iter().map(|row| row.account.0).collect()),
-                Column::Texts(rows.iter().map(|row| row.partner.to_string()).collect()),
-                Column::SmallInts(rows.iter().map(|row| codec::side_number(row.side)).collect()),
-                Column::SmallIntsOrNull(rows.iter().map(|row| row.kind.map(codec::credit_kind_number)).collect()),
-                Column::BigInts(rows.iter().map(|row| row.points.get()).collect()),
-                Column::BigInts(rows.iter().map(|row| row.owed.get()).collect()),
-                Column::Texts(rows.iter().map(|row| row.reason.clone()).collect()),
-                Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
-                Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots)).collect()),
-                Column::DatesOrNull(rows.iter().map(|row| row.available_on).collect()),
-                Column::UuidsOrNull(rows.iter().map(|row| row.reverses.map(|id| id.0)).collect()),
-                Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
-                Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
-                Column::Times(rows.iter().map(|row| row.at).collect()),
-                Column::Dates(rows.iter().map(|row| row.day).collect()),
-            ],
-        )
-        .execute(conn)?;
+    if rows.is_empty() {
+        return;
     }
+    let mut columns = lists(rows.iter().map(|row| [codec::parcels_numbers(&row.lots)]));
+    columns.extend([
+        Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+        Column::Uuids(rows.iter().map(|row| row.account.0).collect()),
+        Column::Texts(rows.iter().map(|row| row.partner.to_string()).collect()),
+        Column::SmallInts(rows.iter().map(|row| codec::side_number(row.side)).collect()),
+        Column::SmallIntsOrNull(rows.iter().map(|row| row.kind.map(codec::credit_kind_number)).collect()),
+        Column::BigInts(rows.iter().map(|row| row.points.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.owed.get()).collect()),
+        Column::Texts(rows.iter().map(|row| row.reason.clone()).collect()),
+        Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
+        Column::DatesOrNull(rows.iter().map(|row| row.available_on).collect()),
+        Column::UuidsOrNull(rows.iter().map(|row| row.reverses.map(|id| id.0)).collect()),
+        Column::BigInts(rows.iter().map(|row| row.entry_no).collect()),
+        Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
+        Column::Times(rows.iter().map(|row| row.at).collect()),
+        Column::Dates(rows.iter().map(|row| row.day).collect()),
+    ]);
+    group.add(Statement::new(
+        "INSERT INTO movements (movement_id, account_id, partner, side, kind, points, owed, reason, reference, lots, \
+         available_on, reverses, entry_no, batch_no, at, day) \
+         SELECT i, a, p, s, k, v, o, r, rf, f.num[l:le], av, rv, e, b, t, d FROM (SELECT ?::bigint[] AS num) f, \
+         unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(l, le, i, a, p, s, k, v, o, r, rf, av, rv, e, b, t, d)",
+        columns,
+    ));
+}
+
+fn movements_changed(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
     let changed: Vec<_> = world.writes.movements_changed.iter().filter_map(|id| world.movements.get(id)).collect();
     if !changed.is_empty() {
         Statement::new(
@@ -399,45 +401,48 @@ fn reversals(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
         ReversalState::Requested => 0,
         ReversalState::Completed => 1,
     };
+    let mut columns = lists(rows.iter().map(|row| [codec::parcels_numbers(&row.lots_back)]));
+    columns.extend([
+        Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
+        Column::Uuids(rows.iter().map(|row| row.conversion.0).collect()),
+        Column::Bools(rows.iter().map(|row| row.undo).collect()),
+        Column::SmallInts(rows.iter().map(state).collect()),
+        Column::Texts(rows.iter().map(|row| row.asked_by.to_string()).collect()),
+        Column::Bools(rows.iter().map(|row| row.needs_confirmation).collect()),
+        Column::BigInts(rows.iter().map(|row| row.credit.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.bonus.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.debit.get()).collect()),
+        Column::BigInts(rows.iter().map(|row| row.fee.get()).collect()),
+        Column::Texts(rows.iter().map(|row| row.reason.clone()).collect()),
+        Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
+        Column::Uuids(rows.iter().map(|row| row.window.0).collect()),
+        Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
+        Column::Times(rows.iter().map(|row| row.at).collect()),
+        Column::Dates(rows.iter().map(|row| row.day).collect()),
+    ]);
     Statement::new(
         "INSERT INTO reversals (reversal_id, conversion_id, undo, state, asked_by, needs_confirmation, credit, bonus, debit, fee, \
          lots_back, reason, reference, window_id, batch_no, at, day) \
-         SELECT i, c, u, s, a, nc, cr, bo, de, fe, l::bigint[], r, rf, w, b, t, d \
-         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(i, c, u, s, a, nc, cr, bo, de, fe, l, r, rf, w, b, t, d) \
+         SELECT i, c, u, s, a, nc, cr, bo, de, fe, f.num[l:le], r, rf, w, b, t, d FROM (SELECT ?::bigint[] AS num) f, \
+         unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(l, le, i, c, u, s, a, nc, cr, bo, de, fe, r, rf, w, b, t, d) \
          ON CONFLICT (reversal_id) DO UPDATE SET state = EXCLUDED.state, bonus = EXCLUDED.bonus, debit = EXCLUDED.debit, \
          fee = EXCLUDED.fee, lots_back = EXCLUDED.lots_back, window_id = EXCLUDED.window_id, batch_no = EXCLUDED.batch_no, \
          at = EXCLUDED.at, day = EXCLUDED.day, version = reversals.version + 1",
-        vec![
-            Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
-            Column::Uuids(rows.iter().map(|row| row.conversion.0).collect()),
-            Column::Bools(rows.iter().map(|row| row.undo).collect()),
-            Column::SmallInts(rows.iter().map(state).collect()),
-            Column::Texts(rows.iter().map(|row| row.asked_by.to_string()).collect()),
-            Column::Bools(rows.iter().map(|row| row.needs_confirmation).collect()),
-            Column::BigInts(rows.iter().map(|row| row.credit.get()).collect()),
-            Column::BigInts(rows.iter().map(|row| row.bonus.get()).collect()),
-            Column::BigInts(rows.iter().map(|row| row.debit.get()).collect()),
-            Column::BigInts(rows.iter().map(|row| row.fee.get()).collect()),
-            Column::Texts(rows.iter().map(|row| codec::parcels_text(&row.lots_back)).collect()),
-            Column::Texts(rows.iter().map(|row| row.reason.clone()).collect()),
-            Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
-            Column::Uuids(rows.iter().map(|row| row.window.0).collect()),
-            Column::BigInts(rows.iter().map(|row| row.batch_no).collect()),
-            Column::Times(rows.iter().map(|row| row.at).collect()),
-            Column::Dates(rows.iter().map(|row| row.day).collect()),
-        ],
+        columns,
     )
     .execute(conn)?;
     Ok(())
 }
 
-fn directory(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
-    let rows = &world.writes.directory;
+fn directory(group: &mut Group, world: &World) {
+    let mut rows: Vec<_> = world.writes.directory.iter().collect();
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
+    // In key order, so that two servers that write the same keys do not wait for each other.
+    rows.sort_unstable_by_key(|(hash, _)| *hash);
     let (mut subjects, mut kinds) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    for (_, row) in rows {
+    for (_, row) in &rows {
         let (kind, subject) = match row.subject {
             Subject::Nothing => (0, None),
             Subject::Membership(id) => (1, Some(id.0)),
@@ -449,7 +454,7 @@ fn directory(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
         kinds.push(kind);
         subjects.push(subject);
     }
-    Statement::new(
+    group.add(Statement::new(
         "INSERT INTO directory (hash, account_id, subject, kind, fingerprint, refusal) \
          SELECT h, a, s, k, f, r::jsonb FROM unnest(?, ?, ?, ?, ?, ?) x(h, a, s, k, f, r)",
         vec![
@@ -460,9 +465,7 @@ fn directory(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
             Column::UuidsOrNull(rows.iter().map(|(_, row)| row.fingerprint).collect()),
             Column::TextsOrNull(rows.iter().map(|(_, row)| row.refusal.as_ref().map(read::refusal_json)).collect()),
         ],
-    )
-    .execute(conn)?;
-    Ok(())
+    ));
 }
 
 /// A conversion is its own event for either side: how many each partner is told, before any other event of the batch.
@@ -533,20 +536,42 @@ fn event_json(event: &Event) -> Option<String> {
     Some(body.to_string())
 }
 
-fn batch_row(conn: &mut PgConnection, state: &State, counts: BTreeMap<String, i32>) -> Result<(), Error> {
-    use diesel::sql_types::{Array, Integer, Timestamptz};
-    let (partners, counts): (Vec<String>, Vec<i32>) = counts.into_iter().unzip();
+/// The batch itself: its lines of the journal, and how many events it tells each partner.
+fn batch_row(group: &mut Group, state: &State, world: &World, told: &BTreeMap<String, i32>) {
+    let (partners, counts): (Vec<String>, Vec<i32>) =
+        told.iter().map(|(partner, count)| (partner.clone(), *count)).unzip();
     // A batch that tells nobody anything needs no number from the sealer.
     let sealed = partners.is_empty();
-    diesel::sql_query(
-        "INSERT INTO batches (batch_no, window_id, business_at, partners, event_counts, sealed) VALUES ($1, $2, $3, $4, $5, $6)",
+    let entries = &world.writes.entries;
+    group.add(Statement::new(
+        "INSERT INTO batches (partners, event_counts, entry_accounts, entry_numbers, entry_kinds, entry_deltas, entry_subjects, \
+         entry_previous, batch_no, window_id, business_at, day, sealed) \
+         SELECT ?, ?, ?, ?, ?, ?, ?, ?, b, w, a, d, s FROM unnest(?, ?, ?, ?, ?) x(b, w, a, d, s)",
+        vec![
+            Column::Texts(partners),
+            Column::Integers(counts),
+            Column::Uuids(entries.iter().map(|entry| entry.account.0).collect()),
+            Column::BigInts(entries.iter().map(|entry| entry.entry_no).collect()),
+            Column::SmallInts(entries.iter().map(|entry| entry.kind.number()).collect()),
+            Column::BigInts(entries.iter().map(|entry| entry.delta).collect()),
+            Column::UuidsOrNull(entries.iter().map(|entry| entry.subject).collect()),
+            Column::BigInts(entries.iter().map(|entry| entry.previous).collect()),
+            Column::BigInts(vec![state.batch_no]),
+            Column::Uuids(vec![state.window_id]),
+            Column::Times(vec![state.at]),
+            Column::Dates(vec![world.now.day]),
+            Column::Bools(vec![sealed]),
+        ],
+    ));
+}
+
+/// Counts what is told beside what the batch's row already says.
+fn tell_more(conn: &mut PgConnection, state: &State, told: BTreeMap<String, i32>) -> Result<(), Error> {
+    let (partners, counts) = told.into_iter().unzip();
+    Statement::new(
+        "UPDATE batches b SET partners = ?, event_counts = ?, sealed = false FROM unnest(?) n(batch_no) WHERE b.batch_no = n.batch_no",
+        vec![Column::Texts(partners), Column::Integers(counts), Column::BigInts(vec![state.batch_no])],
     )
-    .bind::<BigInt, _>(state.batch_no)
-    .bind::<SqlUuid, _>(state.window_id)
-    .bind::<Timestamptz, _>(state.at)
-    .bind::<Array<Text>, _>(partners)
-    .bind::<Array<Integer>, _>(counts)
-    .bind::<diesel::sql_types::Bool, _>(sealed)
     .execute(conn)?;
     Ok(())
 }

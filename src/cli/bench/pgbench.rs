@@ -54,6 +54,8 @@ impl Pgbench {
         if !pgbench.is_filled()? {
             pgbench.run(&["-i", "-q", "-s", &SCALE.to_string()], interrupt).await?;
         }
+        // Neither side is to pay for what was done before: log segments are ready to be used again.
+        conn.batch_execute("CHECKPOINT").map_err(Error::failed)?;
         Ok(pgbench)
     }
 

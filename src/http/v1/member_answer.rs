@@ -4,7 +4,7 @@ use crate::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId
 use crate::domain::money::Millionths;
 use crate::service::answer::{ConversionState, MovementAnswer, Shown, expires_on};
 use crate::service::exports::Export;
-use crate::service::memberships::{Activity, Consent, EntryKind, EntryRow, LinkRow, Membership, Whole};
+use crate::service::memberships::{Activity, Consent, EntryKind, EntryPlace, EntryRow, LinkRow, Membership, Whole};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -81,7 +81,9 @@ pub struct LinkShown {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Entry)]
 pub struct EntryAnswer {
-    pub entry_no: i64,
+    #[serde(skip)]
+    pub place: EntryPlace,
+    entry_no: i64,
     #[schema(value_type = String, example = "converted_out")]
     kind: &'static str,
     /// Change of the balance.
@@ -225,6 +227,7 @@ impl EntryAnswer {
             _ => MovementId(id).to_string(),
         };
         EntryAnswer {
+            place: entry.place(),
             entry_no: entry.entry_no,
             kind: kind.map_or("unknown", EntryKind::code),
             points: entry.delta,

@@ -356,7 +356,7 @@ pub async fn entries(
     let named = named(member_ref.into_inner())?;
     let found = memberships::entries(&exchange, &caller.kind, named, page.after()?, page.limit + 1).await?;
     let items = found.iter().map(EntryAnswer::new).collect();
-    reply::json(StatusCode::OK, &List::new(items, &page, |entry| entry.entry_no.to_string()))
+    reply::json(StatusCode::OK, &List::new(items, &page, |entry| entry.place.to_string()))
 }
 
 /// Everything kept about the person at this brand.

@@ -45,11 +45,11 @@ fn configure_conversions(config: &mut ServiceConfig) {
     let all = one("/v1/conversions", web::post().to(conversions::create));
     config
         .service(all.route(web::get().to(conversions::find)))
+        .service(one("/v1/quotes", web::post().to(quotes::create)))
         .service(one("/v1/conversions/{id}", web::get().to(conversions::get)))
         .service(one("/v1/conversions/{id}/undo", web::post().to(conversions::undo)))
         .service(one("/v1/conversions/{id}/reversals", web::post().to(conversions::reverse)))
         .service(one("/v1/reversals/{id}/confirmation", web::post().to(conversions::confirm)))
-        .service(one("/v1/quotes", web::post().to(quotes::create)))
         .service(one("/v1/credits/{id}/reversals", web::post().to(movements::reverse_credit)))
         .service(one("/v1/debits/{id}/reversals", web::post().to(movements::reverse_debit)));
 }

@@ -53,14 +53,15 @@ async fn a_line_cut_before_the_commit_is_not_even_noticed() {
     let proxy = Proxy::before(&book.database.url);
     let server = book.server_at(&proxy.url);
     let (a, _) = pair(&server, "m", 1_000_000).await;
-    let statements = ["BEGIN\0", "pg_current_xact_id", "INSERT INTO batches"];
+    // The beginning, the fence by its key, what is read of exposures, and what is written, by a reference.
+    let statements = ["BEGIN\0", "HANSE\0\0\u{1}", "pair:aa:bb", "cut-"];
     let rounds = 24;
     for round in 0..rounds {
         let statement = statements[round % statements.len()];
-        proxy.arm(statement, [Fault::CutBefore, Fault::CutBehind][round % 2]);
-        let answer = server.submit(request("aa", &format!("k{round}"), conversion(a, 2))).await;
-        assert_eq!(code(&answer), "done", "{statement}: another line carries it");
-        assert_eq!(proxy.met(), round + 1);
+        proxy.arm(statement, [Fault::CutBefore, Fault::CutBehind][round / statements.len() % 2]);
+        let answer = server.submit(request("aa", &format!("cut-{round}"), conversion(a, 2))).await;
+        assert_eq!(code(&answer), "done", "{statement:?}: another line carries it");
+        assert_eq!(proxy.met(), round + 1, "{statement:?} was sent");
     }
     assert_one_effect_each(&mut book.database.connection(), i64::try_from(rounds).expect("few"));
     book.audit();
@@ -70,7 +71,7 @@ async fn a_line_cut_before_the_commit_is_not_even_noticed() {
 /// The mark of a transaction that has done what a batch does, as far as `write` goes, and then ended with `end`.
 fn marked(conn: &mut PgConnection, write: bool, end: &str) -> State {
     conn.batch_execute("BEGIN").expect("begun");
-    let mark = read::state(conn).expect("the state");
+    let (mark, _) = read::begin(conn, Vec::new()).expect("the state");
     if write {
         sql_query(
             "INSERT INTO batches (batch_no, window_id, business_at, partners, event_counts, sealed) \

@@ -12,17 +12,18 @@ use hanse::book::command::{Command, Debit, EndLink, Erase, MovementSide, Outcome
 use std::time::Duration;
 
 /// Tables that grow with members and conversions: whoever reads one of them from end to end does not scale.
-const LARGE: [&str; 5] = ["accounts", "directory", "conversions", "entries", "exposures"];
+const LARGE: [&str; 5] = ["accounts", "directory", "conversions", "batches", "exposures"];
 
 /// Two hundred thousand of everything, and what the planner knows of it.
 const MANY: &str = "
 SET session_replication_role = replica;
-INSERT INTO accounts (account_id, partner, status, tier, balance, held, owed, lots, usage, links, redated_no, redated_to, version, entry_no)
-    SELECT gen_random_uuid(), 'aa', 0, 'basic', 10, 0, 0, '{10,2147483647,-2147483648}', '{20000,0,0,0,0}', '[]', 0, 0, 1, 1
+INSERT INTO accounts (account_id, partner, status, tier, links, redatings, balance, held, owed, version, entry_no, last_batch, lots, usage)
+    SELECT gen_random_uuid(), 'aa', 0, 'basic', '[]', '{}', 10, 0, 0, 1, 0, 0, '{10,2147483647,-2147483648}', '{20000,0,0,0,0}'
     FROM generate_series(1, 200000);
 INSERT INTO memberships (account_id, partner, member_ref, member_id, own_member_id, tier, tier_source, status, created_at, changed_at)
     SELECT account_id, partner, account_id::text, gen_random_uuid(), account_id, 'basic', 'earned', 'active', now(), now() FROM accounts;
-INSERT INTO entries (account_id, entry_no, batch_no, kind, delta, contra, day) SELECT account_id, 1, 1, 2, 10, 0, now()::date FROM accounts;
+INSERT INTO batches (batch_no, window_id, business_at, day, partners, event_counts, sealed)
+    SELECT -i, gen_random_uuid(), now(), now()::date, '{}', '{}', true FROM generate_series(1, 200000) i;
 INSERT INTO directory (hash, account_id, subject, kind) SELECT gen_random_uuid(), account_id, account_id, 1 FROM accounts;
 INSERT INTO conversions (conversion_id, from_account, to_account, from_partner, to_partner, batch_no, ordinal, window_id, terms_id, debit, credit,
     bonuses, fee, lots_out, lots_in, from_entry_no, to_entry_no, from_token, to_token, pulled, at, day)
