@@ -36,35 +36,50 @@ pub fn seal(conn: &mut PgConnection) -> Result<usize, Error> {
     conn.transaction(|conn| {
         let turn: Turn =
             sql_query("SELECT pg_try_advisory_xact_lock($1) AS free").bind::<BigInt, _>(SEALER).get_result(conn)?;
-        if !turn.free {
-            return Ok(0);
-        }
-        // A statement of its own after the lock, so that it sees what the last sealer did.
-        let found: Vec<BatchNo> = sql_query("SELECT batch_no FROM batches WHERE NOT sealed ORDER BY batch_no LIMIT $1")
-            .bind::<BigInt, _>(BATCHES_MAX)
-            .load(conn)?;
-        let numbers: Vec<i64> = found.into_iter().map(|row| row.batch_no).collect();
-        if numbers.is_empty() {
-            return Ok(0);
-        }
-        Statement::new(
-            "WITH run AS (SELECT p.partner, b.batch_no, p.events FROM unnest(?) n(batch_no) JOIN batches b USING (batch_no), \
-             unnest(b.partners, b.event_counts) p(partner, events)), \
-             last AS (SELECT k.partner, (SELECT f.first_sequence + f.events FROM feed f WHERE f.partner = k.partner \
-             ORDER BY f.first_sequence DESC LIMIT 1) AS next FROM (SELECT DISTINCT partner FROM run) k) \
-             INSERT INTO feed (partner, first_sequence, events, batch_no) \
-             SELECT run.partner, coalesce(last.next, 1) + coalesce(sum(run.events) OVER (PARTITION BY run.partner ORDER BY run.batch_no \
-             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), run.events, run.batch_no FROM run JOIN last USING (partner)",
-            vec![Column::BigInts(numbers.clone())],
-        )
-        .execute(conn)?;
-        Statement::new(
-            "UPDATE batches b SET sealed = true FROM unnest(?) n(batch_no) WHERE b.batch_no = n.batch_no",
-            vec![Column::BigInts(numbers.clone())],
-        )
-        .execute(conn)?;
-        Ok(numbers.len())
+        if turn.free { number(conn) } else { Ok(0) }
     })
+}
+
+/// Numbers everything that was committed before this call, waiting for whoever seals now.
+pub fn seal_now(conn: &mut PgConnection) -> Result<(), Error> {
+    loop {
+        let numbered = conn.transaction(|conn| {
+            sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(SEALER).execute(conn)?;
+            number(conn)
+        })?;
+        if i64::try_from(numbered).unwrap_or(i64::MAX) < BATCHES_MAX {
+            return Ok(());
+        }
+    }
+}
+
+/// With the sealer's lock held.
+fn number(conn: &mut PgConnection) -> Result<usize, Error> {
+    // A statement of its own after the lock, so that it sees what the last sealer did.
+    let found: Vec<BatchNo> = sql_query("SELECT batch_no FROM batches WHERE NOT sealed ORDER BY batch_no LIMIT $1")
+        .bind::<BigInt, _>(BATCHES_MAX)
+        .load(conn)?;
+    let numbers: Vec<i64> = found.into_iter().map(|row| row.batch_no).collect();
+    if numbers.is_empty() {
+        return Ok(0);
+    }
+    Statement::new(
+        "WITH run AS (SELECT p.partner, b.batch_no, p.events FROM unnest(?) n(batch_no) JOIN batches b USING (batch_no), \
+         unnest(b.partners, b.event_counts) p(partner, events)), \
+         last AS (SELECT k.partner, (SELECT f.first_sequence + f.events FROM feed f WHERE f.partner = k.partner \
+         ORDER BY f.first_sequence DESC LIMIT 1) AS next FROM (SELECT DISTINCT partner FROM run) k) \
+         INSERT INTO feed (partner, first_sequence, events, batch_no) \
+         SELECT run.partner, coalesce(last.next, 1) + coalesce(sum(run.events) OVER (PARTITION BY run.partner ORDER BY run.batch_no \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0), run.events, run.batch_no FROM run JOIN last USING (partner)",
+        vec![Column::BigInts(numbers.clone())],
+    )
+    .execute(conn)?;
+    Statement::new(
+        "UPDATE batches b SET sealed = true FROM unnest(?) n(batch_no) WHERE b.batch_no = n.batch_no",
+        vec![Column::BigInts(numbers.clone())],
+    )
+    .execute(conn)?;
+    Ok(numbers.len())
 }
 
 /// One event as the feed has it; `body` is absent where it is rendered from the subject's row.

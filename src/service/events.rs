@@ -28,13 +28,18 @@ pub struct Event {
     pub data: Box<RawValue>,
 }
 
-/// Events after `after`, in order, at most `limit`.
+/// Events after `after`, in order, at most `limit`: whatever was answered before this was asked is among them.
 pub async fn list(exchange: &Exchange, caller: &Slug, after: i64, limit: i64) -> Result<Vec<Event>, Error> {
     let (caller, currency) = (caller.clone(), exchange.currency());
     exchange
         .database
         .run(move |conn| {
-            let found = seal::read(conn, &caller, after, limit)?;
+            let mut found = seal::read(conn, &caller, after, limit)?;
+            if i64::try_from(found.len()).unwrap_or(i64::MAX) < limit {
+                // At its end: what has been committed and not yet numbered is numbered now.
+                seal::seal_now(conn)?;
+                found = seal::read(conn, &caller, after, limit)?;
+            }
             render(conn, &caller, &currency, found)
         })
         .await

@@ -102,6 +102,15 @@ fn set_status(walk: &mut Walk, id: AccountId, status: Status) {
     put(walk, request);
 }
 
+fn set_tier(walk: &mut Walk, id: AccountId, tier: &str) {
+    let (partner, named) = (walk.model.acc(id).partner.clone(), walk.model.acc(id).who);
+    let mut request = walk.registration(partner, named, Status::Active);
+    let Command::Register(register) = &mut request.command else { unreachable!("just made") };
+    (register.earned_tier, register.as_of) = (Some(tier.to_owned()), None);
+    (register.profile.tier, register.profile.tier_source) = (tier.to_owned(), TierSource::Earned);
+    put(walk, request);
+}
+
 fn convert(walk: &mut Walk, own: AccountId, want: Want, floor: Option<Points>) -> Outcome {
     let to = slug("birch");
     let request = walk.conversion(own, Direction::To(to), Ask::Now { want, floor });
@@ -308,4 +317,19 @@ fn what_ended_before_a_return_comes_back_after_the_grace_days() {
     // What arrived at the other side ended with it, and an ended lot cannot be taken back.
     let request = walk.reversal(&row, 20);
     assert_eq!(code(&put(&mut walk, request)), Code::PointsSpent);
+}
+
+#[test]
+fn points_that_ended_before_a_promotion_are_out_of_its_reach() {
+    let mut walk = stage();
+    let (from, _) = linked(&mut walk, 100);
+    let spent = spend(&mut walk, from, 60);
+    pass(&mut walk, TimeDelta::days(90));
+    // A demotion from a tier whose points never end gives what is left twelve months.
+    for tier in ["never", "plain"] {
+        set_tier(&mut walk, from, tier);
+    }
+    let outcome = returned(&mut walk, &spent, 60);
+    let Outcome::Movement(back) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(back.lots[0].expires, Expiry::month_end_at_least(day_of(walk.at), 30), "only the days of grace");
 }

@@ -4,7 +4,7 @@ use super::alliance;
 use super::calendar::day_of;
 use super::chance::Chance;
 use super::check;
-use super::ledger::{Expected, Lot, Model};
+use super::ledger::{Conv, Expected, Lot, Model};
 use super::planted::Bug;
 use super::pool::Pool;
 use super::rules::Moment;
@@ -302,11 +302,18 @@ impl Walk {
             self.stored.remove(&id);
             self.posted.remove(&id);
         }
+        // Nothing is asked again about a row that is gone, nor about an account that is: a reversal may wait for its
+        // confirmation longer than either.
         let model = &self.model;
+        let is_kept = |id: &AccountId| model.accounts.contains_key(id);
+        let conversion = |id| {
+            let row: Option<&Conv> = model.conversions.get(&id);
+            row.is_some_and(|row| is_kept(&row.from) && is_kept(&row.to))
+        };
         self.pool.forget(
-            |id| model.conversions.contains_key(&id),
-            |id| model.movements.contains_key(&id),
-            |id| model.reversals.contains_key(&id),
+            conversion,
+            |id| model.movements.get(&id).is_some_and(|row| is_kept(&row.account)),
+            |id| model.reversals.get(&id).is_some_and(|row| conversion(row.conversion)),
         );
     }
 }

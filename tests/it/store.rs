@@ -1,10 +1,12 @@
 //! The pool, the migrations and the durability report, against a real server.
 
 use crate::support;
+use crate::support::book::{Book, code, conversion, credit, on, pair, request};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
-use hanse::store::{self, Bounds, Database, durability};
+use diesel_migrations::MigrationHarness;
+use hanse::store::{self, Bounds, Database, durability, memberships};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -51,6 +53,31 @@ fn every_migration_goes_down_and_up_again_to_the_same_schema() {
     assert!(!names.is_empty());
     assert_eq!(store::pending_migrations(&database.url).expect("asked"), Vec::<String>::new());
     assert_eq!(shape(&mut database.connection()), before);
+}
+
+/// What was stored before the newest migration is read the same after it, both ways.
+#[actix_web::test]
+async fn the_newest_migration_carries_what_is_stored_down_and_up_again() {
+    let book = Book::new("");
+    let server = book.server();
+    let (a, b) = pair(&server, "m", 1_000).await;
+    for nth in 0..5 {
+        let answer = server.submit(request("aa", &format!("k{nth}"), conversion(a, 20))).await;
+        assert_eq!(code(&answer), "done");
+    }
+    credit(&server, "bb", "more", b, 7, on("2098-12-31")).await;
+    server.close();
+    let mut conn = book.database.connection();
+    let journals = || {
+        [a, b].map(|member| {
+            memberships::entries(&mut book.database.connection(), member.account, None, 100).expect("read")
+        })
+    };
+    let before = journals();
+    conn.revert_last_migration(store::MIGRATIONS).expect("down");
+    store::migrate(&book.database.url).expect("up");
+    assert_eq!(journals(), before);
+    book.audit();
 }
 
 #[test]

@@ -70,6 +70,37 @@ fn a_membership_closes_when_it_is_empty_or_forfeits() {
 }
 
 #[test]
+fn a_journal_pages_without_gaps_across_and_within_batches() {
+    let api = Api::new("journal", "");
+    api.aa.register("A-1");
+    let credit = |n: usize| {
+        let key = format!("c{n}");
+        json!({ "idempotency_key": key, "member_ref": "A-1", "points": n, "reason": "r", "external_reference": key })
+    };
+    for first in [1, 4, 5] {
+        let items: Vec<Value> = (first..first + if first == 4 { 1 } else { 3 }).map(credit).collect();
+        api.aa.post("/v1/credits/batch", "", &json!({ "items": items })).status(200);
+    }
+    for limit in 1..=8 {
+        let (mut seen, mut path) = (Vec::new(), format!("/v1/memberships/A-1/entries?limit={limit}"));
+        loop {
+            let page = api.aa.get(&path).status(200);
+            let items = page["items"].as_array().expect("items");
+            assert!(!items.is_empty() && items.len() <= limit);
+            seen.extend(items.iter().map(|one| (one["entry_no"].as_i64(), one["points"].as_i64())));
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("/v1/memberships/A-1/entries?limit={limit}&cursor={cursor}");
+        }
+        let expected: Vec<_> = (1..=7).rev().map(|n| (Some(n), Some(n))).collect();
+        assert_eq!(seen, expected, "{limit} a page");
+    }
+    api.bb.register("B-1");
+    let strange = "/v1/memberships/B-1/entries?cursor=MS4x";
+    assert_eq!(api.bb.get(strange).status(200)["items"], json!([]), "another journal's cursor shows nothing of it");
+    api.aa.get("/v1/memberships/A-1/entries?cursor=MQ").refused(422, "invalid");
+}
+
+#[test]
 fn a_batch_registers_each_by_itself_and_lists_page_without_gaps() {
     let api = Api::new("list", "");
     let item = |n: usize| json!({ "member_ref": format!("A-{n}"), "tier": if n == 3 { "none" } else { "basic" }, "status": "active" });

@@ -8,5 +8,6 @@ mod killed;
 mod lanes;
 mod plans;
 mod proxy;
+mod remembered;
 mod served;
 mod twice;
