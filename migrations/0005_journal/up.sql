@@ -1,5 +1,21 @@
 -- The journal moves into the batches that wrote it, and an account points at the last batch with an entry of it: a
--- line of the journal costs no row and no index of its own. See docs/decisions/0011. Stop the servers for this one.
+-- line of the journal costs no row and no index of its own. See docs/decisions/0011. The servers must be stopped for this one.
+
+DO $$
+DECLARE others bigint;
+BEGIN
+    -- One that has just ended may still be seen.
+    FOR nth IN 1..50 LOOP
+        PERFORM pg_stat_clear_snapshot();
+        SELECT count(*) INTO others FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'hanse book' AND pid <> pg_backend_pid();
+        EXIT WHEN others = 0;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+    IF others > 0 THEN
+        RAISE EXCEPTION 'servers of an earlier version are running on this database: stop them, then migrate';
+    END IF;
+END $$;
 
 ALTER TABLE batches
     ADD COLUMN day            date,
@@ -86,10 +102,17 @@ ALTER TABLE accounts
     ALTER COLUMN lots      SET STATISTICS 0,
     ALTER COLUMN usage     SET STATISTICS 0;
 INSERT INTO accounts SELECT a.account_id, a.partner, a.status, a.tier, a.links,
-    CASE WHEN a.redated_no = 0 THEN '{}' ELSE ARRAY[a.redated_no, r.day - '1970-01-01'::date, a.redated_to] END,
+    coalesce(r.redatings, '{}'),
     a.as_of, a.next_expiry, a.balance, a.held, a.owed, a.version, a.entry_no, coalesce(l.batch_no, 0), a.lots, a.usage
     FROM accounts_before a
-    LEFT JOIN entries r ON r.account_id = a.account_id AND r.entry_no = a.redated_no
+    -- Only the newest end was kept. Re-datings alternate: promoted to never, demoted to the month end 12 months on.
+    LEFT JOIN (SELECT d.account_id, array_agg(t.number ORDER BY d.entry_no, t.place) AS redatings
+        FROM (SELECT e.account_id, e.entry_no, e.day, (b.redated_to = 2147483647) = (row_number() OVER
+                (PARTITION BY e.account_id ORDER BY e.entry_no DESC) % 2 = 1) AS never
+            FROM entries e JOIN accounts_before b USING (account_id) WHERE e.kind = 13) d,
+        LATERAL unnest(ARRAY[d.entry_no, d.day - '1970-01-01'::date, CASE WHEN d.never THEN 2147483647
+            ELSE (date_trunc('month', d.day::timestamp) + interval '13 months')::date - 1 - '1970-01-01'::date END])
+            WITH ORDINALITY t(number, place) GROUP BY 1) r ON r.account_id = a.account_id
     LEFT JOIN entries l ON l.account_id = a.account_id AND l.entry_no = a.entry_no;
 DROP TABLE accounts_before, entries;
 -- A column of its own rather than an expression over lots: most postings leave it as it is, and then no index is touched.

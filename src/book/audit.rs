@@ -30,8 +30,8 @@ pub const INVARIANTS: &[Invariant] = &[
         name: "balance = entries",
         says: "every balance is the sum of its entries, and entries are numbered without a gap",
         sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN \
-              (SELECT account_id, sum(delta) AS total, count(*) AS n, max(entry_no) AS last FROM entries GROUP BY 1) e USING (account_id) \
-              WHERE a.balance <> coalesce(e.total, 0) OR a.entry_no <> coalesce(e.n, 0) OR a.entry_no <> coalesce(e.last, 0)",
+              (SELECT account_id, sum(delta) AS total, count(*) AS n, count(DISTINCT entry_no) AS d, max(entry_no) AS last \
+              FROM entries GROUP BY 1) e USING (account_id) WHERE a.entry_no <> coalesce(e.d, 0) OR a.balance <> coalesce(e.total, 0) OR a.entry_no <> coalesce(e.n, 0) OR a.entry_no <> coalesce(e.last, 0)",
     },
     Invariant {
         name: "journal hangs together",

@@ -269,11 +269,11 @@ impl Lane {
             let verdict = plan.has_turn(i).then(|| engine::decide(&mut world, &catalogue, &mut self.priced, request));
             answers.push(match verdict {
                 Some(Verdict::Answered(answer)) => Some(answer),
-                Some(Verdict::Reload) => {
+                Some(Verdict::Reload) | None => {
+                    // Perhaps it waits for an account that it no longer concerns.
                     reference_of(&request.command).into_iter().for_each(|hash| self.places.forget(hash));
                     None
                 }
-                None => None,
             });
         }
         if look == Look::Later {
@@ -309,6 +309,7 @@ impl Lane {
                 }
                 self.terms.forget();
                 self.known.forget();
+                self.places = Places::default();
                 Some(conn)
             }
             Err(cause) => {

@@ -23,8 +23,8 @@ pub enum Look {
 /// What is known of a batch before anything is locked: enough to ask for turns.
 pub struct Plan {
     places: HashMap<DirectoryHash, Place>,
-    /// Places that were not looked up for this batch.
-    remembered: Vec<DirectoryHash>,
+    /// Whose accounts were not closed when they were located, now or in an earlier batch.
+    open: Vec<DirectoryHash>,
     persons: BTreeMap<AccountId, Person>,
     legs: BTreeMap<Uuid, Legs>,
     /// Per request: the accounts it concerns and the advisory locks that are its turn.
@@ -36,12 +36,12 @@ pub struct Plan {
 impl Plan {
     /// Finds the accounts of every request. Nothing read here decides anything.
     pub fn locate(conn: &mut PgConnection, requests: &[&Request], known: &mut Places) -> Result<Plan, Error> {
-        let (mut places, mut remembered, mut unknown) = (HashMap::new(), Vec::new(), BTreeSet::new());
+        let (mut places, mut open, mut unknown) = (HashMap::new(), Vec::new(), BTreeSet::new());
         for hash in requests.iter().filter_map(|request| reference_of(&request.command)) {
             match known.get(hash) {
                 Some(place) => {
                     places.insert(hash, place.clone());
-                    remembered.push(hash);
+                    open.push(hash);
                 }
                 None => drop(unknown.insert(hash.0)),
             }
@@ -51,6 +51,7 @@ impl Plan {
                 let place = Place::from(&located);
                 if located.status != Status::Closed {
                     known.remember(located.hash, place.clone());
+                    open.push(located.hash);
                 }
                 places.insert(located.hash, place);
             }
@@ -61,7 +62,7 @@ impl Plan {
             requests.iter().flat_map(|request| linked_by(&request.command, &places)).map(|id| id.0).collect();
         let persons = if linked.is_empty() { BTreeMap::new() } else { read::persons(conn, linked)? };
         let (accounts, turns, taken) = (Vec::new(), Vec::new(), HashSet::new());
-        let mut plan = Plan { places, remembered, persons, legs, accounts, turns, taken };
+        let mut plan = Plan { places, open, persons, legs, accounts, turns, taken };
         for request in requests {
             let own = reference_of(&request.command).and_then(|hash| plan.places.get(&hash));
             let mut accounts = plan.accounts_of(&request.command, own.map(|place| place.account));
@@ -176,13 +177,13 @@ impl Plan {
         read::fill(conn, world, wanted)
     }
 
-    /// Remembered places whose accounts are closed, and so may be another's by now.
+    /// Places whose accounts have been closed since they were located, and so may be another's by now.
     pub fn doubtful(&self, world: &World) -> Vec<DirectoryHash> {
         let is_closed = |hash: &&DirectoryHash| {
             let account = self.places.get(hash).and_then(|place| world.accounts.get(&place.account));
             account.is_some_and(|account| account.status == Status::Closed)
         };
-        self.remembered.iter().filter(is_closed).copied().collect()
+        self.open.iter().filter(is_closed).copied().collect()
     }
 
     fn exposures_of(&self, request: &Request) -> Vec<ExposureKey> {

@@ -6,16 +6,19 @@ use super::memberships::{Whole, find};
 use crate::book::command::{ConversionRow, MovementRow, ReversalRow};
 use crate::book::store::{read, rows};
 use crate::domain::holder::Holder;
-use crate::domain::ids::{ConversionId, MovementId};
+use crate::domain::ids::{AccountId, ConversionId, MovementId};
 use crate::domain::text::Text;
 use crate::store::activities::Activity;
 use crate::store::consents::Consent;
 use crate::store::memberships::{EntryRow, LinkRow};
 use crate::store::{activities, consents, memberships};
+use diesel::PgConnection;
 use std::collections::BTreeSet;
 
 /// Of each list; who has more is told so.
 pub const ROWS_MAX: i64 = 10_000;
+/// Lines of a journal read at once.
+const PAGE: i64 = 500;
 
 /// Everything, as rows.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ pub async fn read(exchange: &Exchange, reader: &Holder, named: Text) -> Result<E
             let membership = find(conn, &reader, &named)?.ok_or(Error::NotFound)?;
             let id = membership.account;
             let account = read::accounts(conn, vec![id])?.pop().ok_or(Error::Broken("no account"))?;
-            let entries = memberships::entries(conn, id, None, ROWS_MAX)?;
+            let entries = journal(conn, id)?;
             let subjects: BTreeSet<_> = entries.iter().filter_map(|entry| entry.subject).collect();
             let movements = rows::movements(conn, &subjects.iter().copied().map(MovementId).collect::<Vec<_>>())?;
             let found = rows::conversions(conn, &subjects.iter().copied().map(ConversionId).collect::<Vec<_>>())?;
@@ -62,6 +65,21 @@ pub async fn read(exchange: &Exchange, reader: &Holder, named: Text) -> Result<E
             Ok(Export { whole, entries, movements, conversions, links, consents, activities, truncated })
         })
         .await
+}
+
+/// The newest lines of the journal, in pages: each a short statement.
+fn journal(conn: &mut PgConnection, account: AccountId) -> Result<Vec<EntryRow>, Error> {
+    let most = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
+    let mut lines: Vec<EntryRow> = Vec::new();
+    while lines.len() < most {
+        let page = memberships::entries(conn, account, lines.last().map(EntryRow::place), PAGE)?;
+        if page.is_empty() {
+            break;
+        }
+        lines.extend(page);
+    }
+    lines.truncate(most);
+    Ok(lines)
 }
 
 impl Export {

@@ -1,11 +1,12 @@
 //! The pool, the migrations and the durability report, against a real server.
 
 use crate::support;
-use crate::support::book::{Book, code, conversion, credit, on, pair, request};
+use crate::support::book::{Book, code, conversion, credit, on, pair, registration, request};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use diesel_migrations::MigrationHarness;
+use hanse::book::command::Command;
 use hanse::store::{self, Bounds, Database, durability, memberships};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -66,6 +67,13 @@ async fn the_newest_migration_carries_what_is_stored_down_and_up_again() {
         assert_eq!(code(&answer), "done");
     }
     credit(&server, "bb", "more", b, 7, on("2098-12-31")).await;
+    // Promoted to a tier whose points never end, and demoted again.
+    for tier in ["top", "basic"] {
+        let mut request = registration("bb", "m");
+        let Command::Register(register) = &mut request.command else { unreachable!("just made") };
+        register.earned_tier = Some(tier.to_owned());
+        assert_eq!(code(&server.submit(request).await), "done");
+    }
     server.close();
     let mut conn = book.database.connection();
     let journals = || {
@@ -73,10 +81,21 @@ async fn the_newest_migration_carries_what_is_stored_down_and_up_again() {
             memberships::entries(&mut book.database.connection(), member.account, None, 100).expect("read")
         })
     };
+    #[derive(QueryableByName, PartialEq, Eq, Debug)]
+    struct Redated {
+        #[diesel(sql_type = diesel::sql_types::Array<BigInt>)]
+        redatings: Vec<i64>,
+    }
+    let redated = |conn: &mut PgConnection| -> Vec<Redated> {
+        sql_query("SELECT redatings FROM accounts ORDER BY account_id").load(conn).expect("read")
+    };
     let before = journals();
+    let redated_before = redated(&mut conn);
+    assert!(redated_before.iter().any(|account| account.redatings.len() == 6), "two of three numbers");
     conn.revert_last_migration(store::MIGRATIONS).expect("down");
     store::migrate(&book.database.url).expect("up");
     assert_eq!(journals(), before);
+    assert_eq!(redated(&mut conn), redated_before);
     book.audit();
 }
 

@@ -219,7 +219,9 @@ impl Account {
         self.lots.redate(to);
         let entry = self.entry(EntryKind::Redated, 0, None);
         if self.redatings.len() >= REDATINGS_MAX {
-            self.redatings.remove(0);
+            // The next one stands for both: what had ended by the older day stays out of reach.
+            let oldest = self.redatings.remove(0);
+            self.redatings[0].day = oldest.day;
         }
         self.redatings.push(Redating { entry_no: entry.entry_no, day, to });
         entry

@@ -54,13 +54,15 @@ impl Pgbench {
         if !pgbench.is_filled()? {
             pgbench.run(&["-i", "-q", "-s", &SCALE.to_string()], interrupt).await?;
         }
-        // Neither side is to pay for what was done before: log segments are ready to be used again.
-        conn.batch_execute("CHECKPOINT").map_err(Error::failed)?;
         Ok(pgbench)
     }
 
-    /// One run of this many seconds.
+    /// One run of this many seconds. It begins with a checkpoint, and so the run of ours after it: neither is to pay for
+    /// what was written before, nor for log segments that are used for the first time in a cluster's life.
     pub async fn measure(&self, seconds: u64, interrupt: &Interrupt) -> Result<Figures, Error> {
+        let mut conn = store::establish(&self.url).map_err(Error::failed)?;
+        conn.batch_execute("CHECKPOINT").map_err(Error::failed)?;
+        drop(conn);
         let seconds = seconds.to_string();
         let told = self.run(&["-M", "prepared", "-n", "-c", CLIENTS, "-j", THREADS, "-T", &seconds], interrupt).await?;
         parse(&told).ok_or_else(|| Error::Failed(format!("pgbench has told no figures: {}", told.trim())))

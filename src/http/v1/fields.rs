@@ -103,6 +103,8 @@ impl Fields {
         let read = DateTime::parse_from_rfc3339(raw).ok().filter(|_| plain).map(|time| time.with_timezone(&Utc));
         // An offset can carry it over the edge of the years that can be written again.
         let writable = read.filter(|time| (0..=9999).contains(&time.year()));
+        // To the microsecond, as it is stored: so that it compares the same before and after.
+        let writable = writable.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
         self.keep(field, writable.ok_or(()), "must be a time, RFC 3339, of a year from 0 to 9999 in UTC")
     }
 
