@@ -103,7 +103,7 @@ settings! {
     /// Seconds a connection may be idle between requests.
     keep_alive_s: u64 = 75, |n| within(*n, 1, 3600);
     /// Requests a second of one partner; more are answered 429.
-    requests_per_second: u32 = 20_000, |n| within(*n, 1, 10_000_000);
+    requests_per_second: u32 = 50_000, |n| within(*n, 1, 10_000_000);
     /// What is logged: a level, or directives such as info,hanse::book=debug.
     log: String = "info".to_owned(), |text| crate::telemetry::check_filter(text);
     /// How it is logged: human, json, or auto, which is human on a terminal.

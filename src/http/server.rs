@@ -65,7 +65,7 @@ impl Default for Limits {
             body: BodyLimits::default(),
             connections: 10_000,
             handshakes: 256,
-            requests_per_second: const { NonZeroU32::new(20_000).expect("not zero") },
+            requests_per_second: const { NonZeroU32::new(50_000).expect("not zero") },
             head_patience: Duration::from_secs(5),
             handshake_patience: Duration::from_secs(5),
             keep_alive: Duration::from_secs(75),
