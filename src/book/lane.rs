@@ -16,6 +16,7 @@ use super::store::read::{Fate, State};
 use super::store::{self, Blame, Error, read, write};
 use crate::clock;
 use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::AccountId;
 use arc_swap::ArcSwap;
 use diesel::PgConnection;
 use diesel::connection::{AnsiTransactionManager, Connection, SimpleConnection, TransactionManager};
@@ -31,6 +32,8 @@ const ROUNDS_MAX: u32 = 20;
 const DECISIONS_MAX: u32 = 4;
 /// Batches that look keys and references up first after one of them was found taken.
 const LOOKING: u32 = 64;
+/// Batches that ask for the versions of remembered accounts first after one of them was found changed.
+const ASKING: u32 = 64;
 /// How long a lane asks what became of a transaction before its waiters are left with `outcome_unknown`.
 const ASKING_MAX: Duration = Duration::from_secs(30);
 /// Between two tries to reach the database.
@@ -52,9 +55,13 @@ pub struct Lane {
     terms: write::KnownTerms,
     priced: Priced,
     places: Places,
-    known: Known,
+    known: Arc<Known>,
+    /// Which run of which database server this connection leads to.
+    origin: String,
     /// Batches that still look keys and references up before they decide.
     looking: u32,
+    /// Batches that still ask whether what is remembered of accounts holds before they decide.
+    asking: u32,
 }
 
 /// What one try of a batch came to.
@@ -78,10 +85,17 @@ enum Tried {
 }
 
 impl Lane {
-    pub fn new(url: String, queue: Arc<Queue>, catalogue: Arc<ArcSwap<Catalogue>>, batch_max: usize) -> Lane {
-        let (terms, priced) = (write::KnownTerms::default(), Priced::default());
-        let (places, known) = (Places::default(), Known::default());
-        Lane { url, queue, catalogue, batch_max, conn: None, away: false, terms, priced, places, known, looking: 0 }
+    pub fn new(
+        url: String,
+        queue: Arc<Queue>,
+        catalogue: Arc<ArcSwap<Catalogue>>,
+        known: Arc<Known>,
+        batch_max: usize,
+    ) -> Lane {
+        let (conn, away, origin) = (None, false, String::new());
+        let (terms, priced, places) = (write::KnownTerms::default(), Priced::default(), Places::default());
+        let (looking, asking) = (0, 0);
+        Lane { url, queue, catalogue, batch_max, conn, away, terms, priced, places, known, origin, looking, asking }
     }
 
     /// Runs until the queue is closed and empty.
@@ -143,8 +157,12 @@ impl Lane {
         let mut lost = false;
         let mut look = if self.looking > 0 { Look::First } else { Look::Later };
         self.looking = self.looking.saturating_sub(1);
+        self.asking = self.asking.saturating_sub(1);
         for _ in 0..DECISIONS_MAX {
+            let trusting = self.asking == 0;
             match self.attempt_once(batch, look) {
+                // No command is to blame for what was decided on trust.
+                Tried::Refused(_) if trusting => self.asking = ASKING,
                 Tried::Anew => metrics::counter!("hanse_book_decided_anew_total").increment(1),
                 Tried::Raced if look == Look::Later => {
                     metrics::counter!("hanse_book_looked_later_total").increment(1);
@@ -181,7 +199,7 @@ impl Lane {
         }
         let error = match (committed, decided, mark) {
             (Ok(()), Some((answers, world)), _) => {
-                self.known.learn(world);
+                self.known.learn(&self.origin, world);
                 return Tried::Done(answers);
             }
             // Every statement had succeeded, so it was COMMIT that failed: only the database knows how.
@@ -194,9 +212,12 @@ impl Lane {
             (Err(error), _, _) => error,
         };
         self.forget();
+        if matches!(error, Error::LostRace) {
+            self.asking = ASKING;
+        }
         match error.blame() {
             _ if !usable && !matches!(error, Error::Panicked(_)) => Tried::Lost,
-            Blame::Race if matches!(error, Error::Exposed | Error::Moved) => Tried::Anew,
+            Blame::Race if matches!(error, Error::Exposed | Error::Moved | Error::LostRace) => Tried::Anew,
             Blame::Race => Tried::Raced,
             Blame::Command => Tried::Refused(error),
             Blame::Fence => {
@@ -258,7 +279,8 @@ impl Lane {
         let catalogue = self.catalogue(conn, state.catalogue_version)?;
         let now = Now { at: state.at, day: state.at.with_timezone(&catalogue.alliance.zone).date_naive() };
         let mut world = World::new(now, state.window(), state.batch_no);
-        plan.fill(conn, &requests, look, &mut self.known, &mut world)?;
+        let trusted = self.read_accounts(conn, plan.accounts(), &mut world)?;
+        plan.fill(conn, &requests, look, &mut world)?;
         let doubtful = plan.doubtful(&world);
         if !doubtful.is_empty() {
             doubtful.into_iter().for_each(|hash| self.places.forget(hash));
@@ -276,11 +298,37 @@ impl Lane {
                 }
             });
         }
+        check_trusted(conn, trusted, &world)?;
         if look == Look::Later {
             check_refusals(conn, &requests, &answers)?;
         }
         write::batch(conn, &mut self.terms, &state, &mut world)?;
         Ok((answers, world))
+    }
+
+    /// Brings these accounts into the world: remembered, or read. Returns those whose versions were taken on trust: as
+    /// nearly all accounts are changed by one server only, writing them is the first to ask.
+    fn read_accounts(
+        &mut self,
+        conn: &mut PgConnection,
+        ids: Vec<AccountId>,
+        world: &mut World,
+    ) -> Result<Vec<AccountId>, Error> {
+        let (mut remembered, mut unread) = self.known.take(&self.origin, ids);
+        if self.asking > 0 && !remembered.is_empty() {
+            let same = read::unchanged(conn, remembered.iter().map(|account| (account.id, account.version)).collect())?;
+            let (kept, changed): (Vec<_>, Vec<_>) =
+                remembered.into_iter().partition(|account| same.contains(&account.id));
+            if !changed.is_empty() {
+                self.asking = ASKING;
+            }
+            unread.extend(changed.into_iter().map(|account| account.id));
+            remembered = kept;
+        }
+        let trusted = if self.asking > 0 { Vec::new() } else { remembered.iter().map(|account| account.id).collect() };
+        let read = if unread.is_empty() { Vec::new() } else { read::accounts(conn, unread)? };
+        world.accounts.extend(remembered.into_iter().chain(read).map(|account| (account.id, account)));
+        Ok(trusted)
     }
 
     /// The catalogue of the version the fence protects, shared with the rest of the process when it is newer.
@@ -300,15 +348,17 @@ impl Lane {
         }
         let opened = PgConnection::establish(&self.url).map_err(|cause| cause.to_string()).and_then(|mut conn| {
             conn.batch_execute(store::SESSION).map_err(|cause| cause.to_string())?;
-            Ok(conn)
+            let origin = read::origin(&mut conn).map_err(|cause| cause.to_string())?;
+            Ok((conn, origin))
         });
         match opened {
-            Ok(conn) => {
+            Ok((conn, origin)) => {
                 if std::mem::take(&mut self.away) {
                     tracing::info!("the book's database is back");
                 }
                 self.terms.forget();
-                self.known.forget();
+                self.known.start(&origin);
+                self.origin = origin;
                 self.places = Places::default();
                 Some(conn)
             }
@@ -320,6 +370,17 @@ impl Lane {
             }
         }
     }
+}
+
+/// What was taken on trust and is not written decided as well, if only a refusal: `Err(LostRace)` when it has changed.
+fn check_trusted(conn: &mut PgConnection, mut trusted: Vec<AccountId>, world: &World) -> Result<(), Error> {
+    trusted.retain(|id| !world.writes.touched.contains_key(id));
+    if trusted.is_empty() {
+        return Ok(());
+    }
+    let versions = trusted.iter().filter_map(|id| world.accounts.get(id)).map(|account| (account.id, account.version));
+    let same = read::unchanged(conn, versions.collect())?;
+    if same.len() == trusted.len() { Ok(()) } else { Err(Error::LostRace) }
 }
 
 /// That a key, a reference or a quote is taken is said before all other refusals: `Err(Unread)` when one that was not

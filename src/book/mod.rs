@@ -1,9 +1,9 @@
 //! The book: the only writer of accounts, holds, entries, conversions, keys and exposures.
 //!
 //! `command` what can be asked and answered · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
-//! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as
-//! they were left · `store` their SQL · `fence` what keeps windows and
-//! catalogue still · `seal` the dense feed of events · `expiry` the month-end run · `audit` the invariants as queries.
+//! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as they were
+//! left · `store` their SQL · `fence` what keeps windows and catalogue still · `seal` the dense feed of events · `expiry`
+//! the month-end run · `audit` the invariants as queries.
 
 pub mod audit;
 pub mod command;
@@ -66,8 +66,10 @@ impl Handle {
     pub fn start(url: &str, catalogue: Arc<ArcSwap<Catalogue>>, bounds: Bounds) -> std::io::Result<Handle> {
         let queues: Vec<_> = (0..bounds.lanes.max(1)).map(|_| Arc::new(Queue::new(bounds.queue_max))).collect();
         let mut threads = Vec::with_capacity(queues.len());
+        let known = Arc::new(known::Known::default());
         for (i, queue) in queues.iter().enumerate() {
-            let lane = lane::Lane::new(url.to_owned(), queue.clone(), catalogue.clone(), bounds.batch_max);
+            let lane =
+                lane::Lane::new(url.to_owned(), queue.clone(), catalogue.clone(), known.clone(), bounds.batch_max);
             threads.push(std::thread::Builder::new().name(format!("lane-{i}")).spawn(move || run(lane))?);
         }
         let (groups, patience) = (AtomicU64::new(0), bounds.patience);

@@ -3,7 +3,6 @@
 use super::command::{Ask, Command, Convert, Direction, DirectoryHash, Request, Status};
 use super::engine::world::{Person, World};
 use super::exposures::ExposureKey;
-use super::known::Known;
 use super::places::{Place, Places};
 use super::store::Error;
 use super::store::read::{self, Legs, State, Wanted};
@@ -133,20 +132,24 @@ impl Plan {
         self.turns[nth].iter().all(|turn| self.taken.contains(turn))
     }
 
-    /// Reads what the requests that have their turn decide with.
+    /// The accounts of the requests that have their turn.
+    pub fn accounts(&self) -> Vec<AccountId> {
+        let turned = self.accounts.iter().enumerate().filter(|(nth, _)| self.has_turn(*nth));
+        let accounts: BTreeSet<AccountId> = turned.flat_map(|(_, accounts)| accounts.iter().copied()).collect();
+        accounts.into_iter().collect()
+    }
+
+    /// Reads what else the requests that have their turn decide with.
     pub fn fill(
         &self,
         conn: &mut PgConnection,
         requests: &[&Request],
         look: Look,
-        known: &mut Known,
         world: &mut World,
     ) -> Result<(), Error> {
         let mut wanted = Wanted::default();
-        let (mut accounts, mut exposures) = (BTreeSet::new(), BTreeSet::new());
-        let mut directory = BTreeSet::new();
-        for (i, request) in requests.iter().enumerate().filter(|(i, _)| self.has_turn(*i)) {
-            accounts.extend(self.accounts[i].iter().copied());
+        let (mut exposures, mut directory) = (BTreeSet::new(), BTreeSet::new());
+        for (_, request) in requests.iter().enumerate().filter(|(i, _)| self.has_turn(*i)) {
             if look == Look::First {
                 directory.extend(claims_of(request).map(|hash| hash.0));
             }
@@ -170,9 +173,6 @@ impl Plan {
         world.by_ref.extend(led.map(|(hash, place)| (*hash, place.account)));
         world.persons = self.persons.clone();
         wanted.directory = directory.into_iter().collect();
-        for account in known.read(conn, accounts.into_iter().collect())? {
-            world.accounts.insert(account.id, account);
-        }
         wanted.exposures = exposures.into_iter().collect();
         read::fill(conn, world, wanted)
     }

@@ -58,6 +58,20 @@ pub fn begin(conn: &mut PgConnection, turns: Vec<i64>) -> Result<(State, HashSet
     Ok((State { window_id, at, catalogue_version, batch_no, xid }, taken))
 }
 
+#[derive(QueryableByName)]
+struct Origin {
+    #[diesel(sql_type = Text)]
+    origin: String,
+}
+
+/// Which run of which database server a connection leads to: another after a restart or a failover.
+pub fn origin(conn: &mut PgConnection) -> QueryResult<String> {
+    let row: Origin =
+        sql_query("SELECT pg_postmaster_start_time()::text || ' ' || coalesce(inet_server_addr()::text, '') AS origin")
+            .get_result(conn)?;
+    Ok(row.origin)
+}
+
 /// What became of a batch whose COMMIT was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {

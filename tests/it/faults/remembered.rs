@@ -96,3 +96,37 @@ async fn a_link_made_anew_at_another_server_is_followed() {
     server.close();
     other.close();
 }
+
+#[actix_web::test]
+async fn what_another_server_wrote_decides_whatever_this_one_remembers() {
+    let book = Book::new("");
+    let (server, other) = (book.server(), book.server());
+    let (a, _) = pair(&server, "m", 100).await;
+    // More rounds than a server stays careful after it was wrong once.
+    for round in 0..70 {
+        let key = |name: &str| format!("{name}-{round}");
+        assert_eq!(
+            answer(&server, request("aa", &key("own"), conversion(a, 100))).await,
+            "done",
+            "it remembers 0 left"
+        );
+        let refused = server.submit(request("aa", &key("none"), conversion(a, 2))).await.expect("decided").outcome;
+        assert!(matches!(&refused, Outcome::Refused(refusal) if refusal.code.text() == "insufficient_points"));
+        credit(&other, "aa", &key("other"), a, 60, on("2098-12-31")).await;
+        // Refused for what there is now, and not for what it remembers.
+        let refused = server.submit(request("aa", &key("much"), conversion(a, 80))).await.expect("decided").outcome;
+        let Outcome::Refused(refusal) = &refused else { panic!("{refused:?}") };
+        assert_eq!((refusal.code.text(), &refusal.hint), ("insufficient_points", &Hint::Left { points: 60 }));
+        credit(&other, "aa", &key("more"), a, 40, on("2098-12-31")).await;
+        if round % 3 == 0 {
+            // Let it trust again.
+            let (b, _) = pair(&server, &format!("n{round}"), 200).await;
+            for i in 0..70 {
+                assert_eq!(answer(&server, request("aa", &key(&i.to_string()), conversion(b, 2))).await, "done");
+            }
+        }
+    }
+    book.audit();
+    server.close();
+    other.close();
+}
