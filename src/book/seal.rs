@@ -127,8 +127,8 @@ pub fn read(conn: &mut PgConnection, partner: &Slug, after: i64, limit: i64) -> 
          WHERE partner = $1 AND first_sequence <= $2 + 1), 1) AND f.first_sequence <= $2 + $3) \
          SELECT * FROM (SELECT run.first_sequence + c.place - 1 AS sequence, NULL::uuid AS event_id, 3::smallint AS kind, \
          c.conversion_id AS subject, c.from_partner = $1 AS is_from, NULL::text AS body, run.at FROM run CROSS JOIN LATERAL \
-         (SELECT conversion_id, from_partner, row_number() OVER (ORDER BY ordinal) AS place FROM conversions \
-         WHERE batch_no = run.batch_no AND (from_partner = $1 OR to_partner = $1)) c \
+         (SELECT c.conversion_id, c.from_partner, row_number() OVER (ORDER BY c.ordinal) AS place FROM entries e \
+         JOIN conversions c ON c.conversion_id = e.subject WHERE e.batch_no = run.batch_no AND e.kind = 7 AND $1 IN (c.from_partner, c.to_partner)) c \
          UNION ALL SELECT run.first_sequence + e.ordinal - 1, e.event_id, e.kind, e.subject, false, e.body::text, run.at \
          FROM run JOIN events e ON e.partner = $1 AND e.batch_no = run.batch_no) told \
          WHERE sequence > $2 ORDER BY sequence LIMIT $3",

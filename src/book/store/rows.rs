@@ -87,9 +87,10 @@ pub fn conversions(conn: &mut PgConnection, ids: &[ConversionId]) -> Result<Vec<
 
 /// Conversions by place in the book: the inverse of a confirmation number.
 pub fn conversion_at(conn: &mut PgConnection, batch_no: i64, ordinal: i32) -> Result<Option<ConversionRow>, Error> {
+    // The batch's lines name its conversions: each has one that took its points.
     let found: Vec<ConversionSql> = Statement::new(
-        "SELECT c.*, t.body::text AS terms FROM unnest(?, ?) p(batch_no, ordinal) \
-         JOIN conversions c USING (batch_no, ordinal) JOIN terms t USING (terms_id)",
+        "SELECT c.*, t.body::text AS terms FROM unnest(?, ?) p(batch_no, ordinal) JOIN entries e ON e.batch_no = p.batch_no AND e.kind = 7 \
+         JOIN conversions c ON c.conversion_id = e.subject AND c.ordinal = p.ordinal JOIN terms t USING (terms_id)",
         vec![Column::BigInts(vec![batch_no]), Column::Integers(vec![ordinal])],
     )
     .load(conn)?;
