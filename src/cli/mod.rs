@@ -140,6 +140,7 @@ impl Global {
 
 /// Runs the subcommand named on the command line.
 pub fn main() -> ExitCode {
+    end_quietly_when_unread();
     // clap ends the process itself: 2 for wrong use, 0 for --help and --version.
     let cli = Cli::parse();
     match cli.command.run(&cli.global) {
@@ -153,6 +154,20 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// `hanse … | head` is no fault of ours: where nobody reads any more, the process ends without a word.
+fn end_quietly_when_unread() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic
+            .payload_as_str()
+            .is_some_and(|text| text.starts_with("failed printing to") && text.contains("Broken pipe"))
+        {
+            std::process::exit(1);
+        }
+        tell(panic);
+    }));
 }
 
 /// `a: b: c`, without repeating a cause that the text before it already ends with.

@@ -64,6 +64,23 @@ fn a_database_that_is_not_there_is_a_failure_in_one_line() {
 }
 
 #[test]
+fn an_audit_of_nothing_proves_nothing_and_says_so() {
+    let database = support::database();
+    let (code, printed, told) = run(hanse(&["audit"]).env("DATABASE_URL", &database.url));
+    assert_eq!((code, &*printed), (Some(1), ""));
+    assert!(told.starts_with("hanse: nothing was ever published in this database"), "{told}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let mut child = hanse(&["serve", "--print-config"]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
 fn logging_starts_on_a_terminal_too() {
     let program = env!("CARGO_BIN_EXE_hanse");
     let typed = format!("{program} migrate --database-url postgresql://127.0.0.1:1/hanse");
