@@ -160,9 +160,12 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "events are told",
-        says: "every conversion's batch counts it for both of its sides",
+        says: "every conversion's batch counts it for both of its sides, and has one line of the journal for each",
         sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN batches b USING (batch_no) \
-              WHERE (ARRAY[c.from_partner, c.to_partner] <@ b.partners) IS NOT TRUE",
+              WHERE (ARRAY[c.from_partner, c.to_partner] <@ b.partners) IS NOT TRUE UNION ALL \
+              SELECT c.conversion_id::text FROM conversions c LEFT JOIN (SELECT batch_no, subject, array_agg(partner ORDER BY kind) AS sides \
+              FROM entries WHERE kind IN (7, 8) GROUP BY 1, 2) e ON e.batch_no = c.batch_no AND e.subject = c.conversion_id \
+              WHERE e.sides IS DISTINCT FROM ARRAY[c.from_partner, c.to_partner]",
     },
     Invariant {
         name: "links on both sides",

@@ -21,6 +21,8 @@ pub struct Known(Mutex<Remembered>);
 struct Remembered {
     /// Which run of which database server the accounts are of.
     origin: String,
+    /// How often a lane has connected: what was taken before the last time is not brought back.
+    epoch: u64,
     accounts: HashMap<AccountId, Account>,
 }
 
@@ -29,14 +31,15 @@ impl Known {
     pub fn start(&self, origin: &str) {
         let mut known = self.lock();
         known.accounts.clear();
+        known.epoch += 1;
         origin.clone_into(&mut known.origin);
     }
 
-    /// Takes what is remembered of these, and says of which nothing is.
-    pub fn take(&self, origin: &str, ids: Vec<AccountId>) -> (Vec<Account>, Vec<AccountId>) {
+    /// Takes what is remembered of these, and says of which nothing is, and the epoch to bring them back with.
+    pub fn take(&self, origin: &str, ids: Vec<AccountId>) -> (Vec<Account>, Vec<AccountId>, u64) {
         let mut known = self.lock();
         if known.origin != origin {
-            return (Vec::new(), ids);
+            return (Vec::new(), ids, 0);
         }
         let (mut accounts, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
         for id in ids {
@@ -45,14 +48,14 @@ impl Known {
                 None => unknown.push(id),
             }
         }
-        (accounts, unknown)
+        (accounts, unknown, known.epoch)
     }
 
-    /// Remembers what a committed batch has read and written.
-    pub fn learn(&self, origin: &str, world: World) {
+    /// Remembers what a committed batch has read and written, unless a lane has connected since it began.
+    pub fn learn(&self, epoch: u64, world: World) {
         let World { accounts, writes, batch_no, .. } = world;
         let mut known = self.lock();
-        if known.origin != origin {
+        if known.epoch != epoch {
             return;
         }
         if known.accounts.len() + accounts.len() > KNOWN_MAX {
@@ -104,24 +107,32 @@ mod tests {
         let (known, account) = (Known::default(), account());
         let id = account.id;
         known.start("one");
-        known.learn("one", batch(&account, true));
-        let (taken, unknown) = known.take("one", vec![id]);
+        let (_, _, epoch) = known.take("one", vec![id]);
+        known.learn(epoch, batch(&account, true));
+        let (taken, unknown, _) = known.take("one", vec![id]);
         assert_eq!((taken[0].version, unknown.len()), (account.version + 1, 0));
         assert_eq!(known.take("one", vec![id]).1, [id], "nobody else meets it meanwhile");
         // A lane that comes late with what it wrote earlier does not put it over what was written since.
-        known.learn("one", batch(&taken[0], false));
-        known.learn("one", batch(&account, false));
+        known.learn(epoch, batch(&taken[0], false));
+        known.learn(epoch, batch(&account, false));
         assert_eq!(known.take("one", vec![id]).0[0].version, account.version + 1);
     }
 
     #[test]
-    fn nothing_is_kept_from_one_run_of_the_database_to_the_next() {
+    fn nothing_is_kept_from_one_connection_or_run_of_the_database_to_the_next() {
         let (known, account) = (Known::default(), account());
         known.start("one");
-        known.learn("one", batch(&account, false));
-        known.start("two");
-        assert!(known.take("two", vec![account.id]).0.is_empty());
-        known.learn("one", batch(&account, false));
-        assert!(known.take("two", vec![account.id]).0.is_empty(), "of a connection that outlived its database");
+        let (_, _, epoch) = known.take("one", vec![account.id]);
+        known.learn(epoch, batch(&account, false));
+        known.start("one");
+        known.learn(epoch, batch(&account, false));
+        let (taken, _, epoch) = known.take("one", vec![account.id]);
+        assert!(taken.is_empty(), "begun before the last connection");
+        known.learn(epoch, batch(&account, false));
+        // A connection that outlived its database.
+        let (taken, _, none) = known.take("another", vec![account.id]);
+        assert!(taken.is_empty());
+        known.learn(none, batch(&Account { version: 9, ..account.clone() }, false));
+        assert_eq!(known.take("one", vec![account.id]).0[0].version, account.version);
     }
 }

@@ -58,6 +58,8 @@ pub struct Lane {
     known: Arc<Known>,
     /// Which run of which database server this connection leads to.
     origin: String,
+    /// With which what the batch at hand has taken from `known` may come back.
+    epoch: u64,
     /// Batches that still look keys and references up before they decide.
     looking: u32,
     /// Batches that still ask whether what is remembered of accounts holds before they decide.
@@ -92,10 +94,25 @@ impl Lane {
         known: Arc<Known>,
         batch_max: usize,
     ) -> Lane {
-        let (conn, away, origin) = (None, false, String::new());
+        let (conn, away, origin, epoch) = (None, false, String::new(), 0);
         let (terms, priced, places) = (write::KnownTerms::default(), Priced::default(), Places::default());
         let (looking, asking) = (0, 0);
-        Lane { url, queue, catalogue, batch_max, conn, away, terms, priced, places, known, origin, looking, asking }
+        Lane {
+            url,
+            queue,
+            catalogue,
+            batch_max,
+            conn,
+            away,
+            terms,
+            priced,
+            places,
+            known,
+            origin,
+            epoch,
+            looking,
+            asking,
+        }
     }
 
     /// Runs until the queue is closed and empty.
@@ -199,7 +216,7 @@ impl Lane {
         }
         let error = match (committed, decided, mark) {
             (Ok(()), Some((answers, world)), _) => {
-                self.known.learn(&self.origin, world);
+                self.known.learn(self.epoch, world);
                 return Tried::Done(answers);
             }
             // Every statement had succeeded, so it was COMMIT that failed: only the database knows how.
@@ -314,7 +331,8 @@ impl Lane {
         ids: Vec<AccountId>,
         world: &mut World,
     ) -> Result<Vec<AccountId>, Error> {
-        let (mut remembered, mut unread) = self.known.take(&self.origin, ids);
+        let (mut remembered, mut unread, epoch) = self.known.take(&self.origin, ids);
+        self.epoch = epoch;
         if self.asking > 0 && !remembered.is_empty() {
             let same = read::unchanged(conn, remembered.iter().map(|account| (account.id, account.version)).collect())?;
             let (kept, changed): (Vec<_>, Vec<_>) =

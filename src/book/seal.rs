@@ -120,7 +120,8 @@ fn conversion_event(id: ConversionId, is_from: bool) -> EventId {
 
 /// A partner's events with a sequence above `after`, in order, at most `limit`.
 pub fn read(conn: &mut PgConnection, partner: &Slug, after: i64, limit: i64) -> Result<Vec<FeedEvent>, Error> {
-    // A run of numbers is found by its first; then its conversions and events, each with its place in the run.
+    // A run of numbers is found by its first; then its conversions, which the partner's own lines of the journal name, and
+    // events, each with its place in the run.
     let found: Vec<FeedSql> = sql_query(
         "WITH run AS MATERIALIZED (SELECT f.first_sequence, f.batch_no, b.business_at AS at FROM feed f JOIN batches b USING (batch_no) \
          WHERE f.partner = $1 AND f.first_sequence >= coalesce((SELECT max(first_sequence) FROM feed \
@@ -128,7 +129,7 @@ pub fn read(conn: &mut PgConnection, partner: &Slug, after: i64, limit: i64) -> 
          SELECT * FROM (SELECT run.first_sequence + c.place - 1 AS sequence, NULL::uuid AS event_id, 3::smallint AS kind, \
          c.conversion_id AS subject, c.from_partner = $1 AS is_from, NULL::text AS body, run.at FROM run CROSS JOIN LATERAL \
          (SELECT c.conversion_id, c.from_partner, row_number() OVER (ORDER BY c.ordinal) AS place FROM entries e \
-         JOIN conversions c ON c.conversion_id = e.subject WHERE e.batch_no = run.batch_no AND e.kind = 7 AND $1 IN (c.from_partner, c.to_partner)) c \
+         JOIN conversions c ON c.conversion_id = e.subject WHERE e.batch_no = run.batch_no AND e.kind IN (7, 8) AND e.partner = $1) c \
          UNION ALL SELECT run.first_sequence + e.ordinal - 1, e.event_id, e.kind, e.subject, false, e.body::text, run.at \
          FROM run JOIN events e ON e.partner = $1 AND e.batch_no = run.batch_no) told \
          WHERE sequence > $2 ORDER BY sequence LIMIT $3",

@@ -38,7 +38,9 @@ pub async fn list(exchange: &Exchange, caller: &Slug, after: i64, limit: i64) ->
             if i64::try_from(found.len()).unwrap_or(i64::MAX) < limit {
                 // At its end: what has been committed and not yet numbered is numbered now.
                 seal::seal_now(conn)?;
-                found = seal::read(conn, &caller, after, limit)?;
+                let after = found.last().map_or(after, |last| last.sequence);
+                let left = limit - i64::try_from(found.len()).unwrap_or(limit);
+                found.extend(seal::read(conn, &caller, after, left)?);
             }
             render(conn, &caller, &currency, found)
         })

@@ -141,11 +141,11 @@ fn a_folder_the_servers_user_cannot_enter_is_replaced_by_one_outside_that_is_fou
 
 #[test]
 fn a_folder_that_is_no_cluster_is_left_alone_and_explained() {
-    let home = Scratch::new("foreign");
+    // The server's user must be able to look, or a folder outside is used instead.
+    let home = Scratch::enterable("foreign");
     let planted = home.path().join("cluster");
     std::fs::create_dir_all(&planted).expect("made");
     std::fs::write(planted.join("letters.txt"), "mine").expect("planted");
-    // The server's user must be able to look, or the folder outside is used instead.
     let refusal = EmbeddedPg::start(&support::options(home.path().to_owned())).err().expect("refused");
     assert!(matches!(refusal, Error::NotACluster(_) | Error::NotOurs { .. }), "{refusal}");
     assert!(planted.join("letters.txt").exists());

@@ -6,7 +6,7 @@ use super::expose;
 use super::read::{self, State};
 use super::statement::{Column, Group, Statement, lists};
 use crate::book::command::{ConversionRow, MovementRow, ReversalRow, ReversalState, TierSource};
-use crate::book::engine::account::Account;
+use crate::book::engine::account::{Account, Entry};
 use crate::book::engine::world::{Event, EventData, LinkWrite, MembershipWrite, Subject, World};
 use crate::domain::expiry::Expiry;
 use crate::domain::points::Points;
@@ -49,7 +49,7 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     }
     // Rare: a stop line was neared or reached, which only the written rows know for certain.
     let told = events(conn, state.batch_no, told, &crossed)?;
-    tell_more(conn, state, told)
+    tell_more(conn, state, world, told)
 }
 
 fn accounts(group: &mut Group, batch_no: i64, world: &World) {
@@ -544,10 +544,11 @@ fn batch_row(group: &mut Group, state: &State, world: &World, told: &BTreeMap<St
     let sealed = partners.is_empty();
     let entries = &world.writes.entries;
     group.add(Statement::new(
-        "INSERT INTO batches (partners, event_counts, entry_accounts, entry_numbers, entry_kinds, entry_deltas, entry_subjects, \
-         entry_previous, batch_no, window_id, business_at, day, sealed) \
-         SELECT ?, ?, ?, ?, ?, ?, ?, ?, b, w, a, d, s FROM unnest(?, ?, ?, ?, ?) x(b, w, a, d, s)",
+        "INSERT INTO batches (entry_partners, partners, event_counts, entry_accounts, entry_numbers, entry_kinds, entry_deltas, \
+         entry_subjects, entry_previous, batch_no, window_id, business_at, day, sealed) \
+         SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, b, w, a, d, s FROM unnest(?, ?, ?, ?, ?) x(b, w, a, d, s)",
         vec![
+            Column::SmallInts(whose(world, &partners)),
             Column::Texts(partners),
             Column::Integers(counts),
             Column::Uuids(entries.iter().map(|entry| entry.account.0).collect()),
@@ -565,12 +566,28 @@ fn batch_row(group: &mut Group, state: &State, world: &World, told: &BTreeMap<St
     ));
 }
 
+/// Whose each line is, as a place among those told, from 1; 0 when that partner is told nothing.
+fn whose(world: &World, told: &[String]) -> Vec<i16> {
+    let place = |entry: &Entry| {
+        let partner = world.accounts.get(&entry.account).map(|account| account.partner.as_str());
+        let place = told.iter().position(|told| Some(told.as_str()) == partner).map_or(0, |at| at + 1);
+        i16::try_from(place).unwrap_or_default()
+    };
+    world.writes.entries.iter().map(place).collect()
+}
+
 /// Counts what is told beside what the batch's row already says.
-fn tell_more(conn: &mut PgConnection, state: &State, told: BTreeMap<String, i32>) -> Result<(), Error> {
-    let (partners, counts) = told.into_iter().unzip();
+fn tell_more(conn: &mut PgConnection, state: &State, world: &World, told: BTreeMap<String, i32>) -> Result<(), Error> {
+    let (partners, counts): (Vec<String>, Vec<i32>) = told.into_iter().unzip();
     Statement::new(
-        "UPDATE batches b SET partners = ?, event_counts = ?, sealed = false FROM unnest(?) n(batch_no) WHERE b.batch_no = n.batch_no",
-        vec![Column::Texts(partners), Column::Integers(counts), Column::BigInts(vec![state.batch_no])],
+        "UPDATE batches b SET entry_partners = ?, partners = ?, event_counts = ?, sealed = false FROM unnest(?) n(batch_no) \
+         WHERE b.batch_no = n.batch_no",
+        vec![
+            Column::SmallInts(whose(world, &partners)),
+            Column::Texts(partners),
+            Column::Integers(counts),
+            Column::BigInts(vec![state.batch_no]),
+        ],
     )
     .execute(conn)?;
     Ok(())

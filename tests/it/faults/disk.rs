@@ -37,7 +37,7 @@ impl Drop for Tiny<'_> {
 
 #[actix_web::test]
 async fn a_full_disk_blames_no_command_and_is_over_when_there_is_room() {
-    let folder = Scratch::new("disk");
+    let folder = Scratch::enterable("disk");
     let place = folder.path().join("tiny");
     let Some(_tiny) = Tiny::mount(&place) else {
         println!("not run: a file system to fill can be mounted by root only");

@@ -8,6 +8,7 @@ use diesel::{Connection, PgConnection, QueryDsl, RunQueryDsl};
 use diesel_migrations::MigrationHarness;
 use hanse::embedded_pg::{EmbeddedPg, Error, Options};
 use hanse::store;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -76,6 +77,17 @@ impl Scratch {
         Scratch(folder)
     }
 
+    /// One that the database server's user can enter too, wherever root keeps the checkout.
+    pub fn enterable(name: &str) -> Scratch {
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        if !is_root {
+            return Scratch::new(name);
+        }
+        let folder = std::env::temp_dir().join(format!("hanse-test-{name}-{}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a scratch folder");
+        Scratch(folder)
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -127,11 +139,10 @@ impl TestDatabase {
     /// Ends every connection and lets nobody in.
     pub fn cut(&self) {
         let name = &self.name;
-        let cut = format!(
-            "ALTER DATABASE {name} ALLOW_CONNECTIONS false; \
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        );
         let mut conn = PgConnection::establish(&cluster().url("postgres")).expect("the cluster takes connections");
+        // Committed before the second, or one that is ended may come back in between.
+        conn.batch_execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).expect("closed");
+        let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
         conn.batch_execute(&cut).expect("cut");
     }
 
