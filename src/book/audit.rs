@@ -135,7 +135,7 @@ pub const INVARIANTS: &[Invariant] = &[
         says: "the usage of every account's day is the sum of its conversions of that day that were not undone",
         sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT from_account, day, sum(debit) AS used FROM conversions \
               WHERE NOT undone GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
-              WHERE a.usage[2] > 0 AND a.usage[2] <> coalesce(c.used, 0)",
+              WHERE a.usage[2] <> coalesce(c.used, 0)",
     },
     Invariant {
         name: "one effect per key",
