@@ -77,7 +77,7 @@ impl Default for Limits {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the address {address} cannot be listened on")]
+    #[error("the address {address} cannot be listened on (--api-listen and --public-listen name others)")]
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Tls(#[from] TlsError),

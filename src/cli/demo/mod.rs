@@ -49,6 +49,9 @@ pub struct Stage {
 pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     let mut config = global.begin(&args.flags)?;
     config.data_dir = config.data_dir.join("demo");
+    if args.check {
+        free_ports(&mut config);
+    }
     let metrics = telemetry::start_metrics().map_err(Error::failed)?;
     actix_web::rt::System::new().block_on(async {
         let mut stop = Stop::listen()?;
@@ -62,6 +65,16 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         blocking(move || node.stop().and_then(|()| house.close())).await?;
         outcome
     })
+}
+
+/// A check is about what happens, not where: whoever has its ports may keep them.
+fn free_ports(config: &mut Config) {
+    for listen in [&mut config.api_listen, &mut config.public_listen] {
+        if std::net::TcpListener::bind(*listen).is_err_and(|cause| cause.kind() == std::io::ErrorKind::AddrInUse) {
+            tracing::warn!("{listen} is taken: the check listens on any free port instead");
+            listen.set_port(0);
+        }
+    }
 }
 
 /// Publishes the alliance, issues what certificates are missing, and serves it.
@@ -132,6 +145,7 @@ async fn second(first: &Stage, partners: &Path, metrics: PrometheusHandle) -> Re
             listen.set_port(listen.port().saturating_add(SECOND_PORTS));
         }
     }
+    free_ports(&mut config);
     let cluster = first.house.embedded.as_ref();
     let cluster =
         cluster.ok_or_else(|| Error::Usage("the demo brings its own database: unset DATABASE_URL".to_owned()))?;
