@@ -1,5 +1,6 @@
 //! The book's SQL: set-based, a fixed number of statements a batch whatever its size.
 
+mod accounts;
 pub mod codec;
 mod expose;
 pub mod read;
