@@ -159,6 +159,7 @@ fn a_cut_needs_its_notice_and_a_later_day_of_its_own() {
     let (_database, mut conn, manifests) = founded("catalogue-cut");
     let day = |at: DateTime<Utc>, days: u64| (at + Days::new(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
     let at = now(&mut conn);
+    let original = std::fs::read_to_string(manifests.folder.join("harvest.toml")).expect("a manifest");
     let lower = |from: &str| {
         let rates = format!(
             "give = 10\nget = 9\nvalid_to = {from}\npublic = true\n[[agreements.rates]]\n\
@@ -181,6 +182,13 @@ fn a_cut_needs_its_notice_and_a_later_day_of_its_own() {
     let catalogue = load(&mut conn);
     assert_eq!(gives(&catalogue, "harvest", "lumen", "l1", at + Days::new(14)).0, Points::new(90));
     assert_eq!(gives(&catalogue, "harvest", "lumen", "l1", at + Days::new(16)).0, Points::new(80));
+    // To take the announcement back is a change, and is told as one.
+    std::fs::write(manifests.folder.join("harvest.toml"), &original).expect("written");
+    let lines = proposals::difference(&mut conn, &manifests.plan()).expect("compared");
+    let whats: Vec<_> = lines.iter().map(|line| (line.what.as_str(), line.after.as_str())).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(whats[0].0.starts_with("rate, any tier") && whats[0].1.ends_with(", other dates"), "{whats:?}");
+    assert!(whats[1].0.starts_with("announced rate, any tier from ") && whats[1].1 == "taken over", "{whats:?}");
 }
 
 #[test]

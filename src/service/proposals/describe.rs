@@ -25,6 +25,7 @@ pub struct Line {
 pub fn describe(published: Option<&Catalogue>, changes: &[(Subject, Change)], now: DateTime<Utc>) -> Vec<Line> {
     let mut lines = Vec::new();
     for (subject, change) in changes {
+        let told = lines.len();
         let mut add = |what: &str, before: String, after: String| {
             if before != after {
                 lines.push(Line { subject: subject.to_string(), what: what.to_owned(), before, after });
@@ -45,6 +46,12 @@ pub fn describe(published: Option<&Catalogue>, changes: &[(Subject, Change)], no
                 pair(published.and_then(|catalogue| catalogue.pair(from, to)), change, now, &mut add);
             }
             (Subject::Alliance | Subject::Partner(_), Change::Pair(_)) => {}
+        }
+        if lines.len() == told {
+            // Whatever is proposed is told, even where no line above has words for it.
+            let (what, before, after) =
+                ("what is not shown".to_owned(), "as published".to_owned(), "as planned".to_owned());
+            lines.push(Line { subject: subject.to_string(), what, before, after });
         }
     }
     lines
@@ -121,10 +128,22 @@ fn pair(before: Option<&Pair>, change: &PairChange, now: DateTime<Utc>, add: &mu
         let at = rate.starts.map_or(now, |starts| starts.max(now));
         let same = |old: &&crate::domain::rate::Rate| old.tier == rate.tier && old.is_live(at);
         let old = before.and_then(|pair| pair.rates.iter().rev().find(same));
-        let figures = rate.figures;
-        let period = period(rate.starts, rate.ends);
-        let what = format!("rate, {}{period}", tier(&rate.tier));
-        add(&what, old.map(|old| rate_text(&RateFigures::of(old))).unwrap_or_default(), rate_text(&figures));
+        let what = format!("rate, {}{}", tier(&rate.tier), period(rate.starts, rate.ends));
+        let old = old.map(|old| rate_text(&RateFigures::of(old))).unwrap_or_default();
+        let mut new = rate_text(&rate.figures);
+        if old == new {
+            new.push_str(", other dates");
+        }
+        add(&what, old, new);
+        // What was announced for later, and does not come now.
+        let until = |old: &crate::domain::rate::Rate| rate.ends.is_none_or(|ends| old.valid_from < ends);
+        let later = |old: &&crate::domain::rate::Rate| {
+            old.tier == rate.tier && old.valid_from > at && until(old) && old.is_live(old.valid_from)
+        };
+        for old in before.iter().flat_map(|pair| pair.rates.iter().filter(later)) {
+            let what = format!("announced rate, {}{}", tier(&old.tier), period(Some(old.valid_from), old.valid_to));
+            add(&what, rate_text(&RateFigures::of(old)), "taken over".to_owned());
+        }
     }
     for campaign in &change.campaigns {
         let old = before.and_then(|pair| pair.campaigns.iter().rev().find(|old| old.code == campaign.code));
