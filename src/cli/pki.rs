@@ -10,7 +10,7 @@ use crate::config::{Config, Flags};
 use crate::domain::holder::Holder;
 use crate::service::certificates;
 use crate::signing::pki::{Authority, Issued};
-use crate::store;
+use crate::store::{self, catalogue};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::PathBuf;
@@ -97,7 +97,14 @@ fn issue(args: &Issue, config: &Config) -> Result<Told, Error> {
     let reach = Reach::open(config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     certificates::register(&mut conn, &issued.facts).map_err(Error::failed)?;
-    Ok(tell(&issued))
+    let (mut line, told) = tell(&issued);
+    if let Holder::Partner(slug) = &holder
+        && catalogue::exists(&mut conn).map_err(Error::failed)?
+        && !catalogue::load(&mut conn).map_err(Error::failed)?.partners.contains_key(slug)
+    {
+        line.push_str("\nno partner of this name is published yet: revoke it if that is a slip of the pen");
+    }
+    Ok((line, told))
 }
 
 fn tell(issued: &Issued) -> Told {

@@ -24,7 +24,7 @@ use crate::domain::proposal::{State, Subject};
 use crate::store::Database;
 use crate::store::catalogue::{self, write};
 use crate::store::proposals::{self, Publication};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::BigInt;
@@ -101,7 +101,7 @@ pub enum Error {
     NoPartner { subject: Subject, partner: Slug },
     #[error(
         "{subject}: {what} from {}, which is a cut; its notice of {days} days ends {end}: write a valid_from or \
-         valid_to of {end} or later", text(*.at), end = text(*.earliest)
+         valid_to of {} or later", text(*.at), hour_after(*.earliest), end = text(*.earliest)
     )]
     Notice { subject: Subject, what: String, at: DateTime<Utc>, days: u32, earliest: DateTime<Utc> },
     #[error("{subject}: {what}, which is a cut; its notice of {days} days ends {}: publish it then", text(*.earliest))]
@@ -128,6 +128,11 @@ impl From<diesel::result::Error> for Error {
 
 fn text(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A whole hour that is not over before somebody has written it down.
+fn hour_after(at: DateTime<Utc>) -> String {
+    (at + TimeDelta::hours(2)).format("%Y-%m-%dT%H:00:00Z").to_string()
 }
 
 fn lines(loops: &[Loop]) -> String {
