@@ -290,6 +290,11 @@ impl Load {
         poll("conversions under load", PATIENCE, || (self.done.load(Ordering::Relaxed) >= wanted).then_some(()));
     }
 
+    /// How many have been told 503 so far.
+    pub fn unavailable(&self) -> usize {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).unavailable
+    }
+
     pub fn end(self) -> Told {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
