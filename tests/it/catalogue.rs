@@ -338,3 +338,25 @@ fn without_a_stated_mandate_the_operator_publishes_nothing_alone() {
     assert!(matches!(refused, Error::NoMandate), "{refused}");
     assert_eq!(count(&mut conn, "proposals"), 0);
 }
+
+#[test]
+fn a_mandate_and_an_endpoint_are_told_only_where_they_change() {
+    let (_database, mut conn, manifests) = founded("catalogue-told");
+    let told = |conn: &mut PgConnection| -> Vec<(String, String)> {
+        let lines = proposals::difference(conn, &manifests.plan()).expect("compared");
+        lines.into_iter().map(|line| (line.what, line.after)).collect()
+    };
+    manifests.edit("alliance.toml", "quote_ttl", "300", "200");
+    assert_eq!(told(&mut conn), [("quotes bind".to_owned(), "200 s".to_owned())]);
+    manifests.edit("alliance.toml", "quote_ttl", "200", "300");
+    manifests.edit("alliance.toml", "mandate", "mandate", "# mandate");
+    assert_eq!(told(&mut conn), [("mandate".to_owned(), String::new())]);
+    manifests.edit("alliance.toml", "# mandate", "# mandate", "mandate");
+    let remote = "UPDATE partners SET hosted = false, endpoint = 'https://nest.example/' WHERE slug = 'nest'";
+    conn.batch_execute(remote).expect("remote");
+    manifests.edit("nest.toml", "trade", "home", "garden");
+    manifests.edit("nest.toml", "trade", "tax_code", "endpoint = \"https://nest.example/\"\ntax_code");
+    assert_eq!(told(&mut conn), [("trade".to_owned(), "garden".to_owned())]);
+    manifests.edit("nest.toml", "endpoint", "nest.example", "nest.test");
+    assert_eq!(told(&mut conn)[1], ("endpoint".to_owned(), "https://nest.test/".to_owned()));
+}

@@ -1,10 +1,11 @@
 //! A difference as people read it: one line per thing that changes.
 
 use super::document::Change;
-use crate::domain::catalogue::{Alliance, Catalogue, Pair, Partner};
+use super::settle::Published;
+use crate::domain::catalogue::{Alliance, Pair, Partner};
 use crate::domain::change::PairChange;
 use crate::domain::money::Millionths;
-use crate::domain::plan::{AgreementTerms, PlannedPartner, RateFigures};
+use crate::domain::plan::{AgreementTerms, RateFigures};
 use crate::domain::points::Points;
 use crate::domain::proposal::Subject;
 use crate::domain::rate::{Ratio, TierScope};
@@ -22,8 +23,9 @@ pub struct Line {
 }
 
 /// What `changes` do to `published`.
-pub fn describe(published: Option<&Catalogue>, changes: &[(Subject, Change)], now: DateTime<Utc>) -> Vec<Line> {
+pub(super) fn describe(published: Option<&Published>, changes: &[(Subject, Change)], now: DateTime<Utc>) -> Vec<Line> {
     let mut lines = Vec::new();
+    let catalogue = published.map(|published| &published.catalogue);
     for (subject, change) in changes {
         let told = lines.len();
         let mut add = |what: &str, before: String, after: String| {
@@ -33,17 +35,18 @@ pub fn describe(published: Option<&Catalogue>, changes: &[(Subject, Change)], no
         };
         match (subject, change) {
             (_, Change::Alliance { alliance, mandate }) => {
-                settings(published.map(|catalogue| &catalogue.alliance), alliance, mandate.as_deref(), &mut add);
+                settings(catalogue.map(|catalogue| &catalogue.alliance), alliance, &mut add);
+                let stated = published.and_then(|published| published.aside.mandate.clone());
+                add("mandate", stated.unwrap_or_default(), mandate.clone().unwrap_or_default());
             }
             (_, Change::Partner(planned)) => {
-                partner(
-                    published.and_then(|catalogue| catalogue.partners.get(&planned.partner.slug)),
-                    planned,
-                    &mut add,
-                );
+                let slug = &planned.partner.slug;
+                partner(catalogue.and_then(|catalogue| catalogue.partners.get(slug)), &planned.partner, &mut add);
+                let known = published.and_then(|published| published.aside.endpoints.get(slug).cloned());
+                add("endpoint", known.unwrap_or_default(), planned.endpoint.clone().unwrap_or_default());
             }
             (Subject::Pair(from, to), Change::Pair(change)) => {
-                pair(published.and_then(|catalogue| catalogue.pair(from, to)), change, now, &mut add);
+                pair(catalogue.and_then(|catalogue| catalogue.pair(from, to)), change, now, &mut add);
             }
             (Subject::Alliance | Subject::Partner(_), Change::Pair(_)) => {}
         }
@@ -62,7 +65,7 @@ type Add<'a> = dyn FnMut(&str, String, String) + 'a;
 /// A thing that may change, and how it is told.
 type Told<'a, T> = (&'a str, &'a dyn Fn(&T) -> String);
 
-fn settings(before: Option<&Alliance>, after: &Alliance, mandate: Option<&str>, add: &mut Add<'_>) {
+fn settings(before: Option<&Alliance>, after: &Alliance, add: &mut Add<'_>) {
     let old = |read: &dyn Fn(&Alliance) -> String| before.map(read).unwrap_or_default();
     let name = |alliance: &Alliance| format!("{} / {}", alliance.name.en, alliance.name.zh);
     let each: [Told<'_, Alliance>; 4] = [
@@ -74,10 +77,9 @@ fn settings(before: Option<&Alliance>, after: &Alliance, mandate: Option<&str>, 
     for (what, read) in each {
         add(what, old(read), read(after));
     }
-    add("mandate", String::new(), mandate.unwrap_or_default().to_owned());
 }
 
-fn partner(before: Option<&Partner>, planned: &PlannedPartner, add: &mut Add<'_>) {
+fn partner(before: Option<&Partner>, after: &Partner, add: &mut Add<'_>) {
     let limit = |limit: Option<Points>| limit.map_or_else(|| "none".to_owned(), |points| points.to_string());
     let limits = |partner: &Partner| {
         let own = &partner.limits;
@@ -106,13 +108,10 @@ fn partner(before: Option<&Partner>, planned: &PlannedPartner, add: &mut Add<'_>
         ("member limits", &limits),
     ];
     for (what, read) in each {
-        add(what, before.map(read).unwrap_or_default(), read(&planned.partner));
+        add(what, before.map(read).unwrap_or_default(), read(after));
     }
     let exposure = |partner: &Partner| money(partner.exposure_limit);
-    add("exposure limit", before.map(exposure).unwrap_or_default(), exposure(&planned.partner));
-    if let Some(endpoint) = &planned.endpoint {
-        add("endpoint", String::new(), endpoint.clone());
-    }
+    add("exposure limit", before.map(exposure).unwrap_or_default(), exposure(after));
 }
 
 fn money(limit: Option<Millionths>) -> String {

@@ -10,7 +10,7 @@ mod document;
 mod settle;
 
 pub use approve::{JWS_TYPE, approve};
-pub use describe::{Line, describe};
+pub use describe::Line;
 pub use document::Change;
 
 use crate::book::{exposures, fence};
@@ -144,7 +144,7 @@ pub fn difference(conn: &mut PgConnection, plan: &Plan) -> Result<Vec<Line>, Err
     let published = published(conn)?;
     let now = now(conn, published.as_ref())?;
     let changes = settle::changes(published.as_ref(), plan, now)?;
-    Ok(describe(published.as_ref().map(|published| &published.catalogue), &changes, now))
+    Ok(describe::describe(published.as_ref(), &changes, now))
 }
 
 /// Proposes what `plan` changes. Idempotent: an equal open proposal stands, an open one that no longer fits is
