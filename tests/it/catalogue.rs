@@ -192,6 +192,16 @@ fn a_cut_needs_its_notice_and_a_later_day_of_its_own() {
 }
 
 #[test]
+fn a_change_of_a_sandbox_is_published_and_its_clock_goes_on() {
+    let (_database, mut conn, manifests) = founded("catalogue-sandbox");
+    conn.batch_execute("UPDATE alliance SET clock_offset_us = 15::bigint * 86400 * 1000000").expect("advanced");
+    manifests.edit("alliance.toml", "quote_ttl", "300", "200");
+    proposals::apply_and_publish(&mut conn, &manifests.plan(), Mandate).expect("published");
+    assert_eq!(load(&mut conn).alliance.quote_ttl_s, 200);
+    assert_eq!(count(&mut conn, "alliance WHERE clock_offset_us = 15::bigint * 86400 * 1000000"), 1);
+}
+
+#[test]
 fn a_lower_limit_waits_for_its_notice() {
     let (_database, mut conn, manifests) = founded("catalogue-limit");
     manifests.edit("lumen.toml", "[member_limits]", "out_day = 200", "out_day = 100");

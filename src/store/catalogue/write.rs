@@ -69,7 +69,7 @@ pub fn put_alliance(
     sql_query(
         "INSERT INTO alliance (slug, name_en, name_zh, currency, zone, trust_domain, sandbox_start, clock_offset_us, \
          catalogue_version, quote_ttl_s, link_cooling_days, bilateral, mandate) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 IS NULL THEN 0 ELSE \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 IS NULL OR $8 IS NULL THEN 0 ELSE \
          (extract(epoch FROM $8 - clock_timestamp()) * 1000000)::bigint END, 1, $9, $10, $11, $12) \
          ON CONFLICT (id) DO UPDATE SET name_en = EXCLUDED.name_en, name_zh = EXCLUDED.name_zh, \
          quote_ttl_s = EXCLUDED.quote_ttl_s, link_cooling_days = EXCLUDED.link_cooling_days, \
