@@ -93,9 +93,7 @@ async fn the_newest_migrations_carry_what_is_stored_down_and_up_again() {
     let redated_before = redated(&mut conn);
     assert!(redated_before.iter().any(|account| account.redatings.len() == 6), "two of three numbers");
     // Down to before the journal lay in its batches.
-    for _ in 0..2 {
-        conn.revert_last_migration(store::MIGRATIONS).expect("down");
-    }
+    while conn.revert_last_migration(store::MIGRATIONS).expect("down").to_string() != "0005" {}
     store::migrate(&book.database.url).expect("up");
     assert_eq!(journals(), before);
     assert_eq!(redated(&mut conn), redated_before);
