@@ -12,6 +12,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use std::collections::{BTreeMap, HashMap};
 
+pub use super::settings::{Accounts, Cycle, Netting, Operator, Rounding, Settlement};
+
 /// A name people read, in both languages of the alliance.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Name {
@@ -46,6 +48,8 @@ pub struct Alliance {
     pub link_cooling_days: u32,
     /// In a bilateral alliance limits are per pair only.
     pub bilateral: bool,
+    pub settlement: Settlement,
+    pub operator: Operator,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub struct Partner {
     pub limits: MemberLimits,
     /// Stop line of the partner's own net; `None` is no limit. Ignored in a bilateral alliance.
     pub exposure_limit: Option<Millionths>,
+    /// Where the partner books what its statements say.
+    pub accounts: Accounts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod points;
 pub mod proposal;
 pub mod quote;
 pub mod rate;
+pub mod settings;
 pub mod terms;
 pub mod text;
 pub mod usage;

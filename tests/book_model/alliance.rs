@@ -5,7 +5,8 @@ use super::terms_of;
 use chrono::{DateTime, TimeDelta, Utc};
 use hanse::book::exposures::ExposureKey;
 use hanse::domain::catalogue::{
-    Agreement, Alliance, Campaign, Catalogue, MemberLimits, Name, Pair, Partner, PartnerStatus, Party, Programme, Tier,
+    Accounts, Agreement, Alliance, Campaign, Catalogue, MemberLimits, Name, Operator, Pair, Partner, PartnerStatus,
+    Party, Programme, Settlement, Tier,
 };
 use hanse::domain::ids::Slug;
 use hanse::domain::money::Millionths;
@@ -42,6 +43,8 @@ pub fn found(chance: &mut Chance, at: DateTime<Utc>) -> Catalogue {
         quote_ttl_s: 300,
         link_cooling_days: 0,
         bilateral: chance.percent(20),
+        settlement: Settlement::default(),
+        operator: Operator::named("Model"),
     };
     let mut catalogue = Catalogue { version: 1, alliance, partners, pairs: HashMap::new() };
     let slugs = slugs();
@@ -85,6 +88,7 @@ fn partner(chance: &mut Chance, (slug, expiry_months, tiers): (&str, u32, &[&str
         programme,
         limits: limits(chance),
         exposure_limit: net_limit(chance),
+        accounts: Accounts::standard(),
     };
     (slug, partner)
 }

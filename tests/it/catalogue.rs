@@ -1,7 +1,10 @@
-//! Alliances from their files into the database: applied, approved, published, refused; `api` what partners see.
+//! Alliances from their files into the database: applied, approved, published, refused; `api` what partners see,
+//! `settings` how the alliance settles.
 
 #[path = "catalogue/api.rs"]
 mod api;
+#[path = "catalogue/settings.rs"]
+mod settings;
 
 use crate::support;
 use chrono::{DateTime, Days, SecondsFormat, Utc};

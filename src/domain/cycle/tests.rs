@@ -1,7 +1,9 @@
 //! The check against loops planted by hand and against every loop of small random graphs.
 
 use super::*;
-use crate::domain::catalogue::{Alliance, Campaign, MemberLimits, Name, Partner, PartnerStatus, Party, Programme};
+use crate::domain::catalogue::{
+    Accounts, Alliance, Campaign, MemberLimits, Name, Operator, Partner, PartnerStatus, Party, Programme, Settlement,
+};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::rate::{Rate, Ratio, TierScope};
@@ -40,6 +42,7 @@ fn partner(slug: Slug) -> Partner {
         },
         limits: MemberLimits::default(),
         exposure_limit: None,
+        accounts: Accounts::standard(),
         slug,
     }
 }
@@ -57,6 +60,8 @@ fn empty(brands: usize) -> Catalogue {
             quote_ttl_s: 300,
             link_cooling_days: 0,
             bilateral: false,
+            settlement: Settlement::default(),
+            operator: Operator::named("Pilot"),
         },
         partners: (0..brands).map(|number| (brand(number), partner(brand(number)))).collect(),
         pairs: HashMap::new(),

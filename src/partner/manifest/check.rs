@@ -4,11 +4,12 @@
 //! was no finding.
 
 mod direction;
+mod settings;
 mod value;
 
 use super::find::{Error, Finding, Source};
 use super::raw::{AllianceFile, PartnerFile, ProgrammeTable, TermsTable};
-use crate::domain::catalogue::{Alliance, MemberLimits, Partner, PartnerStatus, Party, Programme, Tier};
+use crate::domain::catalogue::{Accounts, Alliance, MemberLimits, Partner, PartnerStatus, Party, Programme, Tier};
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
 use crate::domain::plan::{AgreementTerms, Plan, PlannedPartner};
@@ -119,9 +120,9 @@ fn check_alliance(values: &mut Values<'_>, raw: &AllianceFile) -> (Alliance, Opt
             "write a lower-case host name, such as \"lumen.hanse.example\"; it is the authority of every certificate's id",
         );
     }
+    let name = values.name("alliance.name", &table.name);
     let alliance = Alliance {
         slug: values.slug("alliance.slug", &table.slug).to_string(),
-        name: values.name("alliance.name", &table.name),
         currency: currency.clone(),
         zone,
         trust_domain: domain.clone(),
@@ -129,6 +130,9 @@ fn check_alliance(values: &mut Values<'_>, raw: &AllianceFile) -> (Alliance, Opt
         quote_ttl_s: values.count("alliance.quote_ttl_seconds", table.quote_ttl_seconds.as_ref(), 10..=86_400, 300),
         link_cooling_days: values.count("alliance.link_cooling_days", table.link_cooling_days.as_ref(), 0..=90, 7),
         bilateral: table.bilateral,
+        settlement: settings::settlement(values, &raw.settlement),
+        operator: settings::operator(values, &raw.operator, &name),
+        name,
     };
     let mandate = table.mandate.as_ref().map(|reason| values.text("alliance.mandate", reason, 500));
     (alliance, mandate)
@@ -166,6 +170,7 @@ fn check_partner(values: &mut Values<'_>, source: &Source, raw: &PartnerFile) ->
             in_month: values.limit("member_limits.in_month", limits.in_month.as_ref()),
         },
         exposure_limit: table.exposure_limit.as_ref().map(|money| values.money("partner.exposure_limit", money)),
+        accounts: settings::accounts(values, "accounts", &raw.accounts, Accounts::standard()),
         slug,
     };
     PlannedPartner { partner, endpoint }

@@ -11,6 +11,10 @@ pub struct AllianceFile {
     pub alliance: Spanned<AllianceTable>,
     #[serde(default)]
     pub agreement_defaults: TermsTable,
+    #[serde(default)]
+    pub settlement: SettlementTable,
+    #[serde(default)]
+    pub operator: OperatorTable,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,6 +33,43 @@ pub struct AllianceTable {
     pub mandate: Option<Spanned<String>>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettlementTable {
+    pub cycle: Option<Spanned<String>>,
+    pub netting: Option<Spanned<String>>,
+    pub rounding: Option<Spanned<String>>,
+    pub cut_off_days: Option<Spanned<i64>>,
+    pub draft_days: Option<Spanned<i64>>,
+    pub dispute_days: Option<Spanned<i64>>,
+    pub due_days: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorTable {
+    pub legal_entity: Option<Spanned<String>>,
+    pub tax_code: Option<Spanned<String>>,
+    pub fee_tax_percent: Option<Spanned<String>>,
+    #[serde(default)]
+    pub accounts: AccountsTable,
+}
+
+/// Codes of ledger accounts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsTable {
+    pub receivable: Option<Spanned<String>>,
+    pub payable: Option<Spanned<String>>,
+    pub points_out: Option<Spanned<String>>,
+    pub points_in: Option<Spanned<String>>,
+    pub bonus: Option<Spanned<String>>,
+    pub bonus_income: Option<Spanned<String>>,
+    pub fee: Option<Spanned<String>>,
+    pub tax: Option<Spanned<String>>,
+    pub adjustment: Option<Spanned<String>>,
+}
+
 /// `<partner>.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +78,8 @@ pub struct PartnerFile {
     pub programme: Spanned<ProgrammeTable>,
     #[serde(default)]
     pub member_limits: LimitsTable,
+    #[serde(default)]
+    pub accounts: AccountsTable,
     #[serde(default)]
     pub agreements: Vec<AgreementTable>,
 }

@@ -1,6 +1,7 @@
 //! The manifests of the house are right, and wrong ones are told where and why.
 
 use super::*;
+use crate::domain::catalogue::{Accounts, Cycle, Netting, Operator, Rounding, Settlement};
 use crate::domain::points::Points;
 use crate::domain::rate::{Ratio, TierScope};
 use std::path::PathBuf;
@@ -53,9 +54,19 @@ fn checked(rest: &str) -> Result<Plan, Error> {
     check::plan(&alliance, &[left, right])
 }
 
+/// Checks a pilot alliance that says `rest` of itself.
+fn checked_alliance(rest: &str) -> Result<Plan, Error> {
+    let alliance = Source::new("pilot/alliance.toml".into(), format!("{ALLIANCE_TEXT}{rest}"));
+    check::plan(&alliance, &[])
+}
+
 /// The one finding of `rest`, as a person reads it.
 fn finding(rest: &str) -> String {
-    match checked(rest) {
+    only(checked(rest))
+}
+
+fn only(checked: Result<Plan, Error>) -> String {
+    match checked {
         Err(Error::Wrong(findings)) if findings.len() == 1 => findings[0].to_string(),
         other => panic!("one finding expected: {other:?}"),
     }
@@ -151,4 +162,108 @@ fn a_date_is_its_first_moment_in_the_zone() {
     let plan = checked(rest).expect("a plan");
     let starts = pair(&plan, "left", "right").rates[0].starts.expect("dated");
     assert_eq!(starts.to_rfc3339(), "2026-02-28T16:00:00+00:00");
+}
+
+#[test]
+fn settlement_operator_and_accounts_have_built_in_values() {
+    let plan = checked("").expect("a plan");
+    assert_eq!(plan.alliance.settlement, Settlement::default());
+    let Settlement { cycle, netting, rounding, cut_off_days, draft_days, dispute_days, due_days } =
+        Settlement::default();
+    assert_eq!((cycle, netting, rounding), (Cycle::Monthly, Netting::Multilateral, Rounding::HalfUp));
+    assert_eq!([cut_off_days, draft_days, dispute_days, due_days], [1, 3, 8, 10]);
+    let operator = &plan.alliance.operator;
+    assert_eq!(*operator, Operator::named("Pilot"));
+    assert_eq!((operator.tax_code.as_str(), operator.fee_tax_basis_points), ("", 0));
+    let left = &plan.partners[&"left".parse().expect("a slug")].partner;
+    assert_eq!(left.accounts, Accounts::standard());
+    let codes = ["1122", "2202", "6601.01", "6051.01", "6601.02", "6051.02", "6601.03", "2221.01", "6711"];
+    assert_eq!(left.accounts.each().map(|(_, code)| code), codes);
+    assert_eq!(operator.accounts, Accounts { fee: "6001.01".into(), ..left.accounts.clone() });
+}
+
+#[test]
+fn settlement_operator_and_accounts_are_read_as_they_are_written() {
+    let plan = checked_alliance(
+        "[settlement]\ncycle = \"weekly\"\nnetting = \"bilateral\"\nrounding = \"half_even\"\n\
+         cut_off_days = 0\ndraft_days = 2\ndispute_days = 2\ndue_days = 0\n\
+         [operator]\nlegal_entity = \"Pilot Ltd.\"\ntax_code = \"91310000MA1FL0XX00\"\nfee_tax_percent = \"6.25\"\n\
+         [operator.accounts]\nfee = \"6001 02\"\n",
+    );
+    let alliance = plan.expect("a plan").alliance;
+    let settlement = Settlement {
+        cycle: Cycle::Weekly,
+        netting: Netting::Bilateral,
+        rounding: Rounding::HalfEven,
+        cut_off_days: 0,
+        draft_days: 2,
+        dispute_days: 2,
+        due_days: 0,
+    };
+    assert_eq!(alliance.settlement, settlement);
+    let operator = Operator {
+        legal_entity: "Pilot Ltd.".into(),
+        tax_code: "91310000MA1FL0XX00".into(),
+        fee_tax_basis_points: 625,
+        accounts: Accounts { fee: "6001 02".into(), ..Accounts::of_operator() },
+    };
+    assert_eq!(alliance.operator, operator);
+
+    let codes: Vec<String> =
+        Accounts::standard().each().iter().map(|(name, _)| format!("{name} = \"{name}\"\n")).collect();
+    let plan = checked(&format!("[accounts]\n{}", codes.concat())).expect("a plan");
+    let accounts = &plan.partners[&"left".parse().expect("a slug")].partner.accounts;
+    assert!(accounts.each().iter().all(|(name, code)| name == code), "{accounts:?}");
+}
+
+#[test]
+fn a_fault_of_the_settlement_is_told_with_its_place_and_the_cure() {
+    let at = |table: &str, line: &str| only(checked_alliance(&format!("[{table}]\n{line}\n")));
+    let settlement = |line: &str| at("settlement", line);
+    let place = "pilot/alliance.toml:9: settlement.";
+    for (line, told) in [
+        ("cycle = \"yearly\"", "cycle: write \"daily\", \"weekly\" or \"monthly\""),
+        ("netting = \"Bilateral\"", "netting: write \"multilateral\" or \"bilateral\""),
+        ("rounding = \"half-up\"", "rounding: write \"half_up\" or \"half_even\""),
+        ("cut_off_days = -1", "cut_off_days: -1 is not between 0 and 28"),
+        ("dispute_days = 29", "dispute_days: 29 is not between 0 and 28"),
+        ("draft_days = 0", "draft_days: 0 is before cut_off_days, which is 1; write 1 or more"),
+        ("due_days = 0", "due_days: 0 is before cut_off_days, which is 1; write 1 or more"),
+        ("dispute_days = 2", "dispute_days: 2 is before draft_days, which is 3; write 3 or more"),
+        (
+            "cut_off_days = 4",
+            "cut_off_days: 4 is after draft_days, which is 3 if left out; write 3 or less, or draft_days too",
+        ),
+        ("day = 3", "day: unknown field `day`, expected one of"),
+        ("due_days = \"10\"", "due_days: invalid type: string \"10\", expected i64"),
+    ] {
+        let found = settlement(line);
+        assert!(found.starts_with(&format!("{place}{told}")), "{found}");
+    }
+    assert!(checked_alliance("[settlement]\ncut_off_days = 9\ndraft_days = 9\ndispute_days = 9\n").is_ok());
+}
+
+#[test]
+fn a_fault_of_the_operator_or_of_an_account_is_told_with_its_place_and_the_cure() {
+    let operator = |line: &str| only(checked_alliance(&format!("[operator]\n{line}\n")));
+    let told = |found: String, wanted: &str| assert!(found.starts_with(wanted), "{found}");
+    told(operator("legal_entity = \" \""), "pilot/alliance.toml:9: operator.legal_entity: write 1 to 128");
+    // It is empty only where it is left out.
+    told(operator("tax_code = \"\""), "pilot/alliance.toml:9: operator.tax_code: write 1 to 64");
+    for tax in ["100.01", "6.125", "-1", "6 %"] {
+        let wanted = "pilot/alliance.toml:9: operator.fee_tax_percent: write per cents between \"0.00\" and \"100.00\"";
+        told(operator(&format!("fee_tax_percent = \"{tax}\"")), wanted);
+    }
+    let own = |line: &str| finding(&format!("[accounts]\n{line}\n"));
+    for code in ["", " 1122", "1122 ", "应收", "1\\t2", &"1".repeat(33)] {
+        let wanted = "pilot/left.toml:14: accounts.payable: write an account's code: 1 to 32 printable ASCII";
+        told(own(&format!("payable = \"{code}\"")), wanted);
+        let wanted = "pilot/alliance.toml:10: operator.accounts.tax: write an account's code";
+        told(operator(&format!("[operator.accounts]\ntax = \"{code}\"")), wanted);
+    }
+    told(own("fees = \"1\""), "pilot/left.toml:14: accounts.fees: unknown field `fees`, expected one of `receivable`");
+    told(
+        operator("[operator.accounts]\nfees = \"1\""),
+        "pilot/alliance.toml:10: operator.accounts.fees: unknown field",
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::document::Change;
 use super::settle::Published;
-use crate::domain::catalogue::{Alliance, Pair, Partner};
+use crate::domain::catalogue::{Accounts, Alliance, Pair, Partner, Rounding, Settlement};
 use crate::domain::change::PairChange;
 use crate::domain::money::Millionths;
 use crate::domain::plan::{AgreementTerms, RateFigures};
@@ -68,15 +68,51 @@ type Told<'a, T> = (&'a str, &'a dyn Fn(&T) -> String);
 fn settings(before: Option<&Alliance>, after: &Alliance, add: &mut Add<'_>) {
     let old = |read: &dyn Fn(&Alliance) -> String| before.map(read).unwrap_or_default();
     let name = |alliance: &Alliance| format!("{} / {}", alliance.name.en, alliance.name.zh);
-    let each: [Told<'_, Alliance>; 4] = [
+    let entity = |alliance: &Alliance| {
+        let operator = &alliance.operator;
+        let tax_code = if operator.tax_code.is_empty() { "no tax code" } else { &operator.tax_code };
+        format!("{}, {tax_code}", operator.legal_entity)
+    };
+    let each: [Told<'_, Alliance>; 11] = [
         ("name", &name),
         ("currency and zone", &|alliance| format!("{}, {}", alliance.currency, alliance.zone)),
         ("quotes bind", &|alliance| format!("{} s", alliance.quote_ttl_s)),
         ("new links open after", &|alliance| format!("{} days", alliance.link_cooling_days)),
+        ("settlement cycle", &|alliance| alliance.settlement.cycle.code().to_owned()),
+        ("netting", &|alliance| alliance.settlement.netting.code().to_owned()),
+        ("rounding", &|alliance| rounding(alliance.settlement.rounding).to_owned()),
+        ("days after a window", &|alliance| days(&alliance.settlement)),
+        ("operator", &entity),
+        ("tax in the fee", &|alliance| percent(alliance.operator.fee_tax_basis_points)),
+        ("operator's ledger accounts", &|alliance| accounts(&alliance.operator.accounts, &Accounts::of_operator())),
     ];
     for (what, read) in each {
         add(what, old(read), read(after));
     }
+}
+
+fn rounding(rounding: Rounding) -> &'static str {
+    match rounding {
+        Rounding::HalfUp => "half up",
+        Rounding::HalfEven => "half to even",
+    }
+}
+
+fn days(settlement: &Settlement) -> String {
+    let Settlement { cut_off_days, draft_days, dispute_days, due_days, .. } = settlement;
+    format!("cut off {cut_off_days}, draft {draft_days}, disputes {dispute_days}, due {due_days}")
+}
+
+/// The accounts that are not the built-in ones.
+fn accounts(accounts: &Accounts, standard: &Accounts) -> String {
+    let other = accounts.each().into_iter().zip(standard.each()).filter(|(own, standard)| own != standard);
+    let other: Vec<String> = other.map(|((name, code), _)| format!("{name} {code}")).collect();
+    if other.is_empty() { "standard".to_owned() } else { format!("standard but {}", other.join(", ")) }
+}
+
+/// Hundredths of a per cent as people write them.
+fn percent(basis_points: i64) -> String {
+    format!("{}.{:02} %", basis_points / 100, basis_points % 100)
 }
 
 fn partner(before: Option<&Partner>, after: &Partner, add: &mut Add<'_>) {
@@ -94,7 +130,7 @@ fn partner(before: Option<&Partner>, after: &Partner, add: &mut Add<'_>) {
         };
         partner.programme.tiers.iter().map(rung).collect::<Vec<_>>().join(", ")
     };
-    let each: [Told<'_, Partner>; 8] = [
+    let each: [Told<'_, Partner>; 9] = [
         ("name", &|partner| format!("{} / {}", partner.name.en, partner.name.zh)),
         ("trade", &|partner| partner.trade.clone()),
         ("legal entity", &|partner| format!("{}, {}", partner.legal_entity, partner.tax_code)),
@@ -106,6 +142,7 @@ fn partner(before: Option<&Partner>, after: &Partner, add: &mut Add<'_>) {
         ("expires after", &|partner| format!("{} months", partner.programme.expiry_months)),
         ("tiers", &ladder),
         ("member limits", &limits),
+        ("ledger accounts", &|partner| accounts(&partner.accounts, &Accounts::standard())),
     ];
     for (what, read) in each {
         add(what, before.map(read).unwrap_or_default(), read(after));
@@ -146,7 +183,7 @@ fn pair(before: Option<&Pair>, change: &PairChange, now: DateTime<Utc>, add: &mu
     }
     for campaign in &change.campaigns {
         let old = before.and_then(|pair| pair.campaigns.iter().rev().find(|old| old.code == campaign.code));
-        let text = |bonus: i64, funder: &str| format!("+{}.{:02} % by {funder}", bonus / 100, bonus % 100);
+        let text = |bonus: i64, funder: &str| format!("+{} by {funder}", percent(bonus));
         let what = format!("campaign {}{}", campaign.code, period(Some(campaign.starts), Some(campaign.ends)));
         let before = old.map(|old| text(old.bonus_basis_points, old.funder.code())).unwrap_or_default();
         let mut after = text(campaign.figures.bonus_basis_points, campaign.figures.funder.code());
@@ -158,10 +195,7 @@ fn pair(before: Option<&Pair>, change: &PairChange, now: DateTime<Utc>, add: &mu
 }
 
 fn agreement(before: Option<&AgreementTerms>, after: &AgreementTerms, add: &mut Add<'_>) {
-    let fee = |terms: &AgreementTerms| {
-        let points = terms.fee_basis_points;
-        format!("{}.{:02} % by {}", points / 100, points % 100, terms.fee_payer.code())
-    };
+    let fee = |terms: &AgreementTerms| format!("{} by {}", percent(terms.fee_basis_points), terms.fee_payer.code());
     let yes = |value: bool| if value { "yes" } else { "no" }.to_owned();
     let each: [Told<'_, AgreementTerms>; 9] = [
         ("settlement price", &|terms| terms.settlement_price.to_string()),

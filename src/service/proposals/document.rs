@@ -3,7 +3,11 @@
 //! It names the proposal and the alliance, so that a signature is good for nothing else. What is left out has no
 //! value: a rate without `valid_from` begins when it is published.
 
-use crate::domain::catalogue::{Alliance, MemberLimits, Name, Partner, PartnerStatus, Party, Programme, Tier};
+mod settings;
+
+use crate::domain::catalogue::{
+    Accounts, Alliance, MemberLimits, Name, Partner, PartnerStatus, Party, Programme, Tier,
+};
 use crate::domain::change::PairChange;
 use crate::domain::ids::ProposalId;
 use crate::domain::money::Millionths;
@@ -12,8 +16,9 @@ use crate::domain::points::Points;
 use crate::domain::proposal::Subject;
 use crate::domain::rate::{Ratio, TierScope};
 use crate::signing::canonical;
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+use settings::{AccountsBody, Settings, accounts, accounts_body};
 
 /// What a proposal changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,55 +134,6 @@ impl NameBody {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
-    slug: String,
-    name: NameBody,
-    currency: String,
-    zone: String,
-    trust_domain: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sandbox_start: Option<NaiveDate>,
-    quote_ttl_seconds: u32,
-    link_cooling_days: u32,
-    bilateral: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mandate: Option<String>,
-}
-
-impl Settings {
-    fn of(alliance: &Alliance, mandate: Option<String>) -> Settings {
-        Settings {
-            slug: alliance.slug.clone(),
-            name: NameBody::of(&alliance.name),
-            currency: alliance.currency.clone(),
-            zone: alliance.zone.name().to_owned(),
-            trust_domain: alliance.trust_domain.clone(),
-            sandbox_start: alliance.sandbox_start,
-            quote_ttl_seconds: alliance.quote_ttl_s,
-            link_cooling_days: alliance.link_cooling_days,
-            bilateral: alliance.bilateral,
-            mandate,
-        }
-    }
-
-    fn checked(self) -> Option<Change> {
-        let alliance = Alliance {
-            slug: self.slug,
-            name: self.name.checked(),
-            currency: self.currency,
-            zone: self.zone.parse().ok()?,
-            trust_domain: self.trust_domain,
-            sandbox_start: self.sandbox_start,
-            quote_ttl_s: self.quote_ttl_seconds,
-            link_cooling_days: self.link_cooling_days,
-            bilateral: self.bilateral,
-        };
-        Some(Change::Alliance { alliance, mandate: self.mandate })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct TierBody {
     code: String,
     name: NameBody,
@@ -210,6 +166,8 @@ struct PartnerBody {
     in_day: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     in_month: Option<i64>,
+    #[serde(default)]
+    accounts: AccountsBody,
 }
 
 impl PartnerBody {
@@ -239,6 +197,7 @@ impl PartnerBody {
             out_month: partner.limits.out_month.map(Points::get),
             in_day: partner.limits.in_day.map(Points::get),
             in_month: partner.limits.in_month.map(Points::get),
+            accounts: accounts_body(&partner.accounts),
         }
     }
 
@@ -268,6 +227,7 @@ impl PartnerBody {
                 in_month: optional(self.in_month, Points::new)?,
             },
             exposure_limit: optional(self.exposure_limit, |text| Millionths::parse(&text))?,
+            accounts: accounts(self.accounts, Accounts::standard())?,
         };
         Some(PlannedPartner { partner, endpoint: self.endpoint })
     }
@@ -447,6 +407,7 @@ fn instant(text: String) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::catalogue::{Operator, Settlement};
     use crate::partner::manifest;
     use crate::service::proposals::settle::changes;
     use std::path::Path;
@@ -464,6 +425,47 @@ mod tests {
                 let text = write(id, alliance, &subject, &change).expect("written");
                 assert_eq!(read(id, &subject, &text).expect("read"), change, "{subject}");
             }
+        }
+    }
+
+    /// Proposals made before there were settlement settings are signed as they are, and stand for the built-in ones.
+    #[test]
+    fn a_document_without_settlement_operator_and_accounts_still_reads() {
+        let id = ProposalId(Uuid::from_u128(7));
+        let old = r#"{"alliance":"pilot","proposal":"prp_1","settings":{"bilateral":false,"currency":"CNY",
+            "link_cooling_days":7,"name":{"en":"Pilot","zh":"试点"},"quote_ttl_seconds":300,"slug":"pilot",
+            "trust_domain":"pilot.example","zone":"Asia/Shanghai"},"v":1}"#;
+        let Change::Alliance { alliance, .. } = read(id, &Subject::Alliance, old).expect("read") else {
+            panic!("an alliance");
+        };
+        assert_eq!(alliance.settlement, Settlement::default());
+        assert_eq!(alliance.operator, Operator::named("Pilot"));
+
+        let old = r#"{"alliance":"pilot","from":"left","partner":{"expiry_months":12,"legal_entity":"Left Ltd.",
+            "name":{"en":"Left","zh":"左"},"programme_code":"LEFT","programme_name":{"en":"Points","zh":"积分"},
+            "scale":0,"slug":"left","tax_code":"T","tiers":[],"trade":"mall","unit_cost":"0.01"},
+            "proposal":"prp_1","v":1}"#;
+        let subject = Subject::Partner("left".parse().expect("a slug"));
+        let Change::Partner(planned) = read(id, &subject, old).expect("read") else { panic!("a partner") };
+        assert_eq!(planned.partner.accounts, Accounts::standard());
+    }
+
+    #[test]
+    fn a_document_whose_settings_are_out_of_range_is_refused() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("partners/lumen");
+        let plan = manifest::read(&folder).expect("a plan");
+        let change = Change::Alliance { alliance: plan.alliance, mandate: None };
+        let id = ProposalId(Uuid::from_u128(7));
+        let text = write(id, "lumen", &Subject::Alliance, &change).expect("written");
+        for (right, wrong) in [
+            (r#""cycle":"monthly""#, r#""cycle":"yearly""#),
+            (r#""receivable":"1122""#, r#""receivable":"""#),
+            (r#""receivable":"1122""#, r#""received":"1122""#),
+            (r#""due_days":10"#, r#""due_days":0"#),
+        ] {
+            assert!(text.contains(right), "{right} in {text}");
+            let refused = read(id, &Subject::Alliance, &text.replacen(right, wrong, 1));
+            assert!(refused.is_err(), "{wrong}: {refused:?}");
         }
     }
 }

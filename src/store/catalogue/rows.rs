@@ -2,7 +2,8 @@
 
 use super::{ANY_TIER, slug, status_text, unreadable};
 use crate::domain::catalogue::{
-    Agreement, Alliance, Campaign, MemberLimits, Name, Partner, PartnerStatus, Party, Programme, Tier,
+    Accounts, Agreement, Alliance, Campaign, Cycle, MemberLimits, Name, Netting, Operator, Partner, PartnerStatus,
+    Party, Programme, Rounding, Settlement, Tier,
 };
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
@@ -36,11 +37,49 @@ pub(super) struct AllianceRow {
     link_cooling_days: i32,
     #[diesel(sql_type = Bool)]
     bilateral: bool,
+    #[diesel(sql_type = Text)]
+    cycle: String,
+    #[diesel(sql_type = Text)]
+    netting: String,
+    #[diesel(sql_type = Text)]
+    rounding: String,
+    #[diesel(sql_type = Integer)]
+    cut_off_days: i32,
+    #[diesel(sql_type = Integer)]
+    draft_days: i32,
+    #[diesel(sql_type = Integer)]
+    dispute_days: i32,
+    #[diesel(sql_type = Integer)]
+    due_days: i32,
+    #[diesel(sql_type = Text)]
+    operator_entity: String,
+    #[diesel(sql_type = Text)]
+    operator_tax_code: String,
+    #[diesel(sql_type = BigInt)]
+    fee_tax_basis_points: i64,
+    #[diesel(sql_type = Jsonb)]
+    operator_accounts: serde_json::Value,
 }
 
 impl AllianceRow {
     pub(super) fn checked(self) -> Result<Alliance, Error> {
+        let unstated = self.operator_entity.is_empty();
         Ok(Alliance {
+            settlement: Settlement {
+                cycle: word(&self.cycle, Cycle::parse)?,
+                netting: word(&self.netting, Netting::parse)?,
+                rounding: word(&self.rounding, Rounding::parse)?,
+                cut_off_days: whole(self.cut_off_days)?,
+                draft_days: whole(self.draft_days)?,
+                dispute_days: whole(self.dispute_days)?,
+                due_days: whole(self.due_days)?,
+            },
+            operator: Operator {
+                legal_entity: if unstated { self.name_en.clone() } else { self.operator_entity },
+                tax_code: self.operator_tax_code,
+                fee_tax_basis_points: self.fee_tax_basis_points,
+                accounts: accounts(&self.operator_accounts, Accounts::of_operator())?,
+            },
             zone: self.zone.parse().map_err(|_| unreadable(format!("`{}` is no time zone", self.zone)))?,
             slug: self.slug,
             name: Name { en: self.name_en, zh: self.name_zh },
@@ -96,6 +135,8 @@ pub(super) struct PartnerRow {
     limit_in_month: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     exposure_limit: Option<i64>,
+    #[diesel(sql_type = Jsonb)]
+    accounts: serde_json::Value,
 }
 
 impl PartnerRow {
@@ -123,6 +164,7 @@ impl PartnerRow {
                 in_month: self.limit_in_month.map(points).transpose()?,
             },
             exposure_limit: self.exposure_limit.map(Millionths::new),
+            accounts: accounts(&self.accounts, Accounts::standard())?,
         })
     }
 }
@@ -296,6 +338,19 @@ fn tiers(value: &serde_json::Value) -> Result<Vec<Tier>, Error> {
         })
     };
     value.as_array().ok_or_else(broken)?.iter().map(|row| tier(row).ok_or_else(broken)).collect()
+}
+
+/// Ledger accounts; those that are not stored are as in `base`.
+fn accounts(value: &serde_json::Value, mut base: Accounts) -> Result<Accounts, Error> {
+    let broken = || unreadable(format!("{value} is no set of accounts"));
+    for (name, code) in value.as_object().ok_or_else(broken)? {
+        code.as_str().and_then(|code| base.set(name, code)).ok_or_else(broken)?;
+    }
+    Ok(base)
+}
+
+fn word<T>(text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Error> {
+    parse(text).ok_or_else(|| unreadable(format!("`{text}` is no word of settlement")))
 }
 
 fn party(code: &str) -> Result<Party, Error> {

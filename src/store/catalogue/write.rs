@@ -1,7 +1,7 @@
 //! Writing the catalogue. Only publishing calls this, with the fence held exclusively.
 
 use super::{direction, slug, tier_text};
-use crate::domain::catalogue::{Agreement, Alliance, Campaign};
+use crate::domain::catalogue::{Accounts, Agreement, Alliance, Campaign};
 use crate::domain::change::{PairUpdate, Versions};
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
@@ -66,14 +66,21 @@ pub fn put_alliance(
     mandate: Option<&str>,
     founding: Option<DateTime<Utc>>,
 ) -> Result<(), Error> {
+    let (settlement, operator) = (&alliance.settlement, &alliance.operator);
     sql_query(
         "INSERT INTO alliance (slug, name_en, name_zh, currency, zone, trust_domain, sandbox_start, clock_offset_us, \
-         catalogue_version, quote_ttl_s, link_cooling_days, bilateral, mandate) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 IS NULL OR $8 IS NULL THEN 0 ELSE \
-         (extract(epoch FROM $8 - clock_timestamp()) * 1000000)::bigint END, 1, $9, $10, $11, $12) \
-         ON CONFLICT (id) DO UPDATE SET name_en = EXCLUDED.name_en, name_zh = EXCLUDED.name_zh, \
-         quote_ttl_s = EXCLUDED.quote_ttl_s, link_cooling_days = EXCLUDED.link_cooling_days, \
-         mandate = EXCLUDED.mandate",
+         catalogue_version, quote_ttl_s, link_cooling_days, bilateral, mandate, cycle, netting, rounding, \
+         cut_off_days, draft_days, dispute_days, due_days, operator_entity, operator_tax_code, fee_tax_basis_points, \
+         operator_accounts) VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7 IS NULL OR $8 IS NULL THEN 0 ELSE \
+         (extract(epoch FROM $8 - clock_timestamp()) * 1000000)::bigint END, 1, $9, $10, $11, $12, $13, $14, $15, \
+         $16, $17, $18, $19, $20, $21, $22, $23) \
+         ON CONFLICT (id) DO UPDATE SET (name_en, name_zh, quote_ttl_s, link_cooling_days, mandate, cycle, netting, \
+         rounding, cut_off_days, draft_days, dispute_days, due_days, operator_entity, operator_tax_code, \
+         fee_tax_basis_points, operator_accounts) = \
+         (EXCLUDED.name_en, EXCLUDED.name_zh, EXCLUDED.quote_ttl_s, EXCLUDED.link_cooling_days, EXCLUDED.mandate, \
+         EXCLUDED.cycle, EXCLUDED.netting, EXCLUDED.rounding, EXCLUDED.cut_off_days, EXCLUDED.draft_days, \
+         EXCLUDED.dispute_days, EXCLUDED.due_days, EXCLUDED.operator_entity, EXCLUDED.operator_tax_code, \
+         EXCLUDED.fee_tax_basis_points, EXCLUDED.operator_accounts)",
     )
     .bind::<Text, _>(&alliance.slug)
     .bind::<Text, _>(&alliance.name.en)
@@ -87,6 +94,17 @@ pub fn put_alliance(
     .bind::<Integer, _>(alliance.link_cooling_days.cast_signed())
     .bind::<Bool, _>(alliance.bilateral)
     .bind::<Nullable<Text>, _>(mandate)
+    .bind::<Text, _>(settlement.cycle.code())
+    .bind::<Text, _>(settlement.netting.code())
+    .bind::<Text, _>(settlement.rounding.code())
+    .bind::<Integer, _>(settlement.cut_off_days.cast_signed())
+    .bind::<Integer, _>(settlement.draft_days.cast_signed())
+    .bind::<Integer, _>(settlement.dispute_days.cast_signed())
+    .bind::<Integer, _>(settlement.due_days.cast_signed())
+    .bind::<Text, _>(&operator.legal_entity)
+    .bind::<Text, _>(&operator.tax_code)
+    .bind::<BigInt, _>(operator.fee_tax_basis_points)
+    .bind::<Jsonb, _>(accounts(&operator.accounts))
     .execute(conn)?;
     Ok(())
 }
@@ -104,15 +122,16 @@ pub fn put_partner(conn: &mut PgConnection, planned: &PlannedPartner) -> Result<
     sql_query(
         "INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, endpoint, \
          programme_code, programme_name_en, programme_name_zh, scale, unit_cost, expiry_months, tiers, \
-         limit_out_day, limit_out_month, limit_in_day, limit_in_month, exposure_limit) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) \
+         limit_out_day, limit_out_month, limit_in_day, limit_in_month, exposure_limit, accounts) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
          ON CONFLICT (slug) DO UPDATE SET (name_en, name_zh, trade, legal_entity, tax_code, endpoint, \
          programme_code, programme_name_en, programme_name_zh, unit_cost, expiry_months, tiers, \
-         limit_out_day, limit_out_month, limit_in_day, limit_in_month, exposure_limit) = \
+         limit_out_day, limit_out_month, limit_in_day, limit_in_month, exposure_limit, accounts) = \
          (EXCLUDED.name_en, EXCLUDED.name_zh, EXCLUDED.trade, EXCLUDED.legal_entity, EXCLUDED.tax_code, \
          EXCLUDED.endpoint, EXCLUDED.programme_code, EXCLUDED.programme_name_en, EXCLUDED.programme_name_zh, \
          EXCLUDED.unit_cost, EXCLUDED.expiry_months, EXCLUDED.tiers, EXCLUDED.limit_out_day, \
-         EXCLUDED.limit_out_month, EXCLUDED.limit_in_day, EXCLUDED.limit_in_month, EXCLUDED.exposure_limit)",
+         EXCLUDED.limit_out_month, EXCLUDED.limit_in_day, EXCLUDED.limit_in_month, EXCLUDED.exposure_limit, \
+         EXCLUDED.accounts)",
     )
     .bind::<Text, _>(partner.slug.as_str())
     .bind::<Text, _>(&partner.name.en)
@@ -135,8 +154,14 @@ pub fn put_partner(conn: &mut PgConnection, planned: &PlannedPartner) -> Result<
     .bind::<Nullable<BigInt>, _>(limits.in_day.map(Points::get))
     .bind::<Nullable<BigInt>, _>(limits.in_month.map(Points::get))
     .bind::<Nullable<BigInt>, _>(partner.exposure_limit.map(Millionths::get))
+    .bind::<Jsonb, _>(accounts(&partner.accounts))
     .execute(conn)?;
     Ok(())
+}
+
+/// All of them, so that what is published stays when a built-in code becomes another.
+fn accounts(accounts: &Accounts) -> serde_json::Value {
+    accounts.each().into_iter().collect()
 }
 
 /// Ends what is superseded, then adds the new versions: in this order the exclusion constraints see no overlap.

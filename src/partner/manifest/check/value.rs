@@ -33,6 +33,11 @@ impl<'a> Values<'a> {
         self.findings.push(finding);
     }
 
+    /// How many faults were told so far, in all files.
+    pub(super) fn told(&self) -> usize {
+        self.findings.len()
+    }
+
     pub(super) fn slug(&mut self, field: &str, raw: &Spanned<String>) -> Slug {
         raw.get_ref().parse().unwrap_or_else(|_| {
             self.say(raw.span(), field, "write 2 to 32 of a–z, 0–9 and -, the first a letter");
@@ -139,11 +144,24 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// One of a few words; `None`, and `hint` told, when it is another.
+    pub(super) fn word<T>(
+        &mut self,
+        field: &str,
+        raw: &Spanned<String>,
+        parse: impl FnOnce(&str) -> Option<T>,
+        hint: &str,
+    ) -> Option<T> {
+        let parsed = parse(raw.get_ref());
+        if parsed.is_none() {
+            self.say(raw.span(), field, hint);
+        }
+        parsed
+    }
+
     pub(super) fn party(&mut self, field: &str, raw: &Spanned<String>) -> Party {
-        Party::parse(raw.get_ref()).unwrap_or_else(|| {
-            self.say(raw.span(), field, "write \"from\", \"to\" or \"operator\"");
-            Party::Operator
-        })
+        let hint = "write \"from\", \"to\" or \"operator\"";
+        self.word(field, raw, Party::parse, hint).unwrap_or(Party::Operator)
     }
 
     pub(super) fn day(&mut self, field: &str, raw: &Spanned<Datetime>) -> Option<NaiveDate> {
