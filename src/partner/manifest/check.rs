@@ -148,6 +148,10 @@ fn check_partner(values: &mut Values<'_>, source: &Source, raw: &PartnerFile) ->
             format!("the file of `{slug}` is called {slug}.toml; rename one of the two"),
         );
     }
+    if slug.as_str() == Party::Operator.code() {
+        let problem = "`operator` names the operator in settlement lines and answers; choose another slug";
+        values.say(table.slug.span(), "partner.slug", problem);
+    }
     let endpoint = table.endpoint.as_ref().map(|url| {
         if !url.get_ref().starts_with("https://") || url.get_ref().len() > 200 {
             values.say(url.span(), "partner.endpoint", "write the https:// address a remote partner answers at");

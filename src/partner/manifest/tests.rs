@@ -267,3 +267,15 @@ fn a_fault_of_the_operator_or_of_an_account_is_told_with_its_place_and_the_cure(
         "pilot/alliance.toml:10: operator.accounts.fees: unknown field",
     );
 }
+
+#[test]
+fn no_partner_is_called_operator() {
+    let alliance = Source::new("pilot/alliance.toml".into(), ALLIANCE_TEXT.into());
+    let text = partner_text("operator", "").replace("OPERATOR", "OPS");
+    let found = only(check::plan(&alliance, &[Source::new("pilot/operator.toml".into(), text)]));
+    assert_eq!(
+        found,
+        "pilot/operator.toml:2: partner.slug: `operator` names the operator in settlement lines and answers; choose \
+         another slug"
+    );
+}
