@@ -4,10 +4,12 @@
 //! bytes, today and on another machine. Every label is there in English and Chinese.
 
 pub mod csv;
+
 pub mod json;
 #[cfg(test)]
 mod sample;
 mod show;
+pub mod xlsx;
 
 use crate::domain::money::Millionths;
 use chrono::{DateTime, NaiveDate, Utc};
