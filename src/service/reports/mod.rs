@@ -4,7 +4,7 @@
 //! bytes, today and on another machine. Every label is there in English and Chinese.
 
 pub mod csv;
-
+pub mod html;
 pub mod json;
 #[cfg(test)]
 mod sample;
