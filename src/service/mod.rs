@@ -21,6 +21,7 @@ pub mod movements;
 pub mod proposals;
 pub mod quote_token;
 pub mod quotes;
+pub mod reports;
 pub mod signing_keys;
 
 // Handlers speak of the book's questions and answers, and of the database, without naming the layers below.

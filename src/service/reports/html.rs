@@ -1,0 +1,155 @@
+//! A report as a page for people: both languages, to be read on a screen or printed on A4.
+//!
+//! One file without scripts or anything fetched, which it also forbids itself; every text is escaped by the template.
+
+use super::{Cell, Fact, Kind, Report, Section, Text, show};
+use askama::Template;
+use std::borrow::Cow;
+
+/// A table with more columns than these turns the paper.
+const PORTRAIT_COLUMNS_MAX: usize = 7;
+/// A longer fact, such as a digest, gets a line of its own.
+const FACT_LENGTH_MAX: usize = 32;
+/// A column of texts no longer than this, such as names of partners, is not broken into lines.
+const WORD_LENGTH_MAX: usize = 14;
+
+/// The page.
+pub fn write(report: &Report) -> String {
+    report.check();
+    let page = Page {
+        report,
+        facts: report.facts.iter().map(Entry::of).collect(),
+        tables: report.sections.iter().map(Table::of).collect(),
+        landscape: report.sections.iter().any(|section| section.columns.len() > PORTRAIT_COLUMNS_MAX),
+    };
+    page.render().expect("the template only writes texts, and memory takes every write")
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a Report,
+    facts: Vec<Entry<'a>>,
+    tables: Vec<Table<'a>>,
+    landscape: bool,
+}
+
+struct Entry<'a> {
+    label: &'a Text,
+    value: Cow<'a, str>,
+    /// The class of its place among the others.
+    class: &'static str,
+}
+
+struct Table<'a> {
+    section: &'a Section,
+    /// The class of each column's cells.
+    classes: Vec<&'static str>,
+    rows: Vec<Vec<Cow<'a, str>>>,
+    totals: Option<Vec<Cow<'a, str>>>,
+}
+
+impl<'a> Entry<'a> {
+    fn of(fact: &'a Fact) -> Entry<'a> {
+        let value = show::readable(&fact.value, 0);
+        let class = if value.chars().count() > FACT_LENGTH_MAX { "long" } else { "fact" };
+        Entry { label: &fact.label, value, class }
+    }
+}
+
+impl<'a> Table<'a> {
+    fn of(section: &'a Section) -> Table<'a> {
+        let width = section.columns.len();
+        let decimals: Vec<usize> = (0..width).map(|at| show::decimals(section.column(at))).collect();
+        let row = |cells: &'a Vec<Cell>| {
+            cells.iter().zip(&decimals).map(|(cell, places)| show::readable(cell, *places)).collect()
+        };
+        Table {
+            section,
+            classes: (0..width).map(|at| class(section, at)).collect(),
+            rows: section.rows.iter().map(row).collect(),
+            totals: section.totals.as_ref().map(row),
+        }
+    }
+}
+
+fn class(section: &Section, at: usize) -> &'static str {
+    match section.columns[at].kind {
+        Kind::Text if section.column(at).all(|cell| show::exact(cell).chars().count() <= WORD_LENGTH_MAX) => "word",
+        Kind::Text => "text",
+        Kind::Whole | Kind::Points | Kind::Money | Kind::Percent => "number",
+        Kind::Date | Kind::Instant => "time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn both_languages_facts_rows_totals_and_notes_are_on_the_page() {
+        let page = write(&sample::statement());
+        for wanted in [
+            "<title>Settlement statement 结算对账单</title>",
+            "Harbour &#38; Hills 港山联盟",
+            "\u{2212}1,234.56789",
+            "2026-12-01 02:00:00 UTC",
+            "<th scope=\"col\" class=\"number\"><span lang=\"en\">Price</span><span lang=\"zh-Hans\">结算价</span></th>",
+            "<td class=\"number\">\u{2212}1,500</td>",
+            "<td class=\"number\">0.0125</td>",
+            "<td class=\"number\">\u{2212}2.50%</td>",
+            "<td class=\"time\">2026-11-05 08:30:00 UTC</td>",
+            "<tr class=\"total\"><td class=\"word\">Total 合计</td><td class=\"word\"></td><td class=\"number\">\u{2212}4,500</td>",
+            "<td colspan=\"2\" class=\"nothing\">No entries 无记录</td>",
+            "金额单位为人民币。",
+            "size: A4 landscape",
+        ] {
+            assert!(page.contains(wanted), "{wanted}\n{page}");
+        }
+        assert_eq!(page, write(&sample::statement()));
+    }
+
+    #[test]
+    fn a_narrow_report_stands_upright_and_one_without_facts_and_notes_has_no_place_for_them() {
+        let mut report = sample::statement();
+        report.sections.remove(0);
+        report.facts.clear();
+        report.notes.clear();
+        let page = write(&report);
+        assert!(page.contains("size: A4 portrait"));
+        assert!(!page.contains("<dl") && !page.contains("<ol"));
+    }
+
+    #[test]
+    fn hostile_texts_are_escaped_wherever_they_stand() {
+        let tags = |page: &str| {
+            let names = page.split('<').skip(1).map(|tag| tag.split(['>', ' ']).next().unwrap_or_default().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        let mut report = sample::statement();
+        let mild = tags(&write(&report));
+        for text in sample::hostile() {
+            report.title = Text::new(&text, &text);
+            report.facts[0].label = Text::new(&text, &text);
+            report.facts[0].value = Cell::Text(text.clone());
+            report.sections[0].title = Text::new(&text, &text);
+            report.sections[0].columns[0].title = Text::new(&text, &text);
+            report.sections[0].rows[0] = sample::line(&text);
+            report.sections[0].totals.as_mut().expect("there")[0] = Cell::Text(text.clone());
+            report.notes[0] = Text::new(&text, &text);
+            let page = write(&report);
+            assert_eq!(tags(&page), mild, "{text:?}");
+            assert!(!page.contains("onerror=alert(1)>") && !page.contains("alert('x')"));
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_and_nothing_runs() {
+        let page = write(&sample::statement());
+        for word in ["<script", "<link", "<img", "src=", "href=", "url(", "@import", "http:", "https:"] {
+            assert!(!page.contains(word), "{word}");
+        }
+        assert!(page.contains("default-src 'none'"));
+    }
+}

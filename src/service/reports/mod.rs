@@ -1,0 +1,182 @@
+//! Finance reports as values, and their four renderings: CSV, JSON, XLSX and HTML.
+//!
+//! Whoever reads the book fills a [`Report`]; nothing here reads a database or a clock. The same report gives the same
+//! bytes, today and on another machine. Every label is there in English and Chinese.
+
+pub mod csv;
+pub mod html;
+pub mod json;
+#[cfg(test)]
+mod sample;
+mod show;
+pub mod xlsx;
+
+use crate::domain::money::Millionths;
+use chrono::{DateTime, NaiveDate, Utc};
+use std::collections::BTreeSet;
+
+/// The code of the fact that says when a report was issued; the workbook's time of creation is taken from it.
+pub const ISSUED: &str = "issued_at";
+
+/// A label in both languages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    pub en: String,
+    pub zh: String,
+}
+
+/// A report: facts about it, tables, and notes below them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What it is to a machine, `statement`: part of file names.
+    pub code: &'static str,
+    pub title: Text,
+    pub facts: Vec<Fact>,
+    pub sections: Vec<Section>,
+    pub notes: Vec<Text>,
+}
+
+/// One thing that is true of the whole report: the alliance, the window, the currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub code: &'static str,
+    pub label: Text,
+    pub value: Cell,
+}
+
+/// A table. Every row, and the totals, have one cell a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Unique in the report.
+    pub code: &'static str,
+    pub title: Text,
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<Cell>>,
+    pub totals: Option<Vec<Cell>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Unique in the section: the header in CSV, the member's name in JSON.
+    pub code: &'static str,
+    pub title: Text,
+    pub kind: Kind,
+}
+
+/// What a column holds. A cell of it may be of another kind or empty, as the word "total" is in a row of sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Whole,
+    Points,
+    Money,
+    Percent,
+    Date,
+    Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell {
+    Empty,
+    Text(String),
+    /// A count.
+    Whole(i64),
+    /// Points in the programme's smallest unit; negative when they were taken.
+    Points(i64),
+    Money(Millionths),
+    /// Hundredths of a percent: 250 is 2.50 %.
+    BasisPoints(i64),
+    Date(NaiveDate),
+    Instant(DateTime<Utc>),
+}
+
+impl Text {
+    pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Text {
+        Text { en: en.into(), zh: zh.into() }
+    }
+}
+
+impl Column {
+    pub fn new(code: &'static str, title: Text, kind: Kind) -> Column {
+        Column { code, title, kind }
+    }
+}
+
+impl Kind {
+    /// Stands at the right, digit under digit.
+    pub fn is_number(self) -> bool {
+        match self {
+            Kind::Whole | Kind::Points | Kind::Money | Kind::Percent => true,
+            Kind::Text | Kind::Date | Kind::Instant => false,
+        }
+    }
+}
+
+impl Report {
+    pub fn section(&self, code: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.code == code)
+    }
+
+    /// When it was issued, if a fact [`ISSUED`] says so.
+    pub fn issued(&self) -> Option<DateTime<Utc>> {
+        self.facts.iter().find_map(|fact| match fact.value {
+            Cell::Instant(at) if fact.code == ISSUED => Some(at),
+            _ => None,
+        })
+    }
+
+    /// Asserts what the renderings rely on; a report that breaks it was built wrongly.
+    fn check(&self) {
+        distinct(self.code, self.sections.iter().map(|section| section.code));
+        self.sections.iter().for_each(Section::check);
+    }
+}
+
+impl Section {
+    fn check(&self) {
+        distinct(self.code, self.columns.iter().map(|column| column.code));
+        let width = self.columns.len();
+        assert!(width > 0, "{}: a table has columns", self.code);
+        let whole = self.rows.iter().chain(&self.totals).all(|row| row.len() == width);
+        assert!(whole, "{}: a row has one cell a column", self.code);
+    }
+
+    /// The cells of one column from top to bottom, that of the totals included.
+    fn column(&self, at: usize) -> impl Iterator<Item = &Cell> {
+        self.rows.iter().chain(&self.totals).map(move |row| &row[at])
+    }
+}
+
+fn distinct(whose: &str, codes: impl Iterator<Item = &'static str>) {
+    let mut seen = BTreeSet::new();
+    codes.for_each(|code| assert!(seen.insert(code), "{whose}: the code {code} is there twice"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "lines: a row has one cell a column")]
+    fn a_row_of_another_width_is_a_bug() {
+        let mut report = sample::statement();
+        report.sections[0].rows[0].pop();
+        json::write(&report);
+    }
+
+    #[test]
+    #[should_panic(expected = "lines: the code points is there twice")]
+    fn a_column_that_is_there_twice_is_a_bug() {
+        let mut report = sample::statement();
+        report.sections[0].columns[1].code = "points";
+        csv::write_all(&report, false);
+    }
+
+    #[test]
+    fn the_time_of_issue_is_the_fact_of_that_name() {
+        let mut report = sample::statement();
+        assert_eq!(report.issued(), Some(sample::issued()));
+        report.facts.retain(|fact| fact.code != ISSUED);
+        assert_eq!(report.issued(), None);
+    }
+}
