@@ -8,6 +8,7 @@ pub mod digest;
 pub mod jwk;
 pub mod jws;
 pub mod keyring;
+pub mod merkle;
 pub mod pki;
 pub mod private_file;
 pub mod x509;
