@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub mod digest;
+pub mod general;
 pub mod jwk;
 pub mod jws;
 pub mod keyring;
