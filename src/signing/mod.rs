@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod jws;
 pub mod keyring;
 pub mod merkle;
+pub mod note;
 pub mod pki;
 pub mod private_file;
 pub mod x509;
