@@ -1,8 +1,13 @@
 //! The alliance's own signing keys: made once for all servers, known to each before they sign, kept for ever.
 
 use crate::clock;
-use crate::signing::jws::Refused;
+use crate::signing::general::Document;
+use crate::signing::jwk::PublicKey;
+use crate::signing::jws::{Detached, Refused};
 use crate::signing::keyring::{self, Keyring, KeyringError, Published, Purpose};
+use crate::signing::merkle::Hash;
+use crate::signing::note::{Note, Vkey};
+use crate::signing::rotation;
 use crate::store::{self, Database, alliance_keys};
 use arc_swap::ArcSwap;
 use diesel::{Connection, PgConnection};
@@ -78,6 +83,31 @@ impl Keys {
         self.ring.load().verify(purpose, token)
     }
 
+    /// The alliance's signatures of a settlement record: EdDSA, then ES256. Each time others, so keep them.
+    pub fn statement_signatures(&self, payload: &[u8]) -> Result<Vec<Detached>, KeyringError> {
+        self.ring.load().statement_signatures(payload, clock::now())
+    }
+
+    /// A checkpoint of the log called `origin`, of `size` leaves under `root`.
+    pub fn sign_checkpoint(&self, origin: &str, size: u64, root: Hash) -> Result<Note, KeyringError> {
+        self.ring.load().sign_checkpoint(origin, size, root, clock::now())
+    }
+
+    /// The record that hands over to the key of this purpose that is on its way; `None` when there is none.
+    pub fn announce(&self, alliance: &str, purpose: Purpose) -> Option<Result<Document, rotation::Refused>> {
+        rotation::announce(&self.ring.load(), alliance, purpose, clock::now())
+    }
+
+    /// The key `kid`, if it is or was one of the alliance's for settlement records.
+    pub fn statement_key(&self, kid: &str) -> Option<PublicKey> {
+        self.ring.load().statement_key(kid)
+    }
+
+    /// The keys that sign or signed checkpoints of the log called `origin`, oldest first.
+    pub fn checkpoint_keys(&self, origin: &str) -> Result<Vec<Vkey>, KeyringError> {
+        self.ring.load().checkpoint_keys(origin)
+    }
+
     /// Every public key there ever was, as a JWK set.
     pub fn jwks(&self) -> Value {
         self.ring.load().jwks()
@@ -96,7 +126,7 @@ fn make_missing(conn: &mut PgConnection, folder: &Path) -> Result<(), KeysError>
 
 /// The file first: a key that is published can sign. A file whose row was not committed is never looked at.
 fn make(conn: &mut PgConnection, folder: &Path, purpose: Purpose, delay_s: i32) -> Result<(), KeysError> {
-    let key = keyring::create(folder)?;
+    let key = keyring::create(folder, purpose)?;
     Ok(alliance_keys::insert(conn, &key.kid(), purpose.text(), &key.to_jwk(), delay_s)?)
 }
 

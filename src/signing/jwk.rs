@@ -6,6 +6,23 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// What a key can sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ed25519,
+    P256,
+}
+
+impl Kind {
+    /// The `alg` that is written for it; Ed25519 is read as `Ed25519` too.
+    pub fn alg(self) -> &'static str {
+        match self {
+            Kind::Ed25519 => "EdDSA",
+            Kind::P256 => "ES256",
+        }
+    }
+}
+
 /// A public key that may verify our kind of signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicKey {
@@ -61,10 +78,8 @@ impl PublicKey {
         if !signs || members.alg.is_some_and(|alg| !algorithms.contains(&alg.as_str())) {
             return Err(NotAKey::Kind);
         }
-        if let PublicKey::Ed25519(point) = &key
-            && is_weak(point)
-        {
-            return Err(NotAKey::Weak);
+        if let PublicKey::Ed25519(point) = &key {
+            PublicKey::ed25519(*point)?;
         }
         if members.kid.is_some_and(|kid| kid != key.kid()) {
             return Err(NotAKey::Kid);
@@ -72,15 +87,28 @@ impl PublicKey {
         Ok(key)
     }
 
+    /// The key of an encoded point; `Err(Weak)` for one that anybody can sign for.
+    pub fn ed25519(point: [u8; 32]) -> Result<PublicKey, NotAKey> {
+        if is_weak(&point) { Err(NotAKey::Weak) } else { Ok(PublicKey::Ed25519(point)) }
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            PublicKey::Ed25519(_) => Kind::Ed25519,
+            PublicKey::P256 { .. } => Kind::P256,
+        }
+    }
+
     /// The key as a JWK with its `kid`, `alg` and `use`.
     pub fn to_jwk(&self) -> Value {
+        let alg = self.kind().alg();
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {
             PublicKey::Ed25519(x) => json!({
-                "kty": "OKP", "crv": "Ed25519", "x": text(x), "kid": self.kid(), "alg": "EdDSA", "use": "sig",
+                "kty": "OKP", "crv": "Ed25519", "x": text(x), "kid": self.kid(), "alg": alg, "use": "sig",
             }),
             PublicKey::P256 { x, y } => json!({
-                "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "kid": self.kid(), "alg": "ES256", "use": "sig",
+                "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "kid": self.kid(), "alg": alg, "use": "sig",
             }),
         }
     }

@@ -1,13 +1,16 @@
-//! Compact JWS (RFC 7515), the few forms we accept and the one we write.
+//! Compact JWS (RFC 7515), the few forms we accept and the two we write.
 //!
-//! Written: EdDSA over Ed25519 with a header of exactly `alg`, `kid`, `typ`. Read: that, its newer name `Ed25519`, and
-//! ES256. The key's own kind decides what verifies; the header's `alg` must only agree with it.
+//! Written: EdDSA over Ed25519, and ES256, with a header of exactly `alg`, `kid`, `typ`. Read: these, and `Ed25519`, the
+//! newer name of the first. The key's own kind decides what verifies; the header's `alg` must only agree with it.
 
-use super::jwk::PublicKey;
+use super::jwk::{Kind, PublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    UnparsedPublicKey,
+};
 use serde::Deserialize;
 
 /// The longest token read.
@@ -32,44 +35,91 @@ pub enum Refused {
     Signature,
 }
 
-/// An Ed25519 key that signs.
+/// A key that signs.
 pub struct SigningKey {
-    pair: Ed25519KeyPair,
+    pair: Pair,
     public: PublicKey,
     kid: String,
 }
 
+enum Pair {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+/// One signature of a payload, as General JSON (RFC 7515 §7.2.1) has it: both parts base64url.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detached {
+    pub protected: String,
+    pub signature: String,
+    pub kid: String,
+}
+
 /// A private key that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an Ed25519 private key in PKCS#8")]
+#[error("not an Ed25519 or P-256 private key in PKCS#8")]
 pub struct NotPkcs8;
 
 /// Exactly these: `crit`, `jwk`, `jku`, `x5c`, `b64` and every other is refused, and so is a key that occurs twice.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
-    alg: String,
-    kid: String,
-    typ: String,
+pub(super) struct Header {
+    pub alg: String,
+    pub kid: String,
+    pub typ: String,
+}
+
+impl Header {
+    pub fn parse(json: &[u8]) -> Result<Header, Refused> {
+        // An array would be read as the members in order.
+        let json = json.first().is_some_and(|first| *first == b'{').then_some(json).ok_or(Refused::Header)?;
+        serde_json::from_slice(json).map_err(|_| Refused::Header)
+    }
 }
 
 impl SigningKey {
-    /// A new key as PKCS#8.
+    /// A new Ed25519 key as PKCS#8.
     pub fn generate() -> Result<Vec<u8>, ring::error::Unspecified> {
-        Ok(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())?.as_ref().to_vec())
+        SigningKey::generate_kind(Kind::Ed25519)
     }
 
+    /// A new key as PKCS#8.
+    pub fn generate_kind(kind: Kind) -> Result<Vec<u8>, ring::error::Unspecified> {
+        let random = SystemRandom::new();
+        let pkcs8 = match kind {
+            Kind::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random)?,
+            Kind::P256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)?,
+        };
+        Ok(pkcs8.as_ref().to_vec())
+    }
+
+    /// Reads a key of either kind.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<SigningKey, NotPkcs8> {
         // Keys made by other tools lack the public half.
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map(SigningKey::of).map_err(|_| NotPkcs8)
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
+            return Ok(SigningKey::of_ed25519(pair));
+        }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new());
+        pair.map(SigningKey::of_p256).map_err(|_| NotPkcs8)
     }
 
-    fn of(pair: Ed25519KeyPair) -> SigningKey {
+    fn of_ed25519(pair: Ed25519KeyPair) -> SigningKey {
         let mut point = [0; 32];
         // An Ed25519 public key is 32 bytes.
         point.copy_from_slice(pair.public_key().as_ref());
-        let public = PublicKey::Ed25519(point);
-        SigningKey { kid: public.kid(), pair, public }
+        SigningKey::of(Pair::Ed25519(pair), PublicKey::Ed25519(point))
+    }
+
+    fn of_p256(pair: EcdsaKeyPair) -> SigningKey {
+        let (mut x, mut y) = ([0; 32], [0; 32]);
+        // A P-256 public key is 0x04 and both coordinates: the uncompressed form.
+        x.copy_from_slice(&pair.public_key().as_ref()[1..33]);
+        y.copy_from_slice(&pair.public_key().as_ref()[33..]);
+        SigningKey::of(Pair::P256(pair), PublicKey::P256 { x, y })
+    }
+
+    fn of(pair: Pair, public: PublicKey) -> SigningKey {
+        SigningKey { pair, kid: public.kid(), public }
     }
 
     pub fn public(&self) -> &PublicKey {
@@ -82,19 +132,46 @@ impl SigningKey {
 
     /// `payload` as a compact JWS. `typ` is a text of ours: no character of it needs an escape.
     pub fn sign(&self, typ: &str, payload: &[u8]) -> String {
-        self.sign_with_header(&format!(r#"{{"alg":"EdDSA","kid":"{}","typ":"{typ}"}}"#, self.kid), payload)
+        self.sign_with_header(&self.header(typ), payload)
+    }
+
+    /// The signature that belongs beside `payload` in a General JWS. It is over the same bytes as that of `sign`.
+    pub fn sign_detached(&self, typ: &str, payload: &[u8]) -> Detached {
+        let header = self.header(typ);
+        let signature = URL_SAFE_NO_PAD.encode(self.sign_bytes(signing_input(&header, payload).as_bytes()));
+        Detached { protected: URL_SAFE_NO_PAD.encode(header), signature, kid: self.kid.clone() }
+    }
+
+    fn header(&self, typ: &str) -> String {
+        format!(r#"{{"alg":"{}","kid":"{}","typ":"{typ}"}}"#, self.public.kind().alg(), self.kid)
     }
 
     fn sign_with_header(&self, header: &str, payload: &[u8]) -> String {
-        let mut token = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 96);
-        URL_SAFE_NO_PAD.encode_string(header, &mut token);
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-        let signature = self.pair.sign(token.as_bytes());
+        let mut token = signing_input(header, payload);
+        let signature = self.sign_bytes(token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         token
     }
+
+    /// 64 bytes: R and S of RFC 8032, or r and s of RFC 7518 §3.4.
+    pub(super) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
+        match &self.pair {
+            Pair::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            Pair::P256(pair) => {
+                let signature = pair.sign(&SystemRandom::new(), message);
+                signature.expect("the kernel has randomness once it has had some: getrandom(2)").as_ref().to_vec()
+            }
+        }
+    }
+}
+
+fn signing_input(header: &str, payload: &[u8]) -> String {
+    let mut input = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 96);
+    URL_SAFE_NO_PAD.encode_string(header, &mut input);
+    input.push('.');
+    URL_SAFE_NO_PAD.encode_string(payload, &mut input);
+    input
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -113,11 +190,7 @@ pub fn verify(token: &str, typ: &str, key_of: impl FnOnce(&str) -> Option<Public
     // The engine takes canonical texts only: no padding, no spare bits, no white space.
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::Form);
     let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-    // An array would be read as the members in order.
-    if header.first() != Some(&b'{') {
-        return Err(Refused::Header);
-    }
-    let header: Header = serde_json::from_slice(&header).map_err(|_| Refused::Header)?;
+    let header = Header::parse(&header)?;
     if header.typ != typ {
         return Err(Refused::Type);
     }
@@ -126,7 +199,7 @@ pub fn verify(token: &str, typ: &str, key_of: impl FnOnce(&str) -> Option<Public
     Ok(payload)
 }
 
-fn check(key: &PublicKey, alg: &str, signed: &[u8], signature: &[u8]) -> Result<(), Refused> {
+pub(super) fn check(key: &PublicKey, alg: &str, signed: &[u8], signature: &[u8]) -> Result<(), Refused> {
     let outcome = match (key, alg) {
         (PublicKey::Ed25519(point), "EdDSA" | "Ed25519") => {
             UnparsedPublicKey::new(&ED25519, point).verify(signed, signature)
@@ -143,14 +216,13 @@ fn check(key: &PublicKey, alg: &str, signed: &[u8], signature: &[u8]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn b64(bytes: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     fn seeded(seed: &[u8; 32]) -> SigningKey {
-        SigningKey::of(Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed"))
+        SigningKey::of_ed25519(Ed25519KeyPair::from_seed_unchecked(seed).expect("a seed"))
     }
 
     /// RFC 8037 A.1: the seed; A.2: its public half; A.4 and A.5: the signature over a header of `alg` alone, which our
@@ -184,23 +256,31 @@ mod tests {
 
     #[test]
     fn es256_is_read_in_its_fixed_form_and_no_other() {
-        use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+        let pkcs8 = SigningKey::generate_kind(Kind::P256).expect("a key");
+        let key = SigningKey::from_pkcs8(&pkcs8).expect("a key");
+        let read = |token: &str| verify(token, "t", |kid| (kid == key.kid()).then(|| key.public().clone()));
+        let token = key.sign("t", b"{}");
+        assert_eq!(read(&token).as_deref(), Ok(b"{}".as_slice()));
+        let (signed, _) = token.rsplit_once('.').expect("three parts");
         let random = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
-        let sign = |form| {
-            let pair = EcdsaKeyPair::from_pkcs8(form, pkcs8.as_ref(), &random).expect("a key");
-            let point: [u8; 65] = pair.public_key().as_ref().try_into().expect("an uncompressed point");
-            let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(&point[1..33]), "y": b64(&point[33..])});
-            let key = PublicKey::from_jwk(&jwk).expect("a key");
-            let header = format!(r#"{{"alg":"ES256","kid":"{}","typ":"t"}}"#, key.kid());
-            let signed = format!("{}.{}", b64(header.as_bytes()), b64(b"{}"));
-            let signature = pair.sign(&random, signed.as_bytes()).expect("signed");
-            (format!("{signed}.{}", b64(signature.as_ref())), key)
-        };
-        let (token, key) = sign(&ECDSA_P256_SHA256_FIXED_SIGNING);
-        assert_eq!(verify(&token, "t", |_| Some(key.clone())).as_deref(), Ok(b"{}".as_slice()));
-        let (der, key) = sign(&ECDSA_P256_SHA256_ASN1_SIGNING);
-        assert_eq!(verify(&der, "t", |_| Some(key)), Err(Refused::Signature));
+        let der = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &random).expect("a key");
+        let der = der.sign(&random, signed.as_bytes()).expect("signed");
+        assert_eq!(read(&format!("{signed}.{}", b64(der.as_ref()))), Err(Refused::Signature));
+    }
+
+    #[test]
+    fn a_detached_signature_is_that_of_the_compact_form() {
+        for kind in [Kind::Ed25519, Kind::P256] {
+            let pkcs8 = SigningKey::generate_kind(kind).expect("a key");
+            let key = SigningKey::from_pkcs8(&pkcs8).expect("a key");
+            assert_eq!((key.public().kind(), key.public().kid()), (kind, key.kid().to_owned()));
+            assert_eq!(PublicKey::from_jwk(&key.public().to_jwk()).as_ref(), Ok(key.public()));
+            let Detached { protected, signature, kid } = key.sign_detached("t", b"{}");
+            assert_eq!(kid, key.kid());
+            let token = format!("{protected}.{}.{signature}", b64(b"{}"));
+            assert!(verify(&token, "t", |_| Some(key.public().clone())).is_ok(), "{kind:?}");
+        }
     }
 
     #[test]

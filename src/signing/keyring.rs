@@ -4,8 +4,11 @@
 //! of an alliance share. A key signs from an instant on, so that every server knows it before anybody meets its
 //! signature; the newest whose time has come signs, older ones go on verifying for ever.
 
-use super::jwk::PublicKey;
-use super::jws::{self, Refused, SigningKey};
+use super::general;
+use super::jwk::{Kind, PublicKey};
+use super::jws::{self, Detached, Refused, SigningKey};
+use super::merkle::Hash;
+use super::note::{self, Checkpoint, Note, Vkey};
 use super::private_file::{PRIVATE, replace};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -18,23 +21,46 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     Quote,
+    /// Settlement records, for everybody who knows EdDSA.
+    Statement,
+    /// Settlement records, for those who know ES256 alone.
+    StatementP256,
+    /// The checkpoints of the alliance's log.
+    Checkpoint,
 }
 
 impl Purpose {
-    pub const ALL: &[Purpose] = &[Purpose::Quote];
+    pub const ALL: &[Purpose] = &[Purpose::Quote, Purpose::Statement, Purpose::StatementP256, Purpose::Checkpoint];
 
     /// As stored in the database.
     pub fn text(self) -> &'static str {
         match self {
             Purpose::Quote => "quote",
+            Purpose::Statement => "statement",
+            Purpose::StatementP256 => "statement_p256",
+            Purpose::Checkpoint => "checkpoint",
         }
     }
 
-    /// The `typ` of what it signs, checked when read.
-    pub fn typ(self) -> &'static str {
+    /// The `typ` of what it signs, checked when read. `None` when that is no JWS.
+    pub fn typ(self) -> Option<&'static str> {
         match self {
-            Purpose::Quote => "quote+jws",
+            Purpose::Quote => Some("quote+jws"),
+            Purpose::Statement | Purpose::StatementP256 => Some(general::TYP),
+            Purpose::Checkpoint => None,
         }
+    }
+
+    /// What its keys are.
+    pub fn kind(self) -> Kind {
+        match self {
+            Purpose::Quote | Purpose::Statement | Purpose::Checkpoint => Kind::Ed25519,
+            Purpose::StatementP256 => Kind::P256,
+        }
+    }
+
+    fn is_statement(self) -> bool {
+        self.typ() == Some(general::TYP)
     }
 }
 
@@ -50,6 +76,8 @@ pub enum KeyringError {
     NoSigner,
     #[error("the system has no randomness")]
     Randomness,
+    #[error("the checkpoint cannot be signed")]
+    Checkpoint(#[source] note::Refused),
 }
 
 /// The public half as stored.
@@ -77,9 +105,9 @@ struct Key {
     private: Option<SigningKey>,
 }
 
-/// Makes a key and keeps its private half in `folder`; returns the public half to be stored.
-pub fn create(folder: &Path) -> Result<PublicKey, KeyringError> {
-    let pkcs8 = SigningKey::generate().map_err(|_| KeyringError::Randomness)?;
+/// Makes a key of the purpose's kind and keeps its private half in `folder`; returns the public half to be stored.
+pub fn create(folder: &Path, purpose: Purpose) -> Result<PublicKey, KeyringError> {
+    let pkcs8 = SigningKey::generate_kind(purpose.kind()).map_err(|_| KeyringError::Randomness)?;
     let key = SigningKey::from_pkcs8(&pkcs8).map_err(|_| KeyringError::Unreadable(folder.to_owned()))?;
     let io = |source| KeyringError::Io { file: folder.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
@@ -105,16 +133,63 @@ impl Keyring {
 
     /// A compact JWS by the purpose's key at `now`.
     pub fn sign(&self, purpose: Purpose, payload: &[u8], now: DateTime<Utc>) -> Result<String, KeyringError> {
-        let key = signer(&self.keys, purpose, now).and_then(|index| self.keys[index].private.as_ref());
-        let key = key.ok_or(KeyringError::NoSigner)?;
-        Ok(key.sign(purpose.typ(), payload))
+        let typ = purpose.typ().ok_or(KeyringError::NoSigner)?;
+        Ok(self.signer(purpose, now)?.sign(typ, payload))
+    }
+
+    /// The alliance's signatures of a settlement record: EdDSA, then ES256. Each time others, for ES256 draws a number.
+    pub fn statement_signatures(&self, payload: &[u8], now: DateTime<Utc>) -> Result<Vec<Detached>, KeyringError> {
+        let sign = |purpose| Ok(self.signer(purpose, now)?.sign_detached(general::TYP, payload));
+        [Purpose::Statement, Purpose::StatementP256].into_iter().map(sign).collect()
+    }
+
+    /// A checkpoint of the log called `origin`, by the key whose time it is at `now`.
+    pub fn sign_checkpoint(
+        &self,
+        origin: &str,
+        size: u64,
+        root: Hash,
+        now: DateTime<Utc>,
+    ) -> Result<Note, KeyringError> {
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
+        checkpoint.sign(self.signer(Purpose::Checkpoint, now)?).map_err(KeyringError::Checkpoint)
     }
 
     /// The payload of a token that a key of this purpose has signed, however long ago.
     pub fn verify(&self, purpose: Purpose, token: &str) -> Result<Vec<u8>, Refused> {
-        jws::verify(token, purpose.typ(), |kid| {
+        let typ = purpose.typ().ok_or(Refused::Type)?;
+        jws::verify(token, typ, |kid| {
             self.keys.iter().find(|key| key.purpose == purpose && key.kid == kid).map(|key| key.public.clone())
         })
+    }
+
+    /// The key `kid`, if it is or was one for settlement records.
+    pub fn statement_key(&self, kid: &str) -> Option<PublicKey> {
+        let key = self.keys.iter().find(|key| key.purpose.is_statement() && key.kid == kid);
+        key.map(|key| key.public.clone())
+    }
+
+    /// The keys that sign or signed checkpoints of the log called `origin`, oldest first.
+    pub fn checkpoint_keys(&self, origin: &str) -> Result<Vec<Vkey>, KeyringError> {
+        let keys = self.keys.iter().filter(|key| key.purpose == Purpose::Checkpoint);
+        let named = keys.map(|key| Vkey::new(origin, note::Kind::Log, &key.public));
+        named.collect::<Result<_, _>>().map_err(|_| KeyringError::Checkpoint(note::Refused::Name))
+    }
+
+    /// The key that signs at `now`, the one that comes after it, and when. `None` while no other is on its way.
+    pub(super) fn handover(
+        &self,
+        purpose: Purpose,
+        now: DateTime<Utc>,
+    ) -> Option<(&SigningKey, &SigningKey, DateTime<Utc>)> {
+        let signs = signer(&self.keys, purpose, now)?;
+        let next = self.keys.iter().skip(signs + 1).find(|key| key.purpose == purpose)?;
+        Some((self.keys[signs].private.as_ref()?, next.private.as_ref()?, next.signs_from))
+    }
+
+    fn signer(&self, purpose: Purpose, now: DateTime<Utc>) -> Result<&SigningKey, KeyringError> {
+        let key = signer(&self.keys, purpose, now).and_then(|index| self.keys[index].private.as_ref());
+        key.ok_or(KeyringError::NoSigner)
     }
 
     /// Every public key there ever was, as a JWK set (RFC 7517).
@@ -127,6 +202,10 @@ impl Key {
     fn public(published: Published) -> Result<Key, KeyringError> {
         let public = PublicKey::from_jwk(&published.jwk)
             .map_err(|why| KeyringError::Public(format!("{why}: {}", published.jwk)))?;
+        if public.kind() != published.purpose.kind() {
+            let purpose = published.purpose.text();
+            return Err(KeyringError::Public(format!("is not of the kind for {purpose}: {}", published.jwk)));
+        }
         let kid = public.kid();
         Ok(Key { purpose: published.purpose, public, kid, signs_from: published.signs_from, private: None })
     }
@@ -160,7 +239,7 @@ mod tests {
         let start = DateTime::from_timestamp(1_700_000_000, 0).expect("an instant");
         let later = start + TimeDelta::minutes(10);
         let publish = |signs_from| {
-            let jwk = create(&folder).expect("a key").to_jwk();
+            let jwk = create(&folder, Purpose::Quote).expect("a key").to_jwk();
             Published { purpose: Purpose::Quote, jwk, signs_from }
         };
         let (first, second) = (publish(start), publish(later));
@@ -183,6 +262,75 @@ mod tests {
         assert!(ring.verify(Purpose::Quote, &old).is_ok());
         std::fs::remove_file(path(&folder, &kid(&second))).expect("removed");
         assert!(matches!(Keyring::load(&folder, vec![first, second], later), Err(KeyringError::Io { .. })));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    /// One key of every purpose in a folder of its own, which signs at `start`.
+    fn one_of_each(name: &str, start: DateTime<Utc>) -> (PathBuf, Vec<Published>) {
+        let folder = std::env::temp_dir().join(format!("hanse-keyring-{name}-{}", std::process::id()));
+        let publish = |purpose: &Purpose| {
+            let jwk = create(&folder, *purpose).expect("a key").to_jwk();
+            Published { purpose: *purpose, jwk, signs_from: start }
+        };
+        let published = Purpose::ALL.iter().map(publish).collect();
+        (folder, published)
+    }
+
+    #[test]
+    fn each_purpose_signs_with_keys_of_its_own_kind() {
+        let start = DateTime::from_timestamp(1_700_000_000, 0).expect("an instant");
+        let (folder, published) = one_of_each("kinds", start);
+        let ring = Keyring::load(&folder, published.clone(), start).expect("a ring");
+        let payload = br#"{"seq":1}"#;
+        let signatures = ring.statement_signatures(payload, start).expect("signed");
+        let document = general::Document::new(payload.to_vec(), &signatures).expect("a document");
+        let held = document.verify_all(|kid| ring.statement_key(kid)).expect("they hold");
+        assert!(held.iter().map(|(_, alg)| alg.as_str()).eq(["EdDSA", "ES256"]));
+        let note = ring.sign_checkpoint("star.example/log", 3, [7; 32], start).expect("signed");
+        let [log] = ring.checkpoint_keys("star.example/log").expect("a name").try_into().expect("one key");
+        assert_eq!(note.checkpoint(&log).map(|checkpoint| (checkpoint.size, checkpoint.root)), Ok((3, [7; 32])));
+        assert!(matches!(ring.sign_checkpoint("a b", 3, [7; 32], start), Err(KeyringError::Checkpoint(_))));
+        // No purpose's signature passes for another's.
+        assert!(matches!(ring.sign(Purpose::Checkpoint, payload, start), Err(KeyringError::NoSigner)));
+        let quote = ring.sign(Purpose::Quote, payload, start).expect("signed");
+        let statement = document.compact(&signatures[0].kid).expect("its signature");
+        for (purpose, token) in [(Purpose::Statement, &quote), (Purpose::Quote, &statement)] {
+            assert_eq!(ring.verify(purpose, token), Err(Refused::Type));
+        }
+        assert_eq!(ring.verify(Purpose::StatementP256, &statement), Err(Refused::Key));
+        assert!(ring.verify(Purpose::Statement, &statement).is_ok());
+        assert_eq!(ring.verify(Purpose::Checkpoint, &statement), Err(Refused::Type));
+        let kid = |index: usize| published[index].jwk["kid"].as_str().expect("a kid");
+        assert_eq!((ring.statement_key(kid(0)), ring.statement_key(kid(3))), (None, None));
+        // A key under a purpose of another kind is not taken for what it is not.
+        let swapped = Published { purpose: Purpose::StatementP256, ..published[1].clone() };
+        assert!(matches!(Keyring::load(&folder, vec![swapped], start), Err(KeyringError::Public(_))));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_key_on_its_way_is_announced_by_both_until_it_signs() {
+        use crate::signing::rotation;
+        let start = DateTime::from_timestamp(1_700_000_000, 0).expect("an instant");
+        let (folder, mut published) = one_of_each("handover", start);
+        let later = start + TimeDelta::minutes(10);
+        for purpose in [Purpose::Statement, Purpose::StatementP256] {
+            let jwk = create(&folder, purpose).expect("a key").to_jwk();
+            published.push(Published { purpose, jwk, signs_from: later });
+        }
+        let ring = Keyring::load(&folder, published, start).expect("a ring");
+        for purpose in [Purpose::Statement, Purpose::StatementP256] {
+            let document = rotation::announce(&ring, "star", purpose, start).expect("one is on its way");
+            let said = rotation::verify(&document.expect("signed"), |kid| ring.statement_key(kid)).expect("they hold");
+            let signs_by = |now| {
+                let signatures = ring.statement_signatures(b"{}", now).expect("signed");
+                signatures.into_iter().map(|signature| signature.kid).collect::<Vec<_>>()
+            };
+            assert!(signs_by(start).contains(&said.old) && signs_by(later).contains(&said.new));
+            assert_eq!((said.alliance.as_str(), said.at, said.purpose), ("star", later, purpose));
+            assert!(rotation::announce(&ring, "star", purpose, later).is_none());
+        }
+        assert!(rotation::announce(&ring, "star", Purpose::Checkpoint, start).is_none());
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

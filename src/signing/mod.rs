@@ -1,13 +1,19 @@
 //! Keys, signatures, hashes and certificates: ring and rcgen behind names of ours.
 //!
 //! `digest` keys of directory rows and fingerprints · `canonical` RFC 8785 · `jwk`, `jws` public keys and compact
-//! signatures · `keyring` the alliance's own keys · `pki` its certificate authority · `x509` what a certificate says.
+//! signatures · `general` documents with several · `merkle` trees and their proofs · `note` signed checkpoints ·
+//! `keyring` the alliance's own keys · `rotation` how they follow each other · `pki` its certificate authority · `x509`
+//! what a certificate says.
 
 pub mod canonical;
 pub mod digest;
+pub mod general;
 pub mod jwk;
 pub mod jws;
 pub mod keyring;
+pub mod merkle;
+pub mod note;
 pub mod pki;
 pub mod private_file;
+pub mod rotation;
 pub mod x509;

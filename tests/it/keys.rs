@@ -1,9 +1,11 @@
-//! The alliance's own keys over several servers: made once, known before they sign, kept for ever.
+//! The alliance's own keys over several servers: made once for each purpose, known before they sign, kept for ever.
 
 use crate::support::{self, Scratch};
 use diesel::connection::SimpleConnection;
 use hanse::service::keys::Keys;
+use hanse::signing::general::Document;
 use hanse::signing::keyring::Purpose;
+use hanse::signing::rotation;
 use hanse::store;
 use std::path::Path;
 
@@ -30,7 +32,7 @@ async fn open(url: &str, folder: &Path) -> Keys {
 }
 
 #[test]
-fn servers_that_start_at_once_agree_on_one_key_that_signs_at_once() {
+fn servers_that_start_at_once_agree_on_one_key_a_purpose_that_signs_at_once() {
     let database = support::database();
     let folder = Scratch::new("keys");
     let all: Vec<Keys> = std::thread::scope(|scope| {
@@ -39,13 +41,20 @@ fn servers_that_start_at_once_agree_on_one_key_that_signs_at_once() {
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
     let first = kids(&all[0]);
-    assert_eq!(first.len(), 1);
+    assert_eq!(first.len(), Purpose::ALL.len());
     for (one, other) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
         assert_eq!(kids(&all[other]), first);
         let token = all[one].sign(Purpose::Quote, br#"{"v":1}"#).expect("signed");
         assert_eq!(all[other].verify(Purpose::Quote, &token).as_deref(), Ok(br#"{"v":1}"#.as_slice()));
+        let signatures = all[one].statement_signatures(b"{}").expect("signed");
+        let record = Document::new(b"{}".to_vec(), &signatures).expect("a record");
+        assert_eq!(record.verify_all(|kid| all[other].statement_key(kid)).map(|held| held.len()), Ok(2));
+        let note = all[one].sign_checkpoint("star.example/log", 1, [7; 32]).expect("signed");
+        let log = all[other].checkpoint_keys("star.example/log").expect("a name");
+        assert!(note.checkpoint(&log[0]).is_ok());
     }
-    assert_eq!(std::fs::read_dir(folder.path().join("keys")).expect("a folder").count(), 1);
+    let files = std::fs::read_dir(folder.path().join("keys")).expect("a folder").count();
+    assert_eq!(files, Purpose::ALL.len());
 }
 
 #[test]
@@ -60,10 +69,14 @@ fn keys_are_listed_and_rotated_from_the_command_line() {
         serde_json::from_slice(&output.stdout).expect("JSON")
     };
     let count = || hanse("list")["keys"].as_array().map(Vec::len);
-    assert_eq!(count(), Some(1));
-    assert_eq!(hanse("rotate")["quote"], "signs in ten minutes");
-    assert_eq!(hanse("rotate")["quote"], "a new key is on its way already");
-    assert_eq!(count(), Some(2));
+    let purposes = Purpose::ALL.len();
+    assert_eq!(count(), Some(purposes));
+    for told in ["signs in ten minutes", "a new key is on its way already"] {
+        let rotated = hanse("rotate");
+        assert_eq!(rotated.as_object().map(serde_json::Map::len), Some(purposes));
+        assert!(Purpose::ALL.iter().all(|purpose| rotated[purpose.text()] == told), "{rotated}");
+        assert_eq!(count(), Some(2 * purposes));
+    }
 }
 
 #[test]
@@ -75,7 +88,8 @@ fn a_new_key_is_published_first_and_signs_when_its_time_has_come() {
         let old = one.sign(Purpose::Quote, b"{}").expect("signed");
         assert!(one.rotate(Purpose::Quote).await.expect("rotated"));
         assert!(!other.rotate(Purpose::Quote).await.expect("one is on its way"));
-        assert_eq!((kids(&one).len(), kids(&other).len()), (2, 2));
+        let known = Purpose::ALL.len() + 1;
+        assert_eq!((kids(&one).len(), kids(&other).len()), (known, known));
         assert_eq!(kid(&one.sign(Purpose::Quote, b"{}").expect("signed")), kid(&old));
         // Ten minutes later.
         let later = "UPDATE alliance_keys SET signs_from = signs_from - interval '11 minutes'";
@@ -88,5 +102,21 @@ fn a_new_key_is_published_first_and_signs_when_its_time_has_come() {
         // A server without the files is told so when it starts, not when it is asked for a quote.
         let elsewhere = Keys::open(store::connect(&database.url).expect("open"), folder.path().join("empty")).await;
         assert!(elsewhere.is_err());
+    });
+}
+
+#[test]
+fn a_new_statement_key_is_announced_by_the_old_one_and_itself() {
+    let database = support::database();
+    let folder = Scratch::new("handover");
+    block(async {
+        let keys = open(&database.url, folder.path()).await;
+        assert!(keys.announce("star", Purpose::Statement).is_none());
+        let old = keys.statement_signatures(b"{}").expect("signed")[0].kid.clone();
+        assert!(keys.rotate(Purpose::Statement).await.expect("rotated"));
+        let record = keys.announce("star", Purpose::Statement).expect("one is on its way").expect("signed");
+        let said = rotation::verify(&record, |kid| keys.statement_key(kid)).expect("both have signed");
+        assert_eq!((said.old, said.alliance.as_str()), (old, "star"));
+        assert!(keys.announce("star", Purpose::StatementP256).is_none());
     });
 }
