@@ -113,12 +113,10 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "exposures = lines",
-        says: "every exposure is the sum of its unsettled lines: base, bonuses by funder, fees, less what was taken back",
+        says: "every exposure is the sum of its unsettled lines: base, bonuses by funder, fees, adjustments, less what was taken back or has been settled",
         sql: "WITH parts AS (SELECT conversion_id, terms_id, credit, bonuses, fee FROM conversions UNION ALL \
-              SELECT c.conversion_id, c.terms_id, -r.credit, ARRAY(SELECT -(ceil(b.points::numeric * r.after / c.credit) \
-              - ceil(b.points::numeric * (r.after - r.credit) / c.credit))::bigint FROM unnest(c.bonuses) WITH ORDINALITY b(points, i) ORDER BY i), -r.fee \
-              FROM (SELECT *, sum(credit) OVER (PARTITION BY conversion_id ORDER BY batch_no, reversal_id) AS after FROM reversals WHERE state = 1) r \
-              JOIN conversions c USING (conversion_id)), \
+              SELECT c.conversion_id, c.terms_id, -r.credit, ARRAY(SELECT -b FROM unnest(r.bonuses) WITH ORDINALITY b(b, i) ORDER BY i), -r.fee \
+              FROM reversals r JOIN conversions c USING (conversion_id) WHERE r.state = 1), \
               lines AS (SELECT t.body->>'from' AS f, t.body->>'to' AS t, (t.body->>'settlement_price')::numeric AS price, p.credit, p.fee, \
               t.body->>'fee_payer' AS payer, \
               (SELECT coalesce(sum(b.points), 0) FROM unnest(p.bonuses) WITH ORDINALITY b(points, i) WHERE t.body->'campaigns'->(b.i - 1)::int->>'funder' = 'from') AS by_from, \
@@ -127,8 +125,71 @@ pub const INVARIANTS: &[Invariant] = &[
               moves AS (SELECT 'pair:' || f || ':' || t AS key, price * (credit + by_from) AS amount FROM lines UNION ALL \
               SELECT 'partner:' || f, price * (credit + by_from) + CASE payer WHEN 'from' THEN fee ELSE 0 END FROM lines UNION ALL \
               SELECT 'partner:' || t, -price * (credit + by_from + by_operator) + CASE payer WHEN 'to' THEN fee ELSE 0 END FROM lines), \
-              sums AS (SELECT key, sum(amount) AS amount FROM moves GROUP BY 1) \
+              decided AS (SELECT 'pair:' || from_party || ':' || to_party AS key, amount FROM adjustments UNION ALL \
+              SELECT 'partner:' || from_party, amount FROM adjustments UNION ALL SELECT 'partner:' || to_party, -amount FROM adjustments), \
+              sums AS (SELECT key, sum(amount) AS amount FROM (SELECT * FROM moves UNION ALL \
+              SELECT d.* FROM decided d JOIN exposures USING (key) UNION ALL SELECT key, delta FROM releases) m GROUP BY 1) \
               SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.value, 0) <> coalesce(s.amount, 0)",
+    },
+    Invariant {
+        name: "parts taken back",
+        says: "what was taken back of each bonus is its share by the credit taken back so far, rounded up in all",
+        sql: "SELECT r.reversal_id::text AS id FROM (SELECT *, sum(credit) OVER (PARTITION BY conversion_id) AS total, \
+              count(*) OVER (PARTITION BY conversion_id) AS n FROM reversals WHERE state = 1) r JOIN conversions c USING (conversion_id) \
+              WHERE r.bonus <> (SELECT coalesce(sum(b), 0) FROM unnest(r.bonuses) b) OR cardinality(r.bonuses) <> cardinality(c.bonuses) \
+              OR (r.n = 1 AND EXISTS (SELECT FROM unnest(c.bonuses, r.bonuses) x(whole, part) WHERE x.part <> ceil(x.whole::numeric * r.total / c.credit)))",
+    },
+    Invariant {
+        name: "windows in line",
+        says: "windows follow each other without a gap, and each has exactly the batches of its run of numbers",
+        sql: "SELECT 'window ' || number AS id FROM (SELECT number, first_batch, closed_at, lag(last_batch, 1, 0::bigint) OVER w AS before, \
+              opened_at, lag(closed_at) OVER w AS ended FROM windows WINDOW w AS (ORDER BY number)) w \
+              WHERE first_batch <> before + 1 OR opened_at <> ended UNION ALL \
+              SELECT 'batch ' || b.batch_no FROM batches b JOIN windows w USING (window_id) \
+              WHERE w.state <> 'open' AND b.batch_no NOT BETWEEN w.first_batch AND w.last_batch",
+    },
+    Invariant {
+        name: "dense lines",
+        says: "each participant's lines are numbered without a gap over all windows, and its statements name all of them",
+        sql: "SELECT participant || ':' || first_line AS id FROM (SELECT participant, first_line, \
+              coalesce(lag(first_line + lines) OVER (PARTITION BY participant ORDER BY first_line), 1) AS expected FROM line_chunks) c \
+              WHERE first_line <> expected UNION ALL \
+              SELECT s.participant || ':' || s.number FROM statements s LEFT JOIN (SELECT window_id, participant, min(first_line) AS first, \
+              sum(lines) AS lines FROM line_chunks GROUP BY 1, 2) c USING (window_id, participant) \
+              WHERE s.lines <> coalesce(c.lines, 0) OR s.first_line <> coalesce(c.first, s.first_line)",
+    },
+    Invariant {
+        name: "nets are nothing together",
+        says: "what one is owed the other owes, and all nets of a window sum to zero",
+        sql: "SELECT n.window_id || ':' || n.participant || ':' || n.counterparty AS id FROM nets n \
+              LEFT JOIN nets o ON o.window_id = n.window_id AND o.participant = n.counterparty AND o.counterparty = n.participant \
+              WHERE (o.exact, o.rounded) IS DISTINCT FROM (-n.exact, -n.rounded)",
+    },
+    Invariant {
+        name: "statements chain",
+        says: "every signed window has a statement of everybody in it, each opens with what the one before closed with, and is a leaf of the log",
+        sql: "SELECT s.participant || ':' || s.number AS id FROM (SELECT *, lag(closing) OVER w AS before, lag(encode(leaf, 'hex')) OVER w AS previous, \
+              lag(number) OVER w AS last FROM statements WINDOW w AS (PARTITION BY participant ORDER BY number)) s LEFT JOIN log_leaves l USING (leaf_index) \
+              WHERE (s.payload::jsonb->>'opening')::numeric * 1000000 <> coalesce(s.before, 0) \
+              OR s.payload::jsonb->'previous'->>'leaf' IS DISTINCT FROM s.previous OR s.last <> s.number - 1 \
+              OR l.leaf IS DISTINCT FROM s.leaf OR s.leaf <> sha256('\\x00'::bytea || convert_to(s.payload, 'UTF8')) UNION ALL \
+              SELECT w.number || ':' || p.slug FROM windows w, LATERAL jsonb_object_keys(w.settings::jsonb->'participants') p(slug) \
+              WHERE w.state IN ('signed', 'published') AND NOT EXISTS (SELECT FROM statements s WHERE s.window_id = w.window_id AND s.participant = p.slug)",
+    },
+    Invariant {
+        name: "dense log",
+        says: "the log has no gap, and every checkpoint is over as many leaves as there are",
+        sql: "SELECT leaf_index::text AS id FROM (SELECT leaf_index, row_number() OVER (ORDER BY leaf_index) - 1 AS expected FROM log_leaves) l \
+              WHERE leaf_index <> expected UNION ALL SELECT 'size ' || size FROM checkpoints WHERE size > (SELECT count(*) FROM log_leaves)",
+    },
+    Invariant {
+        name: "obligations paid",
+        says: "what was paid of an obligation is the sum of its payments, and whoever owes nothing more has no line in the exposures",
+        sql: "SELECT o.obligation_id::text AS id FROM obligations o LEFT JOIN (SELECT obligation_id, sum(amount) AS paid FROM payments GROUP BY 1) p \
+              USING (obligation_id) WHERE o.paid <> coalesce(p.paid, 0) UNION ALL \
+              SELECT n.window_id || ':' || n.participant || ':' || n.counterparty FROM nets n JOIN windows w USING (window_id) \
+              WHERE w.state IN ('signed', 'published') AND (n.released IS NULL) <> EXISTS (SELECT FROM obligations o \
+              WHERE o.window_id = n.window_id AND o.debtor = n.participant AND o.creditor IN ('alliance', n.counterparty) AND o.paid < o.amount)",
     },
     Invariant {
         name: "member limits",

@@ -467,6 +467,8 @@ pub struct ReversalRow {
     pub needs_confirmation: bool,
     pub credit: Points,
     pub bonus: Points,
+    /// Of each bonus of the conversion, in their order; empty while it is requested.
+    pub bonuses: Vec<Points>,
     pub debit: Points,
     pub fee: Millionths,
     pub lots_back: Vec<Parcel>,

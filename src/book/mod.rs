@@ -3,7 +3,7 @@
 //! `command` what can be asked and answered · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
 //! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as they were
 //! left · `store` their SQL · `fence` what keeps windows and catalogue still · `seal` the dense feed of events · `expiry`
-//! the month-end run · `audit` the invariants as queries.
+//! the month-end run · `windows` ends one · `posting` what settlement posts · `audit` the invariants as queries.
 
 pub mod audit;
 pub mod command;
@@ -15,10 +15,12 @@ mod known;
 mod lane;
 mod places;
 mod plan;
+pub mod posting;
 pub mod preview;
 mod queue;
 pub mod seal;
 pub mod store;
+pub mod windows;
 
 use crate::domain::catalogue::Catalogue;
 use arc_swap::ArcSwap;

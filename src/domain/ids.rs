@@ -53,6 +53,13 @@ ids! {
     ActivityId = "act";
     /// The pairwise token by which one brand knows the other side's member.
     TokenId = "tok";
+    /// One settlement line: made of what was posted and whose line it is.
+    LineId = "lin";
+    StatementId = "stm";
+    ObligationId = "obl";
+    PaymentId = "pay";
+    AdjustmentId = "adj";
+    DisputeId = "dis";
 }
 
 /// A partner's slug: 2 to 32 characters of `a–z`, `0–9`, `-`, the first a letter.

@@ -20,6 +20,7 @@ pub mod proposal;
 pub mod quote;
 pub mod rate;
 pub mod settings;
+pub mod settlement;
 pub mod terms;
 pub mod text;
 pub mod usage;

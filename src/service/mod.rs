@@ -22,6 +22,7 @@ pub mod proposals;
 pub mod quote_token;
 pub mod quotes;
 pub mod reports;
+pub mod settlement;
 pub mod signing_keys;
 
 // Handlers speak of the book's questions and answers, and of the database, without naming the layers below.

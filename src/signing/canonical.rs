@@ -72,7 +72,7 @@ fn write(out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), NotCanoni
 }
 
 /// RFC 8785 §3.2.2.2: the short escapes, `\u00xx` for other controls, everything else as it is.
-fn write_string(out: &mut Vec<u8>, text: &str) {
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {
         match byte {

@@ -15,6 +15,7 @@ pub mod erasures;
 pub mod link_requests;
 pub mod memberships;
 pub mod proposals;
+pub mod settlement;
 pub mod signing_keys;
 
 use crate::clock;

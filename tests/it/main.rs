@@ -13,6 +13,7 @@ mod identity;
 mod keys;
 mod pki;
 mod readme;
+mod settlement;
 mod signing_keys;
 mod store;
 mod support;

@@ -138,6 +138,7 @@ fn first_answer(world: &World, request: &Request, id: ReversalId) -> Option<Outc
     let mut first = row.as_ref().clone();
     first.state = ReversalState::Requested;
     (first.bonus, first.debit, first.fee) = (Points::ZERO, Points::ZERO, Millionths::ZERO);
+    first.bonuses.clear();
     first.lots_back.clear();
     Some(Outcome::Reversal(Arc::new(first)))
 }

@@ -95,6 +95,7 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
     let mut done = asked.as_ref().clone();
     done.state = ReversalState::Completed;
     (done.bonus, done.debit, done.fee) = (part.bonus(), part.debit, part.fee);
+    done.bonuses.clone_from(&part.bonuses);
     (done.lots_back, done.window, done.batch_no) = (lots_back, world.window, world.batch_no);
     (done.at, done.day) = (world.now.at, world.now.day);
     world.reversals.insert(id, Arc::new(done));
@@ -287,6 +288,7 @@ fn new_row(
         needs_confirmation: false,
         credit: part.credit,
         bonus: part.bonus(),
+        bonuses: part.bonuses.clone(),
         debit: part.debit,
         fee: part.fee,
         lots_back,

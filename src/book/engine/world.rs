@@ -102,10 +102,22 @@ pub enum EventKind {
     ExposureWarned,
     ExposureReached,
     RatePublished,
+    WindowClosed,
+    StatementPublished,
+    StatementAcknowledged,
+    StatementDeemed,
+    ObligationDue,
+    ObligationPaid,
+    ObligationOverdue,
+    DisputeOpened,
+    DisputeAnswered,
+    DisputeDecided,
+    ReconciliationCompleted,
+    KeyRotated,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 11] = [
+    pub const ALL: [(EventKind, &'static str); 23] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -117,6 +129,18 @@ impl EventKind {
         (EventKind::ExposureWarned, "exposure.warned"),
         (EventKind::ExposureReached, "exposure.reached"),
         (EventKind::RatePublished, "rate.published"),
+        (EventKind::WindowClosed, "window.closed"),
+        (EventKind::StatementPublished, "statement.published"),
+        (EventKind::StatementAcknowledged, "statement.acknowledged"),
+        (EventKind::StatementDeemed, "statement.deemed"),
+        (EventKind::ObligationDue, "obligation.due"),
+        (EventKind::ObligationPaid, "obligation.paid"),
+        (EventKind::ObligationOverdue, "obligation.overdue"),
+        (EventKind::DisputeOpened, "dispute.opened"),
+        (EventKind::DisputeAnswered, "dispute.answered"),
+        (EventKind::DisputeDecided, "dispute.decided"),
+        (EventKind::ReconciliationCompleted, "reconciliation.completed"),
+        (EventKind::KeyRotated, "key.rotated"),
     ];
 
     pub fn number(self) -> i16 {
@@ -134,11 +158,33 @@ impl EventKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventData {
     FromRow,
-    Membership { account: AccountId, status: Status, tier: String },
-    Link { link: LinkId, account: AccountId },
-    Movement { account: AccountId, movement: MovementId, points: Points, owed: Points },
-    Expired { account: AccountId, points: Points, last_day: Expiry },
-    Exposure { key: String, value: Millionths, cap: Millionths },
+    Membership {
+        account: AccountId,
+        status: Status,
+        tier: String,
+    },
+    Link {
+        link: LinkId,
+        account: AccountId,
+    },
+    Movement {
+        account: AccountId,
+        movement: MovementId,
+        points: Points,
+        owed: Points,
+    },
+    Expired {
+        account: AccountId,
+        points: Points,
+        last_day: Expiry,
+    },
+    Exposure {
+        key: String,
+        value: Millionths,
+        cap: Millionths,
+    },
+    /// JSON as the use case wrote it.
+    Written(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

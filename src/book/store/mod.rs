@@ -3,6 +3,7 @@
 mod accounts;
 pub mod codec;
 mod expose;
+pub mod journal;
 pub mod read;
 pub mod rows;
 pub mod statement;

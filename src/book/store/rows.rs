@@ -110,6 +110,25 @@ fn from_sql(found: Vec<ConversionSql>) -> Result<Vec<ConversionRow>, Error> {
     Ok(rows)
 }
 
+#[derive(QueryableByName)]
+struct TermsSql {
+    #[diesel(sql_type = SqlUuid)]
+    terms_id: Uuid,
+    #[diesel(sql_type = Text)]
+    terms: String,
+}
+
+/// Frozen terms by their ids; those not there are missing from the answer.
+pub fn terms(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Terms>>, Error> {
+    let found: Vec<TermsSql> = Statement::new(
+        "SELECT terms_id, body::text AS terms FROM terms WHERE terms_id = ANY(?)",
+        vec![Column::Uuids(ids.to_vec())],
+    )
+    .load(conn)?;
+    let read = |sql: TermsSql| Ok((sql.terms_id, Arc::new(terms_from(&sql.terms)?)));
+    found.into_iter().map(read).collect()
+}
+
 fn terms_from(text: &str) -> Result<Terms, Unreadable> {
     let json: TermsJson =
         serde_json::from_str(text).map_err(|cause| Unreadable { column: "terms.body", value: cause.to_string() })?;
@@ -235,6 +254,8 @@ struct ReversalSql {
     credit: i64,
     #[diesel(sql_type = BigInt)]
     bonus: i64,
+    #[diesel(sql_type = Array<BigInt>)]
+    bonuses: Vec<i64>,
     #[diesel(sql_type = BigInt)]
     debit: i64,
     #[diesel(sql_type = BigInt)]
@@ -284,6 +305,7 @@ fn reversals_from(found: Vec<ReversalSql>) -> Result<Vec<ReversalRow>, Error> {
             needs_confirmation: sql.needs_confirmation,
             credit: points("credit", sql.credit)?,
             bonus: points("bonus", sql.bonus)?,
+            bonuses: sql.bonuses.into_iter().map(|value| points("bonuses", value)).collect::<Result<_, _>>()?,
             debit: points("debit", sql.debit)?,
             fee: Millionths::new(sql.fee),
             lots_back: parcels_from(&sql.lots_back)?,

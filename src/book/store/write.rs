@@ -324,7 +324,10 @@ fn reversals(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
         ReversalState::Requested => 0,
         ReversalState::Completed => 1,
     };
-    let mut columns = lists(rows.iter().map(|row| [codec::parcels_numbers(&row.lots_back)]));
+    let mut columns =
+        lists(rows.iter().map(|row| {
+            [codec::parcels_numbers(&row.lots_back), row.bonuses.iter().map(|points| points.get()).collect()]
+        }));
     columns.extend([
         Column::Uuids(rows.iter().map(|row| row.id.0).collect()),
         Column::Uuids(rows.iter().map(|row| row.conversion.0).collect()),
@@ -345,11 +348,11 @@ fn reversals(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
     ]);
     Statement::new(
         "INSERT INTO reversals (reversal_id, conversion_id, undo, state, asked_by, needs_confirmation, credit, bonus, debit, fee, \
-         lots_back, reason, reference, window_id, batch_no, at, day) \
-         SELECT i, c, u, s, a, nc, cr, bo, de, fe, f.num[l:le], r, rf, w, b, t, d FROM (SELECT ?::bigint[] AS num) f, \
-         unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(l, le, i, c, u, s, a, nc, cr, bo, de, fe, r, rf, w, b, t, d) \
+         lots_back, bonuses, reason, reference, window_id, batch_no, at, day) \
+         SELECT i, c, u, s, a, nc, cr, bo, de, fe, f.num[l:bs - 1], f.num[bs:le], r, rf, w, b, t, d FROM (SELECT ?::bigint[] AS num) f, \
+         unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) x(l, bs, le, i, c, u, s, a, nc, cr, bo, de, fe, r, rf, w, b, t, d) \
          ON CONFLICT (reversal_id) DO UPDATE SET state = EXCLUDED.state, bonus = EXCLUDED.bonus, debit = EXCLUDED.debit, \
-         fee = EXCLUDED.fee, lots_back = EXCLUDED.lots_back, window_id = EXCLUDED.window_id, batch_no = EXCLUDED.batch_no, \
+         fee = EXCLUDED.fee, lots_back = EXCLUDED.lots_back, bonuses = EXCLUDED.bonuses, window_id = EXCLUDED.window_id, batch_no = EXCLUDED.batch_no, \
          at = EXCLUDED.at, day = EXCLUDED.day, version = reversals.version + 1",
         columns,
     )
@@ -439,6 +442,7 @@ fn events(
 fn event_json(event: &Event) -> Option<String> {
     let body = match &event.data {
         EventData::FromRow => return None,
+        EventData::Written(body) => return Some(body.clone()),
         EventData::Membership { account, status, tier } => serde_json::json!({
             "membership_id": account.to_string(), "status": codec::status_code(*status), "tier": tier,
         }),

@@ -1,0 +1,198 @@
+//! Which lines a posting has, and for whom: the one place that says who owes whom for what (rule 13).
+//!
+//! Amounts are seen from the participant: positive is owed to it, negative it owes. They are points × price, exact to the
+//! millionth. What a reversal takes back is the same lines with the sign turned.
+
+use super::Participant;
+use crate::domain::catalogue::Party;
+use crate::domain::money::Millionths;
+use crate::domain::points::Points;
+use crate::domain::terms::Terms;
+
+/// What a line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The base credit of a conversion, at either side, with the fee of the one that pays it.
+    Conversion,
+    /// A campaign's bonus, for its funder and for the target; a memo of 0 where these are one.
+    Bonus,
+    /// A conversion's fee, for the operator.
+    Fee,
+    /// What a decision adds.
+    Adjustment,
+}
+
+impl Kind {
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::Conversion => "conversion",
+            Kind::Bonus => "bonus",
+            Kind::Fee => "fee",
+            Kind::Adjustment => "adjustment",
+        }
+    }
+}
+
+/// One line of a conversion or of what takes part of it back, without what all its lines share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub whose: Party,
+    /// Never the same as `whose`: a bonus the target funds itself is a memo against the origin.
+    pub counterparty: Party,
+    pub kind: Kind,
+    /// Which campaign of the terms a bonus is of.
+    pub campaign: Option<usize>,
+    /// Credited points, negative when they are taken back.
+    pub points: i64,
+    pub amount: Millionths,
+    /// Owed to the operator beside the amount: negative for who pays it.
+    pub fee: Millionths,
+}
+
+/// What a posting moved: a conversion's own figures, or those of a reversal.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved<'a> {
+    pub credit: Points,
+    /// One per campaign of the terms.
+    pub bonuses: &'a [Points],
+    pub fee: Millionths,
+    /// They go back.
+    pub back: bool,
+}
+
+/// The lines of what was moved under `terms`, in the order they are written: origin, target, each bonus, the operator's
+/// fee. `None` when an amount is beyond the range of money, which the book refused.
+pub fn parts(terms: &Terms, moved: Moved<'_>) -> Option<Vec<Part>> {
+    let turned = |value: i64| if moved.back { -value } else { value };
+    let money = |amount: Millionths| Millionths::new(turned(amount.get()));
+    let base = terms.settlement_price.times(moved.credit)?;
+    let fee_of = |party| if terms.fee_payer == party { money(moved.fee).negated() } else { Millionths::ZERO };
+    let conversion = |whose, counterparty, amount| Part {
+        whose,
+        counterparty,
+        kind: Kind::Conversion,
+        campaign: None,
+        points: turned(moved.credit.get()),
+        amount,
+        fee: fee_of(whose),
+    };
+    let mut lines = Vec::with_capacity(3 + 2 * moved.bonuses.len());
+    lines.push(conversion(Party::From, Party::To, money(base).negated()));
+    lines.push(conversion(Party::To, Party::From, money(base)));
+    let campaigns = terms.campaigns.iter().zip(moved.bonuses).enumerate();
+    for (nth, (campaign, points)) in campaigns.filter(|(_, (_, points))| !points.is_zero()) {
+        let amount = money(terms.settlement_price.times(*points)?);
+        let bonus = |whose, counterparty, amount| Part {
+            whose,
+            counterparty,
+            kind: Kind::Bonus,
+            campaign: Some(nth),
+            points: turned(points.get()),
+            amount,
+            fee: Millionths::ZERO,
+        };
+        match campaign.funder {
+            Party::To => lines.push(bonus(Party::To, Party::From, Millionths::ZERO)),
+            funder @ (Party::From | Party::Operator) => {
+                lines.push(bonus(funder, Party::To, amount.negated()));
+                lines.push(bonus(Party::To, funder, amount));
+            }
+        }
+    }
+    if moved.fee != Millionths::ZERO && terms.fee_payer != Party::Operator {
+        lines.push(Part {
+            whose: Party::Operator,
+            counterparty: terms.fee_payer,
+            kind: Kind::Fee,
+            campaign: None,
+            points: turned(moved.credit.get()),
+            amount: money(moved.fee),
+            fee: Millionths::ZERO,
+        });
+    }
+    Some(lines)
+}
+
+impl Part {
+    /// What tells this line from the others of its posting: a number below 64 for up to 14 campaigns, part of its id.
+    pub fn place(&self) -> u128 {
+        let whose = match self.whose {
+            Party::From => 1,
+            Party::To => 2,
+            Party::Operator => 3,
+        };
+        let campaign = self.campaign.and_then(|nth| u128::try_from(nth + 1).ok()).unwrap_or(0);
+        whose + 4 * campaign
+    }
+
+    /// Whose line this is under `terms`.
+    pub fn participant(party: Party, terms: &Terms) -> Participant {
+        match party {
+            Party::From => Participant::from(&terms.from),
+            Party::To => Participant::from(&terms.to),
+            Party::Operator => Participant::operator(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::quote::tests::two_to_one;
+    use crate::domain::terms::FrozenCampaign;
+
+    fn points(value: i64) -> Points {
+        Points::new(value).expect("in range")
+    }
+
+    fn told(terms: &Terms, back: bool) -> Vec<(&'static str, Party, Party, i64, i64, i64)> {
+        let moved = Moved { credit: points(68), bonuses: &[points(6)], fee: Millionths::new(34_000), back };
+        let lines = parts(terms, moved).expect("within range");
+        lines
+            .iter()
+            .map(|line| {
+                (line.kind.code(), line.whose, line.counterparty, line.points, line.amount.get(), line.fee.get())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_funder_and_payer_has_its_lines_and_they_sum_to_zero() {
+        use Party::{From, Operator, To};
+        let terms = two_to_one();
+        assert_eq!(
+            told(&terms, false),
+            [
+                ("conversion", From, To, 68, -3_400_000, -34_000),
+                ("conversion", To, From, 68, 3_400_000, 0),
+                ("bonus", To, From, 6, 0, 0),
+                ("fee", Operator, From, 68, 34_000, 0),
+            ]
+        );
+        for funder in [From, To, Operator] {
+            for fee_payer in [From, To, Operator] {
+                let campaigns = vec![FrozenCampaign { funder, ..terms.campaigns[0].clone() }];
+                let terms = Terms { campaigns, fee_payer, ..terms.clone() };
+                let lines = told(&terms, false);
+                assert_eq!(lines.iter().map(|line| line.4 + line.5).sum::<i64>(), 0, "{funder:?} {fee_payer:?}");
+                let turned: Vec<_> =
+                    lines.iter().map(|line| (line.0, line.1, line.2, -line.3, -line.4, -line.5)).collect();
+                assert_eq!(told(&terms, true), turned, "a reversal is the same lines turned");
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_lines_of_a_posting_have_one_place() {
+        let terms = two_to_one();
+        let campaign = |funder| FrozenCampaign { funder, ..terms.campaigns[0].clone() };
+        let campaigns = [Party::From, Party::Operator, Party::To].map(campaign).to_vec();
+        let terms = Terms { campaigns, ..terms };
+        let bonuses = [points(6), points(1), points(2)];
+        let moved = Moved { credit: points(68), bonuses: &bonuses, fee: Millionths::new(1), back: false };
+        let lines = parts(&terms, moved).expect("within range");
+        let places: std::collections::BTreeSet<u128> = lines.iter().map(Part::place).collect();
+        assert_eq!(places.len(), lines.len());
+        assert!(places.iter().all(|place| *place < 64));
+    }
+}

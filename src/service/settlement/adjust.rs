@@ -1,0 +1,110 @@
+//! Adjustments: one person asks, another approves, and it is posted in the window open then.
+
+use super::Error;
+use crate::book::exposures::ExposureKey;
+use crate::book::posting;
+use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::{AdjustmentId, ConversionId};
+use crate::domain::money::Millionths;
+use crate::domain::settlement::Participant;
+use crate::store::catalogue;
+use crate::store::settlement::adjustments::{self, Posted, Request};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+/// What somebody asks for: `from` owes `to` the amount, negative the other way.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub from: Participant,
+    pub to: Participant,
+    pub amount: Millionths,
+    pub reason: String,
+    pub dispute: Option<Uuid>,
+    pub conversion: Option<ConversionId>,
+    pub by: String,
+}
+
+/// Keeps the request until another person settles it.
+pub fn ask(conn: &mut PgConnection, asked: &Asked) -> Result<AdjustmentId, Error> {
+    check(&catalogue::load(conn)?, asked)?;
+    let row = Request {
+        id: AdjustmentId(Uuid::now_v7()),
+        from: asked.from.to_string(),
+        to: asked.to.to_string(),
+        amount: asked.amount,
+        reason: asked.reason.clone(),
+        dispute: asked.dispute,
+        conversion: asked.conversion.map(|id| id.0),
+        asked_by: asked.by.clone(),
+        asked_at: catalogue::business_now(conn)?,
+        state: "asked".to_owned(),
+        settled_by: None,
+    };
+    adjustments::ask(conn, &row)?;
+    Ok(row.id)
+}
+
+fn check(catalogue: &Catalogue, asked: &Asked) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::Refused(why.to_owned()));
+    let known =
+        |participant: &Participant| participant.partner().is_none_or(|slug| catalogue.partners.contains_key(slug));
+    if asked.from == asked.to || !known(&asked.from) || !known(&asked.to) {
+        return refuse("an adjustment is between two participants: partners, or the operator");
+    }
+    if asked.amount == Millionths::ZERO {
+        return refuse("an adjustment is an amount above or below zero");
+    }
+    if asked.reason.trim().is_empty()
+        || asked.reason.chars().count() > 500
+        || asked.reason.chars().any(char::is_control)
+    {
+        return refuse("say why, in at most 500 characters on one line");
+    }
+    Ok(())
+}
+
+/// Approves or refuses what another person has asked for; approved, it is posted. A repeat changes nothing.
+pub fn settle(conn: &mut PgConnection, id: AdjustmentId, approve: bool, by: &str) -> Result<Request, Error> {
+    let zone = catalogue::load(conn)?.alliance.zone;
+    posting::post(conn, zone, |conn, posting| {
+        let row = adjustments::lock(conn, id)?.ok_or(Error::NotFound)?;
+        let wanted = if approve { "approved" } else { "refused" };
+        if row.state == wanted {
+            return Ok(row);
+        }
+        if row.state != "asked" {
+            return Err(Error::Refused(format!("it was {} before", row.state)));
+        }
+        if approve && row.asked_by == by {
+            return Err(Error::Refused("who asked for it does not approve it: another person must".to_owned()));
+        }
+        adjustments::settle(conn, id, approve, by, posting.at())?;
+        if approve {
+            let party = |text: &str| Participant::parse(text).ok_or_else(|| super::broken(text));
+            let (from, to) = (party(&row.from)?, party(&row.to)?);
+            for (key, by) in exposed(&from, &to, row.amount) {
+                posting.expose(conn, &key, by)?;
+            }
+            let (batch_no, window) = (posting.batch_no(), posting.window());
+            let posted = Posted { batch_no, window, at: posting.at(), day: posting.day() };
+            adjustments::insert(conn, &row, by, &posted)?;
+        }
+        Ok(Request { state: wanted.to_owned(), settled_by: Some(by.to_owned()), ..row })
+    })
+}
+
+/// How each exposure moves: the pair's gross, then what each partner owes net.
+fn exposed(from: &Participant, to: &Participant, amount: Millionths) -> Vec<(ExposureKey, Millionths)> {
+    let mut moves = Vec::with_capacity(3);
+    if let (Some(from), Some(to)) = (from.partner(), to.partner()) {
+        moves.push((ExposureKey::Pair(from.clone(), to.clone()), amount));
+    }
+    moves.extend(from.partner().map(|slug| (ExposureKey::Partner(slug.clone()), amount)));
+    moves.extend(to.partner().map(|slug| (ExposureKey::Partner(slug.clone()), amount.negated())));
+    moves
+}
+
+/// Requests, those that wait first.
+pub fn list(conn: &mut PgConnection, limit: i64) -> Result<Vec<Request>, Error> {
+    Ok(adjustments::list(conn, limit)?)
+}

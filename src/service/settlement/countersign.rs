@@ -1,0 +1,93 @@
+//! A partner's own signature under its statement, in the same document; its receipt is a leaf of the log.
+
+use super::settings::Settings;
+use super::{Error, broken, deadlines, read, sign};
+use crate::book::engine::world::EventKind;
+use crate::book::posting;
+use crate::domain::ids::{Slug, WindowId};
+use crate::domain::settlement::Participant;
+use crate::domain::settlement::window;
+use crate::service::keys::Keys;
+use crate::signing::general::{Document, Refused};
+use crate::signing::jwk::PublicKey;
+use crate::signing::{canonical, merkle};
+use crate::store::settlement::log::{self, Leaf};
+use crate::store::settlement::statements::{self, Row, Signature, State};
+use crate::store::settlement::windows;
+use crate::store::signing_keys;
+use diesel::PgConnection;
+use serde_json::json;
+
+/// Adds the signature `protected`, `signature` by a registered key of `partner`; the same one again changes nothing.
+pub fn countersign(
+    conn: &mut PgConnection,
+    keys: &Keys,
+    partner: &Slug,
+    window: WindowId,
+    (protected, signature): (&str, &str),
+) -> Result<(Row, Document), Error> {
+    let of = Participant::from(partner);
+    let found =
+        windows::find(conn, window)?.filter(|row| row.state == window::State::Published).ok_or(Error::NotFound)?;
+    let settings = Settings::read(&found.closed()?.settings)?;
+    posting::post(conn, settings.zone()?, |conn, posting| {
+        // The log's lock also keeps two signatures of one statement apart.
+        log::lock(conn)?;
+        let row = statements::find(conn, window, &of)?.ok_or(Error::NotFound)?;
+        let known = statements::signatures(conn, row.id)?;
+        if known.iter().any(|made| made.protected == protected && made.signature == signature) {
+            let document = read::document(conn, &row)?;
+            return Ok((row, document));
+        }
+        let mut document = read::document(conn, &row)?;
+        document.add(protected, signature).map_err(refused)?;
+        let kid = document.kids().last().unwrap_or_default().to_owned();
+        let key = signing_keys::find(conn, &kid)?.filter(|key| {
+            (key.holder_kind.as_str(), key.holder_name.as_str()) == ("partner", partner.as_str())
+                && key.status == "active"
+        });
+        let key =
+            key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
+        let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
+        let known_key = |asked: &str| if asked == kid { Some(public.clone()) } else { keys.statement_key(asked) };
+        document.verify_all(known_key).map_err(refused)?;
+        let made = Signature {
+            place: i16::try_from(known.len()).map_err(broken)?,
+            kid: kid.clone(),
+            signer: partner.to_string(),
+            protected: protected.to_owned(),
+            signature: signature.to_owned(),
+            signed_at: posting.at(),
+        };
+        statements::insert_signature(conn, row.id, &made)?;
+        let at = posting.at();
+        for from in [State::Published, State::Disputed, State::Deemed] {
+            if row.state == from && statements::answer(conn, row.id, (from, State::Acknowledged), at)? {
+                deadlines::tell_of(posting, EventKind::StatementAcknowledged, &row);
+            }
+        }
+        // Who signed what and when is in the log as well.
+        let record = json!({
+            "v": 1, "type": "counter_signature", "alliance": settings.alliance, "kid": kid, "partner": partner.as_str(),
+            "leaf": super::statement::hex(&row.leaf), "protected": protected, "signature": signature, "window": row.number,
+        });
+        let record = canonical::to_vec(&record).map_err(broken)?;
+        let mut leaves = log::leaves(conn, None)?;
+        let leaf = Leaf {
+            index: i64::try_from(leaves.len()).map_err(broken)?,
+            kind: "counter_signature",
+            subject: row.id.to_string(),
+            hash: merkle::leaf_hash(&record),
+            record: Some(String::from_utf8(record).map_err(broken)?),
+        };
+        leaves.push(leaf.hash);
+        log::insert(conn, &leaf, at)?;
+        sign::checkpoint(conn, keys, &settings.trust_domain, &leaves, posting)?;
+        let row = Row { state: State::Acknowledged, ..row };
+        Ok((row, document))
+    })
+}
+
+fn refused(why: Refused) -> Error {
+    Error::Refused(why.to_string())
+}

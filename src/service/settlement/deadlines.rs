@@ -1,0 +1,93 @@
+//! What time brings about: windows that end by themselves, statements deemed accepted, obligations overdue. And what
+//! partners are told of their statements.
+
+use super::{Error, close};
+use crate::book::engine::world::EventKind;
+use crate::book::posting::{self, Posting};
+use crate::book::windows::Which;
+use crate::domain::ids::Slug;
+use crate::domain::settlement::Participant;
+use crate::service::keys::Keys;
+use crate::store::catalogue;
+use crate::store::settlement::statements::{self, State};
+use crate::store::settlement::{obligations, windows};
+use diesel::PgConnection;
+use serde_json::json;
+
+/// Statements or obligations in one posting.
+const CHUNK: i64 = 200;
+
+/// One look at what is due: `true` when something was done. A window that has ended is taken to its end.
+pub fn tick(url: &str, keys: &Keys) -> Result<bool, Error> {
+    let closed = close::close(url, keys, Some(Which::Due), |_| ())?;
+    let moved = closed.is_some_and(|window| window.blocked_by.is_none());
+    let mut conn = super::connect(url)?;
+    if catalogue::exists(&mut conn)? { Ok(answer_late(&mut conn)? || moved) } else { Ok(moved) }
+}
+
+/// Deems statements accepted that nobody answered in time, and tells of obligations that were not paid in time.
+pub fn answer_late(conn: &mut PgConnection) -> Result<bool, Error> {
+    let loaded = catalogue::load(conn)?;
+    let zone = loaded.alliance.zone;
+    let today = catalogue::business_now(conn)?.with_timezone(&zone).date_naive();
+    // A look without the fence: mostly there is nothing.
+    if statements::unanswered(conn, today, 1)?.is_empty() && obligations::late(conn, today, 1)?.is_empty() {
+        return Ok(false);
+    }
+    posting::post(conn, zone, |conn, posting| {
+        let (at, today) = (posting.at(), posting.day());
+        for row in statements::unanswered(conn, today, CHUNK)? {
+            if statements::answer(conn, row.id, (State::Published, State::Deemed), at)? {
+                tell_of(posting, EventKind::StatementDeemed, &row);
+            }
+        }
+        for row in obligations::late(conn, today, CHUNK)? {
+            if obligations::mark_overdue(conn, row.id, at)? {
+                tell_parties(posting, EventKind::ObligationOverdue, &row);
+            }
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(true)
+}
+
+/// Tells every partner of its statement of a window and of what it owes or is owed for it.
+pub fn tell_published(conn: &mut PgConnection, posting: &mut Posting, window: &windows::Row) -> Result<(), Error> {
+    for row in statements::of_window(conn, window.id)? {
+        tell_of(posting, EventKind::StatementPublished, &row);
+    }
+    for row in obligations::list(conn, Some(window.id), None)? {
+        tell_parties(posting, EventKind::ObligationDue, &row);
+    }
+    Ok(())
+}
+
+/// Tells a statement's partner; the operator reads no feed.
+pub fn tell_of(posting: &mut Posting, kind: EventKind, row: &statements::Row) {
+    if let Some(partner) = row.participant.partner() {
+        let body = json!({
+            "statement_id": row.id.to_string(), "window_id": row.window.to_string(), "number": row.number,
+            "lines": row.lines, "closing": row.closing.to_string(),
+        });
+        posting.tell(partner, kind, row.id.0, &body);
+    }
+}
+
+/// Tells both parties to an obligation, as far as they are partners.
+pub fn tell_parties(posting: &mut Posting, kind: EventKind, row: &obligations::Row) {
+    let body = json!({
+        "obligation_id": row.id.to_string(), "window_id": row.window.to_string(), "number": row.number,
+        "debtor": row.debtor, "creditor": row.creditor, "amount": row.amount.to_string(), "paid": row.paid.to_string(),
+        "due_on": row.due_on,
+    });
+    for party in [&row.debtor, &row.creditor] {
+        if let Some(partner) = partner(party) {
+            posting.tell(&partner, kind, row.id.0, &body);
+        }
+    }
+}
+
+fn partner(party: &str) -> Option<Slug> {
+    let participant = Participant::parse(party).filter(|_| party != "alliance")?;
+    participant.partner().cloned()
+}

@@ -1,0 +1,77 @@
+//! Settlement as use cases: a window ends, its lines are written, netted and signed, partners are told, what is owed is
+//! paid.
+//!
+//! `close` takes a window from one state to the next, from wherever it stopped · `settings` what it is settled by ·
+//! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
+//! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
+//! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
+//! `read` what was signed, for whoever may see it · `proofs` · `countersign`.
+
+pub mod adjust;
+pub mod check;
+pub mod close;
+pub mod countersign;
+pub mod deadlines;
+pub mod gather;
+pub mod lines;
+pub mod pay;
+pub mod proofs;
+pub mod read;
+pub mod recompute;
+mod release;
+pub mod settings;
+mod sign;
+pub mod statement;
+
+use crate::domain::settlement::netting::Differs;
+use crate::service::keys::KeysError;
+use crate::store;
+
+/// Why settlement could not go on. What does not add up is `Differs`, and blocks the window.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("settlement's database: {0}")]
+    Store(#[from] store::Error),
+    #[error("settlement's postings: {0}")]
+    Book(#[from] crate::book::store::Error),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error("it does not add up: {0}")]
+    Differs(#[from] Differs),
+    #[error("what is stored of settlement cannot be read: {0}")]
+    Broken(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("there is no such thing, or it is not yours")]
+    NotFound,
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(cause: diesel::result::Error) -> Error {
+        Error::Store(cause.into())
+    }
+}
+
+impl From<crate::signing::keyring::KeyringError> for Error {
+    fn from(cause: crate::signing::keyring::KeyringError) -> Error {
+        Error::Keys(cause.into())
+    }
+}
+
+/// A stored text or hash that is none of ours.
+fn broken(what: impl std::fmt::Display) -> Error {
+    Error::Broken(what.to_string())
+}
+
+/// Settlement has a connection of its own, without the short time limits of a request: a window may be large.
+pub const SESSION: &str = "SET statement_timeout = '120s'; SET idle_in_transaction_session_timeout = '60s'; SET TIME ZONE 'UTC'; \
+    SET application_name = 'hanse settlement'; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; \
+    SET jit = off";
+
+/// A connection for settlement.
+pub fn connect(url: &str) -> Result<diesel::PgConnection, Error> {
+    use diesel::connection::SimpleConnection;
+    let mut conn = store::establish(url)?;
+    conn.batch_execute(SESSION)?;
+    Ok(conn)
+}

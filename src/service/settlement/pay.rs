@@ -1,0 +1,75 @@
+//! Payments: money that arrived for an obligation, recorded once per reference.
+
+use super::settings::Settings;
+use super::{Error, broken, deadlines, release};
+use crate::book::engine::world::EventKind;
+use crate::book::posting;
+use crate::domain::ids::{ObligationId, PaymentId};
+use crate::domain::money::Millionths;
+use crate::domain::settlement::obligation;
+use crate::store::catalogue;
+use crate::store::settlement::obligations::{self, Payment};
+use crate::store::settlement::windows;
+use chrono::NaiveDate;
+use diesel::PgConnection;
+use uuid::Uuid;
+
+/// A payment to be recorded.
+#[derive(Clone, Debug)]
+pub struct Paid {
+    pub obligation: ObligationId,
+    /// `None`: all that is left.
+    pub amount: Option<Millionths>,
+    /// `None`: today.
+    pub on: Option<NaiveDate>,
+    /// The payer's or the bank's; the same one again is the same payment.
+    pub reference: String,
+    pub by: String,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    pub obligation: obligations::Row,
+    pub payment: Payment,
+    /// It had been recorded before.
+    pub repeated: bool,
+}
+
+/// Records a payment and lets what it settles leave the exposures.
+pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
+    let zone = catalogue::load(conn)?.alliance.zone;
+    posting::post(conn, zone, |conn, posting| {
+        let row = obligations::lock(conn, paid.obligation)?.ok_or(Error::NotFound)?;
+        let known = obligations::payments(conn, row.id)?;
+        if let Some(payment) = known.into_iter().find(|payment| payment.reference == paid.reference) {
+            if paid.amount.is_some_and(|amount| amount != payment.amount) {
+                let what = format!("the reference {} was recorded with {}", payment.reference, payment.amount);
+                return Err(Error::Refused(what));
+            }
+            return Ok(Recorded { obligation: row, payment, repeated: true });
+        }
+        let amount = paid.amount.or_else(|| row.amount.minus(row.paid)).unwrap_or(Millionths::ZERO);
+        let after = obligation::pay(row.amount, row.paid, amount).map_err(|why| Error::Refused(why.to_string()))?;
+        let payment = Payment {
+            id: PaymentId(Uuid::now_v7()),
+            obligation: row.id,
+            batch_no: posting.batch_no(),
+            window: posting.window(),
+            amount,
+            paid_on: paid.on.unwrap_or(posting.day()),
+            reference: paid.reference.clone(),
+            recorded_by: paid.by.clone(),
+            at: posting.at(),
+        };
+        let settings = windows::find(conn, row.window)?.ok_or_else(|| broken("an obligation of no window"))?;
+        let settings = Settings::read(&settings.closed()?.settings)?;
+        release::paid(conn, posting, settings.netting, (&row, amount))?;
+        obligations::pay(conn, &payment, after)?;
+        let row = obligations::Row { paid: after, ..row };
+        if after == row.amount {
+            deadlines::tell_parties(posting, EventKind::ObligationPaid, &row);
+        }
+        Ok(Recorded { obligation: row, payment, repeated: false })
+    })
+}

@@ -1,0 +1,184 @@
+//! What was signed, for whoever may see it: windows, statements as documents, lines, the log.
+
+use super::gather;
+use super::{Error, broken};
+use crate::domain::ids::WindowId;
+use crate::domain::settlement::Participant;
+use crate::service::reports::csv;
+use crate::signing::general::Document;
+use crate::signing::jws::Detached;
+use crate::signing::note::Note;
+use crate::store::settlement::lines as stored;
+use crate::store::settlement::log;
+use crate::store::settlement::statements::{self, Signature};
+use diesel::PgConnection;
+use serde_json::{Map, Value};
+
+/// Chunks read at once: some 16,000 lines.
+const CHUNKS: i64 = 16;
+
+/// A statement as the document that is signed: General JWS, with every signature there is.
+pub fn document(conn: &mut PgConnection, row: &statements::Row) -> Result<Document, Error> {
+    let signatures = statements::signatures(conn, row.id)?;
+    let detached = |row: Signature| Detached { protected: row.protected, signature: row.signature, kid: row.kid };
+    let signatures: Vec<Detached> = signatures.into_iter().map(detached).collect();
+    Document::new(row.payload.clone().into_bytes(), &signatures).map_err(broken)
+}
+
+/// The current checkpoint, or the smallest that holds leaf `leaf`, as a signed note with the cosignatures under it.
+pub fn checkpoint(conn: &mut PgConnection, leaf: Option<i64>) -> Result<Option<String>, Error> {
+    let Some(found) = log::checkpoint(conn, leaf)? else { return Ok(None) };
+    // It was read back when it was signed; what partners added was checked when it came.
+    Note::parse(found.note.as_bytes()).map_err(broken)?;
+    Ok(Some(found.cosignatures.iter().fold(found.note, |note, line| note + line + "\n")))
+}
+
+/// A participant's lines of a window, a bounded number at a time.
+pub struct Lines {
+    window: WindowId,
+    of: Participant,
+    next: i64,
+    end: i64,
+}
+
+impl Lines {
+    pub fn of(row: &statements::Row) -> Lines {
+        Lines { window: row.window, of: row.participant.clone(), next: row.first_line, end: row.first_line + row.lines }
+    }
+
+    /// The next of them, each ended by a line feed. `None` after the last.
+    pub fn next(&mut self, conn: &mut PgConnection) -> Result<Option<Vec<u8>>, Error> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let chunks = stored::from(conn, self.window, &self.of, self.next, CHUNKS)?;
+        let mut bytes = Vec::new();
+        for chunk in &chunks {
+            if chunk.first_line != self.next {
+                return Err(broken(format!("lines of {} are missing from {} on", self.of, self.next)));
+            }
+            bytes.extend(gather::unpack(chunk)?);
+            self.next += i64::from(chunk.lines);
+        }
+        if chunks.is_empty() {
+            return Err(broken(format!("lines of {} are missing from {} on", self.of, self.next)));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Columns of lines as CSV: every member a line may have, those of objects by their path.
+pub const COLUMNS: [&str; 43] = [
+    "adjustment.approved_by",
+    "adjustment.asked_by",
+    "adjustment.dispute_id",
+    "adjustment.id",
+    "adjustment.reason",
+    "agreement",
+    "amount",
+    "at",
+    "business_date",
+    "campaign.bonus_basis_points",
+    "campaign.code",
+    "campaign.version",
+    "conversion_id",
+    "counterparty",
+    "counterparty_entity",
+    "counterparty_tax_code",
+    "currency",
+    "debit_points",
+    "entity",
+    "fee",
+    "fee_basis_points",
+    "from",
+    "funder",
+    "kind",
+    "line_id",
+    "line_no",
+    "original_line",
+    "original_window",
+    "participant",
+    "points",
+    "price",
+    "rate.den",
+    "rate.num",
+    "rate.tier",
+    "rate.version",
+    "reference",
+    "reversal_id",
+    "tax_code",
+    "to",
+    "token",
+    "undo",
+    "v",
+    "window",
+];
+
+/// Columns that are whole numbers in JSON.
+pub const WHOLE: [&str; 13] = [
+    "agreement",
+    "campaign.bonus_basis_points",
+    "campaign.version",
+    "debit_points",
+    "fee_basis_points",
+    "line_no",
+    "original_window",
+    "points",
+    "rate.den",
+    "rate.num",
+    "rate.version",
+    "v",
+    "window",
+];
+
+/// The heading of lines as CSV.
+pub fn csv_heading() -> Vec<u8> {
+    record(COLUMNS.iter().map(|column| (*column).into()))
+}
+
+/// Lines as CSV (RFC 4180): a column a member, empty where a line has none; texts are made safe for spreadsheets, and
+/// `csv::plain` gives them back.
+pub fn to_csv(lines: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::with_capacity(lines.len());
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Map<String, Value> = serde_json::from_slice(line).map_err(broken)?;
+        let cell = |column: &&str| -> String {
+            let value = match column.split_once('.') {
+                None => line.get(*column),
+                Some((object, member)) => line.get(object).and_then(|object| object.get(member)),
+            };
+            match value {
+                None => String::new(),
+                // Figures are figures: a minus before one begins no formula.
+                Some(Value::String(text)) if is_figure(column) => text.clone(),
+                Some(Value::String(text)) => csv::safe(text).into_owned(),
+                Some(other) => other.to_string(),
+            }
+        };
+        out.extend(record(COLUMNS.iter().map(cell)));
+    }
+    Ok(out)
+}
+
+/// Columns whose texts are decimal figures.
+pub fn is_figure(column: &str) -> bool {
+    matches!(column, "amount" | "fee" | "price")
+}
+
+fn record(cells: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (nth, cell) in cells.enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        if cell.contains(['"', ',', '\r', '\n']) {
+            out.push(b'"');
+            out.extend(cell.replace('"', "\"\"").into_bytes());
+            out.push(b'"');
+        } else {
+            out.extend(cell.into_bytes());
+        }
+    }
+    out.extend(b"\r\n");
+    out
+}

@@ -1,0 +1,137 @@
+//! Settlement lines, in runs of up to 1,024: their own bytes, compressed.
+
+use super::participant;
+use crate::domain::ids::WindowId;
+use crate::domain::settlement::Participant;
+use crate::store::Error;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Text, Uuid as SqlUuid};
+use uuid::Uuid;
+
+/// Lines of one participant that follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    pub participant: Participant,
+    pub first_line: i64,
+    pub lines: i32,
+    /// Batches its lines were posted in.
+    pub first_batch: i64,
+    pub last_batch: i64,
+    /// zstd over the lines, each ended by a line feed.
+    pub body: Vec<u8>,
+}
+
+#[derive(QueryableByName)]
+struct ChunkSql {
+    #[diesel(sql_type = Text)]
+    participant: String,
+    #[diesel(sql_type = BigInt)]
+    first_line: i64,
+    #[diesel(sql_type = Integer)]
+    lines: i32,
+    #[diesel(sql_type = BigInt)]
+    first_batch: i64,
+    #[diesel(sql_type = BigInt)]
+    last_batch: i64,
+    #[diesel(sql_type = Binary)]
+    body: Vec<u8>,
+}
+
+impl ChunkSql {
+    fn checked(self) -> Result<Chunk, Error> {
+        Ok(Chunk {
+            participant: participant(&self.participant)?,
+            first_line: self.first_line,
+            lines: self.lines,
+            first_batch: self.first_batch,
+            last_batch: self.last_batch,
+            body: self.body,
+        })
+    }
+}
+
+pub fn insert(conn: &mut PgConnection, window: WindowId, chunks: &[Chunk]) -> Result<(), Error> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "INSERT INTO line_chunks (participant, first_line, lines, window_id, first_batch, last_batch, body) \
+         SELECT p, f, l, $1, fb, lb, b FROM unnest($2, $3, $4, $5, $6, $7) x(p, f, l, fb, lb, b)",
+    )
+    .bind::<SqlUuid, _>(window.0)
+    .bind::<Array<Text>, _>(chunks.iter().map(|chunk| chunk.participant.as_str()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(chunks.iter().map(|chunk| chunk.first_line).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(chunks.iter().map(|chunk| chunk.lines).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(chunks.iter().map(|chunk| chunk.first_batch).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(chunks.iter().map(|chunk| chunk.last_batch).collect::<Vec<_>>())
+    .bind::<Array<Binary>, _>(chunks.iter().map(|chunk| chunk.body.as_slice()).collect::<Vec<_>>())
+    .execute(conn)?;
+    Ok(())
+}
+
+/// A participant's lines of a window from number `from` on, at most `limit` chunks of them.
+pub fn from(
+    conn: &mut PgConnection,
+    window: WindowId,
+    of: &Participant,
+    from: i64,
+    limit: i64,
+) -> Result<Vec<Chunk>, Error> {
+    let rows: Vec<ChunkSql> = sql_query(
+        "SELECT participant, first_line, lines, first_batch, last_batch, body FROM line_chunks \
+         WHERE window_id = $1 AND participant = $2 AND first_line + lines > $3 ORDER BY first_line LIMIT $4",
+    )
+    .bind::<SqlUuid, _>(window.0)
+    .bind::<Text, _>(of.as_str())
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(limit)
+    .load(conn)?;
+    rows.into_iter().map(ChunkSql::checked).collect()
+}
+
+/// A participant's lines of a window that may have been posted in one of these batches.
+pub fn posted_in(
+    conn: &mut PgConnection,
+    window: WindowId,
+    of: &Participant,
+    batches: &[i64],
+) -> Result<Vec<Chunk>, Error> {
+    let rows: Vec<ChunkSql> = sql_query(
+        "SELECT participant, first_line, lines, first_batch, last_batch, body FROM line_chunks c \
+         WHERE window_id = $1 AND participant = $2 \
+         AND EXISTS (SELECT FROM unnest($3) b WHERE b BETWEEN c.first_batch AND c.last_batch) ORDER BY first_line",
+    )
+    .bind::<SqlUuid, _>(window.0)
+    .bind::<Text, _>(of.as_str())
+    .bind::<Array<BigInt>, _>(batches)
+    .load(conn)?;
+    rows.into_iter().map(ChunkSql::checked).collect()
+}
+
+/// In which window and batch a conversion was posted, and each of what took it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub window: WindowId,
+    pub batch_no: i64,
+}
+
+#[derive(QueryableByName)]
+struct PlaceSql {
+    #[diesel(sql_type = SqlUuid)]
+    window_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    batch_no: i64,
+}
+
+/// Where all lines of a conversion are: its own, its reversals' and its adjustments'.
+pub fn places(conn: &mut PgConnection, conversion: Uuid) -> Result<Vec<Place>, Error> {
+    let rows: Vec<PlaceSql> = sql_query(
+        "SELECT window_id, batch_no FROM conversions WHERE conversion_id = $1 UNION ALL \
+         SELECT window_id, batch_no FROM reversals WHERE conversion_id = $1 AND state = 1 UNION ALL \
+         SELECT window_id, batch_no FROM adjustments WHERE conversion_id = $1",
+    )
+    .bind::<SqlUuid, _>(conversion)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| Place { window: WindowId(row.window_id), batch_no: row.batch_no }).collect())
+}

@@ -1,0 +1,28 @@
+//! Rows of settlement: windows, lines, sums, statements, the log, obligations. What may be changed, and when, is also held
+//! by triggers.
+
+pub mod adjustments;
+pub mod lines;
+pub mod log;
+pub mod obligations;
+pub mod statements;
+pub mod tallies;
+pub mod windows;
+
+use crate::domain::money::Millionths;
+use crate::domain::settlement::Participant;
+use crate::store::Error;
+
+/// A stored participant; `Err` for a text that is none.
+fn participant(text: &str) -> Result<Participant, Error> {
+    Participant::parse(text).ok_or_else(|| unreadable(format!("`{text}` is no participant")))
+}
+
+/// A row that the CHECKs of the migrations should have kept out: our bug, told with what was seen.
+fn unreadable(what: impl Into<String>) -> Error {
+    Error::Query(diesel::result::Error::DeserializationError(what.into().into()))
+}
+
+fn money(value: i64) -> Millionths {
+    Millionths::new(value)
+}

@@ -1,0 +1,93 @@
+//! A window closes: everybody has a statement, nothing is lost, and all paid means every exposure is zero.
+
+use super::support::{House, convert, reverse, undo};
+use crate::support::book::pair;
+use hanse::domain::settlement::Participant;
+use hanse::service::settlement::read::{self, Lines};
+use hanse::service::settlement::recompute::{Outcome, Same};
+use hanse::store::settlement::statements;
+use serde_json::Value;
+
+fn participant(text: &str) -> Participant {
+    Participant::parse(text).expect("a participant")
+}
+
+/// A statement's payload.
+fn statement(house: &House, window: hanse::domain::ids::WindowId, of: &str) -> Value {
+    let row = statements::find(&mut house.conn(), window, &participant(of)).expect("read").expect("a statement");
+    serde_json::from_str(&row.payload).expect("JSON")
+}
+
+#[actix_web::test]
+async fn a_window_closes_with_a_statement_for_everybody_and_all_paid_is_zero() {
+    let house = House::new("closing", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    let first = convert(&house.server, "c1", a, 136).await;
+    let second = convert(&house.server, "c2", a, 200).await;
+    undo(&house.server, "u1", first).await;
+    let window = house.closed();
+    assert_eq!(window.number, 1);
+    // 100 credited at 0.05, the fee 1 % of it; the bonus is the target's own.
+    let aa = statement(&house, window.id, "aa");
+    assert_eq!(
+        (&aa["net"], &aa["opening"], &aa["closing"]),
+        (&"-5.05".into(), &"0.00".into(), &"-5.05".into()),
+        "{aa:#}"
+    );
+    let bb = statement(&house, window.id, "bb");
+    assert_eq!((&bb["net"], &bb["lines"]["count"]), (&"5.00".into(), &6.into()), "{bb:#}");
+    assert_eq!(statement(&house, window.id, "operator")["net"], "0.05");
+    assert!(
+        matches!(house.recompute(&window), Outcome::Same(Same { lines: 12, statements: 3 })),
+        "{:?}",
+        house.recompute(&window)
+    );
+    house.book.audit();
+    assert_eq!(house.exposures().len(), 2, "what aa owes, net and gross: {:?}", house.exposures());
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
+
+    // A later window takes part of it back.
+    reverse(&house.server, "r1", second, 34).await;
+    let later = house.closed();
+    let aa = statement(&house, later.id, "aa");
+    assert_eq!(
+        (&aa["net"], &aa["opening"], &aa["payments"], &aa["closing"]),
+        (&"1.72".into(), &"-5.05".into(), &"5.05".into(), &"1.72".into()),
+        "{aa:#}"
+    );
+    assert!(aa["counterparties"][0]["earlier_reversal"].is_object(), "{aa:#}");
+    assert!(matches!(house.recompute(&later), Outcome::Same(_)), "{:?}", house.recompute(&later));
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
+}
+
+#[actix_web::test]
+async fn an_empty_window_is_signed_too_and_lines_go_on_counting() {
+    let house = House::new("empty", "").await;
+    let empty = house.closed();
+    let aa = statement(&house, empty.id, "aa");
+    assert_eq!(
+        aa["lines"],
+        serde_json::json!({"count": 0, "root": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"})
+    );
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 100).await;
+    let second = house.closed();
+    assert_eq!(statement(&house, second.id, "aa")["lines"]["first"], 1);
+    assert_eq!(statement(&house, second.id, "aa")["previous"]["window"], 1);
+    convert(&house.server, "c2", a, 100).await;
+    let third = house.closed();
+    assert_eq!(statement(&house, third.id, "bb")["lines"]["first"], 3, "a conversion and a memo before");
+    let row = statements::find(&mut house.conn(), third.id, &participant("bb")).expect("read").expect("there");
+    let lines = Lines::of(&row).next(&mut house.conn()).expect("read").expect("lines");
+    assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 2);
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let value: Value = serde_json::from_slice(line).expect("JSON");
+        assert_eq!(hanse::signing::canonical::to_vec(&value).expect("canonical"), line, "{value:#}");
+    }
+    let document = read::document(&mut house.conn(), &row).expect("a document");
+    assert_eq!(document.verify_all(|kid| house.keys.statement_key(kid)).expect("both hold").len(), 2);
+}

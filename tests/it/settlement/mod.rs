@@ -1,0 +1,4 @@
+//! Settlement from postings to paid: windows, lines, statements, what is owed.
+
+mod closing;
+mod support;
