@@ -121,6 +121,68 @@ mod tests {
         );
     }
 
+    /// The test data of the RFC's author (cyberphone/json-canonicalization), as far as keys are ASCII and numbers whole.
+    #[test]
+    fn the_authors_own_examples_come_out_as_published() {
+        for (input, output) in [
+            (
+                r#"{"1": {"f": {"f": "hi","F": 5} ,"\n": 56}, "10": { }, "": "empty", "a": { }, "111": [ { } ], "A": { }}"#,
+                r#"{"":"empty","1":{"\n":56,"f":{"F":5,"f":"hi"}},"10":{},"111":[{}],"A":{},"a":{}}"#,
+            ),
+            (r#"[ 56, { "d": true, "10": null, "1": [ ] } ]"#, r#"[56,{"1":[],"10":null,"d":true}]"#),
+            // Not normalised.
+            (r#"{"Unnormalized Unicode":"\u1e0d\u0307"}"#, "{\"Unnormalized Unicode\":\"\u{1e0d}\u{307}\"}"),
+            // The weird keys as values: nothing above 0x1f is escaped.
+            (
+                r#"["\u20ac", "\u0080", "Control\u007f", "\ud83d\ude02", "\ufb33", "</script>"]"#,
+                "[\"\u{20ac}\",\"\u{80}\",\"Control\u{7f}\",\"\u{1f602}\",\"\u{fb33}\",\"</script>\"]",
+            ),
+        ] {
+            assert_eq!(text(&serde_json::from_str(input).expect("JSON")), output, "{input}");
+            assert_eq!(text(&serde_json::from_str(output).expect("JSON")), output, "{output}");
+        }
+        for input in [
+            r#"{"1": {"f": {"f": "hi","F": 5} ,"\n": 56.0}}"#,
+            r#"{"numbers": [1E30, 4.50, 333333333.33333329, 2e-3, 0.000000000000000000000000001]}"#,
+        ] {
+            let value = serde_json::from_str(input).expect("JSON");
+            assert!(matches!(to_vec(&value), Err(NotCanonical::Number(_))), "{input}");
+        }
+        for input in
+            [r#"{"peach": "This sorting order", "péché": "is wrong"}"#, r#"{"\u20ac": "Euro Sign", "1": "One"}"#]
+        {
+            let value = serde_json::from_str(input).expect("JSON");
+            assert!(matches!(to_vec(&value), Err(NotCanonical::Key(_))), "{input}");
+        }
+    }
+
+    /// RFC 8785 appendix B: of its samples 0 alone is in our subset; the largest whole number of ours is beside it.
+    #[test]
+    fn of_the_rfcs_numbers_only_whole_ones_within_2_to_the_53_are_written() {
+        assert_eq!(
+            text(&json!([0, 9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64])),
+            "[0,9007199254740991,-9007199254740991]"
+        );
+        for number in [
+            "-0",
+            "5e-324",
+            "-5e-324",
+            "1.7976931348623157e+308",
+            "9007199254740992",
+            "-9007199254740992",
+            "295147905179352830000",
+            "9.999999999999997e+22",
+            "1e+23",
+            "999999999999999700000",
+            "333333333.3333332",
+            "0.000001",
+            "1424953923781206.2",
+        ] {
+            let value = serde_json::from_str(number).expect("JSON");
+            assert!(matches!(to_vec(&value), Err(NotCanonical::Number(_))), "{number}");
+        }
+    }
+
     #[test]
     fn what_has_two_spellings_is_refused() {
         for value in ["1.5", "1e3", "-0.0", "9007199254740992", "18446744073709551615"] {

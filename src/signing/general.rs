@@ -21,6 +21,10 @@ pub const TYP: &str = "settlement+jws";
 pub const LENGTH_MAX: usize = 16 * 1024 * 1024;
 /// Signatures in one document.
 pub const SIGNATURES_MAX: usize = 16;
+/// The longest header or signature, in base64url.
+const PART_MAX: usize = 1024;
+/// The longest payload, in base64url: what is written can be read, whoever signs it yet.
+const PAYLOAD_MAX: usize = LENGTH_MAX - SIGNATURES_MAX * (2 * PART_MAX + 64);
 
 /// Why a document is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,9 +58,7 @@ pub struct Document {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Signature {
-    protected: String,
-    signature: String,
-    kid: String,
+    text: Detached,
     alg: String,
     bytes: Vec<u8>,
 }
@@ -100,6 +102,9 @@ impl Document {
     }
 
     fn unsigned(payload: Vec<u8>, encoded: String) -> Result<Document, Refused> {
+        if encoded.len() > PAYLOAD_MAX {
+            return Err(Refused::TooLong);
+        }
         let value = serde_json::from_slice(&payload).map_err(|_| Refused::Payload)?;
         if canonical::to_vec(&value).as_ref() != Ok(&payload) {
             return Err(Refused::Payload);
@@ -113,19 +118,23 @@ impl Document {
 
     /// Adds a signature of the right form by another key. It is not verified here, for its key is not known here.
     pub fn add(&mut self, protected: &str, signature: &str) -> Result<(), Refused> {
+        if protected.len().max(signature.len()) > PART_MAX {
+            return Err(Refused::TooLong);
+        }
         let header = Header::parse(&decode(protected)?).map_err(|_| Refused::Header)?;
         let bytes = decode(signature)?;
         if header.typ != TYP {
             return Err(Refused::Signature { kid: header.kid, why: jws::Refused::Type });
         }
-        if self.signatures.iter().any(|signature| signature.kid == header.kid) {
+        if self.kids().any(|kid| kid == header.kid) {
             return Err(Refused::Twice(header.kid));
         }
         if self.signatures.len() == SIGNATURES_MAX {
             return Err(Refused::Count);
         }
         let (protected, signature) = (protected.to_owned(), signature.to_owned());
-        self.signatures.push(Signature { protected, signature, kid: header.kid, alg: header.alg, bytes });
+        let text = Detached { protected, signature, kid: header.kid };
+        self.signatures.push(Signature { text, alg: header.alg, bytes });
         Ok(())
     }
 
@@ -134,9 +143,14 @@ impl Document {
         &self.payload
     }
 
+    /// The signatures as they stand in the document, whether they hold or not.
+    pub fn signatures(&self) -> impl Iterator<Item = &Detached> {
+        self.signatures.iter().map(|signature| &signature.text)
+    }
+
     /// The keys that sign, or claim to, in the document's sequence.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
-        self.signatures.iter().map(|signature| signature.kid.as_str())
+        self.signatures().map(|signature| signature.kid.as_str())
     }
 
     /// Whether every signature holds, each by the key that `key_of` has for its `kid`; `kid` and `alg` of each. One that
@@ -146,13 +160,13 @@ impl Document {
         mut key_of: impl FnMut(&str) -> Option<PublicKey>,
     ) -> Result<Vec<(String, String)>, Refused> {
         let mut held = Vec::with_capacity(self.signatures.len());
-        for signature in &self.signatures {
-            let kid = signature.kid.clone();
+        for Signature { text, alg, bytes } in &self.signatures {
+            let kid = text.kid.clone();
             // A kid is the thumbprint of its key: no other key may stand for it.
             let key = key_of(&kid).filter(|key| key.kid() == kid).ok_or(jws::Refused::Key);
-            let signed = format!("{}.{}", signature.protected, self.encoded);
-            match key.and_then(|key| jws::check(&key, &signature.alg, signed.as_bytes(), &signature.bytes)) {
-                Ok(()) => held.push((kid, signature.alg.clone())),
+            let signed = format!("{}.{}", text.protected, self.encoded);
+            match key.and_then(|key| jws::check(&key, alg, signed.as_bytes(), bytes)) {
+                Ok(()) => held.push((kid, alg.clone())),
                 Err(why) => return Err(Refused::Signature { kid, why }),
             }
         }
@@ -162,7 +176,7 @@ impl Document {
     /// The signature of `kid` as a compact JWS, for readers that know nothing else. It may be longer than
     /// `jws::LENGTH_MAX`.
     pub fn compact(&self, kid: &str) -> Option<String> {
-        let signature = self.signatures.iter().find(|signature| signature.kid == kid)?;
+        let signature = self.signatures().find(|signature| signature.kid == kid)?;
         Some(format!("{}.{}.{}", signature.protected, self.encoded, signature.signature))
     }
 }
@@ -172,7 +186,7 @@ impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Base64url needs no escapes.
         write!(f, r#"{{"payload":"{}","signatures":["#, self.encoded)?;
-        for (index, Signature { protected, signature, .. }) in self.signatures.iter().enumerate() {
+        for (index, Detached { protected, signature, .. }) in self.signatures().enumerate() {
             let comma = if index > 0 { "," } else { "" };
             write!(f, r#"{comma}{{"protected":"{protected}","signature":"{signature}"}}"#)?;
         }

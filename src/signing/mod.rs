@@ -17,3 +17,6 @@ pub mod pki;
 pub mod private_file;
 pub mod rotation;
 pub mod x509;
+
+#[cfg(test)]
+mod wycheproof;

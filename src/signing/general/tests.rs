@@ -128,7 +128,31 @@ fn a_document_has_these_members_and_no_other() {
     assert!(Document::parse(full.to_string().as_bytes()).expect("16").verify_all(by(&many)).is_ok());
     let more = many[SIGNATURES_MAX].sign_detached(TYP, PAYLOAD);
     assert_eq!(full.add(&more.protected, &more.signature), Err(Refused::Count));
+    assert!(
+        full.signatures()
+            .eq(&many[..SIGNATURES_MAX].iter().map(|key| key.sign_detached(TYP, PAYLOAD)).collect::<Vec<_>>())
+    );
+}
+
+#[test]
+fn what_is_written_can_be_read_and_nothing_longer_is() {
     assert_eq!(Document::parse(&vec![b' '; LENGTH_MAX + 1]), Err(Refused::TooLong));
+    let payload = |len: usize| format!("\"{}\"", "a".repeat(len - 2)).into_bytes();
+    // Three bytes are four characters.
+    let longest = payload(PAYLOAD_MAX / 4 * 3);
+    assert_eq!(Document::new(payload(longest.len() + 1), &[]), Err(Refused::TooLong));
+    let header = |index: usize| {
+        let kid = "k".repeat(PART_MAX / 4 * 3 - r#"{"alg":"EdDSA","kid":"","typ":"settlement+jws"}"#.len() - 2);
+        b64(&format!(r#"{{"alg":"EdDSA","kid":"{kid}{index:02}","typ":"settlement+jws"}}"#))
+    };
+    let longest_part = "A".repeat(PART_MAX);
+    let part = |index| Detached { protected: header(index), signature: longest_part.clone(), kid: String::new() };
+    let signatures: Vec<Detached> = (0..SIGNATURES_MAX).map(part).collect();
+    let mut document = Document::new(longest, &signatures).expect("the longest there is");
+    assert!(document.to_string().len() <= LENGTH_MAX);
+    assert!(Document::parse(document.to_string().as_bytes()).as_ref() == Ok(&document));
+    assert_eq!(document.add(&header(16), &"A".repeat(PART_MAX + 1)), Err(Refused::TooLong));
+    assert_eq!(document.add(&"A".repeat(PART_MAX + 1), ""), Err(Refused::TooLong));
 }
 
 #[test]
@@ -178,6 +202,45 @@ fn a_header_says_alg_kid_and_typ_and_no_more() {
     }
     let other = document.add(&b64(r#"{"alg":"EdDSA","kid":"k","typ":"quote+jws"}"#), "");
     assert_eq!(other, Err(Refused::Signature { kid: "k".to_owned(), why: jws::Refused::Type }));
+}
+
+/// Written by Python's `joserfc`: with the key of 32 sevens, whose signature is ours byte for byte, and a P-256 key.
+#[test]
+fn a_document_of_another_library_holds() {
+    let protected = [
+        "eyJhbGciOiJFZERTQSIsImtpZCI6Ii0tNklNNWwwT29zTGo5eVdza0lTWWhVQTNuXzNDVVJRa21yWU1TaGFfY2siLCJ0eXAiOiJzZXR0bGVtZW50\
+         K2p3cyJ9",
+        "eyJhbGciOiJFUzI1NiIsImtpZCI6InduOC1heEZLbk9GRW5uYVlKQmdrR1lVeURqbTMyOEktanAtajdhZWdXLWsiLCJ0eXAiOiJzZXR0bGVtZW50\
+         K2p3cyJ9",
+    ];
+    let signature = [
+        "ymveu0ee8cKBPT8r6YpPNdsA2bmdThzU6RvVw-bV7OCnshjidOOeEtvwkRdYpONeu8qLXnkLX830qURY9zNnBw",
+        "j-xCtRPG9QhmLrhmMZrLs3sp1hmJHrnrjQzFgRYbWdKxQkS7YFDL0ThRx2Xx7XUjtU6Z8PoAS3RTcXP5n3814A",
+    ];
+    let jwks = [
+        json!({"kty": "OKP", "crv": "Ed25519", "x": "6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw"}),
+        json!({
+            "kty": "EC", "crv": "P-256",
+            "x": "cTX6T9k6Cdzpi79oG0v89Q58DWNU5ir7C_8qNClheGU",
+            "y": "7UwfAt25Aj7lalV-UV1qncZsEfIglg3llDNN9Yh3ZyQ",
+        }),
+    ];
+    let written = format!(
+        r#"{{"payload":"{}","signatures":[{{"signature":"{}","protected":"{}"}},{{"signature":"{}","protected":"{}"}}]}}"#,
+        URL_SAFE_NO_PAD.encode(PAYLOAD),
+        signature[0],
+        protected[0],
+        signature[1],
+        protected[1],
+    );
+    let document = Document::parse(written.as_bytes()).expect("a document");
+    let keys = jwks.map(|jwk| PublicKey::from_jwk(&jwk).expect("a key"));
+    let held = document.verify_all(|kid| keys.iter().find(|key| key.kid() == kid).cloned());
+    assert_eq!(held.map(|held| held.len()), Ok(2));
+    let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    let sevens = SigningKey::from_pkcs8(&[head.as_slice(), &[7; 32]].concat()).expect("a key");
+    let ours = sevens.sign_detached(TYP, PAYLOAD);
+    assert_eq!((ours.protected.as_str(), ours.signature.as_str()), (protected[0], signature[0]));
 }
 
 /// RFC 7515 A.6: RS256 and ES256 with unprotected headers, which our reader refuses. The ES256 signature is checked

@@ -210,6 +210,7 @@ fn every_small_tree_goes_on_from_every_smaller_one_and_from_no_other() {
             }
         }
     }
+    assert!(!verify_consistency(0, 0, &[7; 32], &[7; 32], &[]));
 }
 
 #[test]
@@ -226,9 +227,10 @@ fn a_frontier_is_resumed_from_its_bytes_and_hands_out_whole_groups() {
     assert_eq!(frontier.root(), plain::mth(&leaves));
     let bytes = frontier.to_bytes();
     let longer = [bytes.as_slice(), &[0; 32]].concat();
+    let crumb = [bytes.as_slice(), &[0]].concat();
     let mut more = bytes.clone();
     more[7] ^= 2;
-    for bad in [&bytes[..bytes.len() - 1], &bytes[..7], &longer, &more, &[]] {
+    for bad in [&bytes[..bytes.len() - 1], &bytes[..7], &longer, &crumb, &more, &[]] {
         assert_eq!(Frontier::from_bytes(bad), Err(NotAFrontier));
     }
 }
