@@ -17,6 +17,7 @@ mod partners;
 mod pki;
 mod rates;
 mod serve;
+mod verify;
 
 use crate::config::{self, Config, Flags};
 use crate::telemetry;
@@ -73,6 +74,8 @@ enum Command {
     Rates(rates::Action),
     /// Run the exchange
     Serve(serve::Args),
+    /// Check statements, lines and proofs from their files alone, without a server
+    Verify(verify::Args),
 }
 
 impl Command {
@@ -89,6 +92,7 @@ impl Command {
             Command::Pki(action) => pki::run(&action, global),
             Command::Rates(action) => rates::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
+            Command::Verify(args) => verify::run(&args, global),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod quotes;
 pub mod reports;
 pub mod settlement;
 pub mod signing_keys;
+pub mod verify;
 
 // Handlers speak of the book's questions and answers, and of the database, without naming the layers below.
 pub use crate::book::command;

@@ -126,6 +126,11 @@ impl Vkey {
         self.kind
     }
 
+    /// What tells its signatures from those of other keys of this name.
+    pub fn id(&self) -> [u8; ID] {
+        self.id
+    }
+
     fn id_text(&self) -> String {
         format!("{:08x}", u32::from_be_bytes(self.id))
     }
@@ -184,6 +189,16 @@ impl Note {
         let lines = lines.strip_suffix('\n').ok_or(Refused::Form)?;
         let signatures = lines.split('\n').map(Signature::parse).collect::<Result<_, _>>()?;
         Ok(Note { text: text.to_owned(), signatures })
+    }
+
+    /// What is signed, its last line ended.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names and key ids of those that sign, or claim to, in the note's sequence.
+    pub fn signers(&self) -> impl Iterator<Item = (&str, [u8; ID])> {
+        self.signatures.iter().map(|signature| (signature.name.as_str(), signature.id))
     }
 
     /// Whether `log` has signed the text: `Err(Kind)` for the key of a cosigner.

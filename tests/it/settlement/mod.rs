@@ -2,3 +2,4 @@
 
 mod closing;
 mod support;
+mod verify;
