@@ -6,7 +6,7 @@
 use super::line::{LENGTH_MAX, Line, place, scan};
 use super::recognise::Kind;
 use super::records::{self, Place};
-use super::rules::{Counted, Judge, Owner, What, Wrong};
+use super::rules::{Counted, Judge, Owner, What, Wrong, belongs};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::tally::{self, Sort, Tallies};
@@ -250,10 +250,10 @@ impl Worker<'_> {
             Err(wrong) => return self.unreadable(wrong, bytes),
         };
         self.block.leaves.push(merkle::leaf_hash(bytes));
-        if let Err(wrong) = self.number(&line) {
-            return self.wrong(wrong);
-        }
-        match self.judge.judge(&line, &self.wanted.owner) {
+        let numbered = self.number(&line);
+        let owner = &self.wanted.owner;
+        // Of lines that are somebody else's, their numbers are not what is wrong.
+        match belongs(&line, owner).and(numbered).and_then(|()| self.judge.judge(&line, owner)) {
             Ok(counted) => self.count(&counted),
             Err(wrong) => self.wrong(wrong),
         }
@@ -338,8 +338,10 @@ impl Found {
     fn add(&mut self, block: Block, wanted: &Wanted) {
         let due = self.due(wanted);
         self.wrong += block.wrong;
+        // What is wrong with the block's first line itself comes before its number.
+        let first_is_wrong = block.first_wrong.as_ref().is_some_and(|at| at.index == 0);
         let misnumbered = match (due, block.begins) {
-            (Some(due), Some(is)) if is != due => {
+            (Some(due), Some(is)) if is != due && !first_is_wrong => {
                 self.wrong += 1;
                 Some(At { index: 0, line_no: Some(due), wrong: Wrong::Number { is, due } })
             }

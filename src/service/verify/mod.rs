@@ -21,6 +21,9 @@ mod report;
 mod rules;
 mod statement;
 
+#[cfg(test)]
+mod tests;
+
 pub use recognise::Kind;
 pub use report::{File, Finding, Mark, Report, Section, Title};
 

@@ -57,14 +57,15 @@ pub fn lines(head: &[u8]) -> Option<Kind> {
     if head.is_empty() {
         return Some(Kind::Ndjson);
     }
-    let mut lines = head.split(|byte| *byte == b'\n').take(LOOKED_AT);
+    let head = String::from_utf8_lossy(head);
+    let mut lines = head.split('\n').take(LOOKED_AT);
     if lines.clone().any(|line| count(line, &NDJSON) >= 3) {
         return Some(Kind::Ndjson);
     }
     let first = lines.next().unwrap_or_default();
-    let heading = !has(first, "{\"") && count(first, &HEADING) >= 3;
+    let heading = !first.contains("{\"") && count(first, &HEADING) >= 3;
     // Without its heading, too.
-    (heading || has(first, ",lin_")).then_some(Kind::Csv)
+    (heading || first.contains(",lin_")).then_some(Kind::Csv)
 }
 
 /// What a whole file is that holds no lines.
@@ -73,21 +74,21 @@ pub fn whole(bytes: &[u8]) -> Kind {
     const PROOFS: [&str; 6] =
         [r#""proofs""#, r#""checkpoint""#, r#""statement""#, r#""leaf""#, r#""path""#, r#""root""#];
     const KEYS: [&str; 4] = [r#""keys""#, r#""kty""#, r#""crv""#, r#""x""#];
-    if count(bytes, &PROOFS) >= 3 {
+    let text = &*String::from_utf8_lossy(bytes);
+    if count(text, &PROOFS) >= 3 {
         return Kind::Proofs;
     }
-    if count(bytes, &STATEMENT) >= 2 {
+    if count(text, &STATEMENT) >= 2 {
         return Kind::Statement;
     }
-    if count(bytes, &KEYS) >= 2 {
+    if count(text, &KEYS) >= 2 {
         return Kind::Keys;
     }
-    if is_note(bytes) { Kind::Checkpoint } else { Kind::Unknown }
+    if is_note(text) { Kind::Checkpoint } else { Kind::Unknown }
 }
 
 /// A note has a size, a root, an empty line and a signature: two of them, one of which is seldom found elsewhere.
-fn is_note(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(HEAD)]);
+fn is_note(text: &str) -> bool {
     let line = |is: fn(&str) -> bool| text.lines().any(is);
     let size = line(|line| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()));
     let root = line(|line| line.len() == 44 && line.ends_with('='));
@@ -99,12 +100,8 @@ fn is_note(bytes: &[u8]) -> bool {
     (root || signature) && marks.into_iter().filter(|mark| *mark).count() >= 2
 }
 
-fn count(bytes: &[u8], marks: &[&str]) -> usize {
-    marks.iter().filter(|mark| has(bytes, mark)).count()
-}
-
-fn has(bytes: &[u8], mark: &str) -> bool {
-    bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
+fn count(text: &str, marks: &[&str]) -> usize {
+    marks.iter().filter(|mark| text.contains(**mark)).count()
 }
 
 #[cfg(test)]

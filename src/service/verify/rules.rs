@@ -235,7 +235,8 @@ fn kind(line: &Line<'_>) -> Result<Kind, Wrong> {
     }
 }
 
-fn belongs(line: &Line<'_>, owner: &Owner) -> Result<(), Wrong> {
+/// Whether the line is of this participant and window.
+pub fn belongs(line: &Line<'_>, owner: &Owner) -> Result<(), Wrong> {
     if line.text(PARTICIPANT) != owner.participant {
         return Err(Wrong::Participant(line.text(PARTICIPANT).to_owned()));
     }
