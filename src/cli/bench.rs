@@ -2,7 +2,7 @@
 //!
 //! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
 //! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
-//! answered, and its proof · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+//! answered, and its proof · `window` a settlement window filled and closed · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
 
 mod answer;
 mod batch;
@@ -17,6 +17,7 @@ mod process;
 mod report;
 mod scenario;
 mod tally;
+mod window;
 
 use super::house::{CLUSTER, DATABASE};
 use super::{Error, Global};
@@ -76,6 +77,9 @@ pub struct Args {
     /// Names the set of members; another seed makes another set
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u32,
+    /// Conversions of the scenario window
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    conversions: u64,
     /// Take three runs of pgbench in turn with three of ours, and print the ratio
     #[arg(long)]
     pgbench: bool,
@@ -99,6 +103,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     }
     // One thread: the generator shares its processors with what it measures.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
+    if args.scenario == Scenario::Window {
+        return window(LocalSet::new().block_on(&runtime, settle(args))?, global);
+    }
     let (runs, others) = LocalSet::new().block_on(&runtime, bench(args))?;
     if global.json {
         println!("{:#}", report::to_json(&runs, &others));
@@ -106,6 +113,32 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         println!("{}", report::to_text(&runs, &others));
     }
     judge(&runs)
+}
+
+fn window(closed: window::Closed, global: &Global) -> Result<(), Error> {
+    if global.json {
+        println!("{:#}", serde_json::json!({ "holds": closed.holds(), "window": closed }));
+    } else {
+        println!("{closed}");
+    }
+    if closed.holds() { Ok(()) } else { Err(Error::Failed("the statements are not the conversions'".to_owned())) }
+}
+
+/// Fills a window and closes it.
+async fn settle(args: &Args) -> Result<window::Closed, Error> {
+    let setting = args.setting()?;
+    let interrupt = listen()?;
+    let url = args.database_url()?.ok_or_else(no_database)?;
+    let bar = progress_bar();
+    prepare(args, &setting, &interrupt, &bar).await?;
+    tokio::select! {
+        filled = window::fill(&setting, &setting.spread, (&url, args.conversions), &bar) => filled?,
+        () = interrupt.asked() => return Err(Error::Failed("interrupted; the same command goes on".to_owned())),
+    }
+    let keys = window::keys(&url, &args.data_dir).await?;
+    let closed = window::close(&url, &keys, &bar);
+    bar.finish_and_clear();
+    closed
 }
 
 fn verify(path: &std::path::Path, args: &Args, global: &Global) -> Result<(), Error> {

@@ -26,7 +26,9 @@ pub enum Scenario {
     Batches,
     /// Batches of 1,000 new memberships with two opening lots each
     Import,
-    /// All of these, one after the other
+    /// A settlement window filled with random conversions on 25 pairs, and closed
+    Window,
+    /// All of these but the window, one after the other
     All,
 }
 
@@ -41,6 +43,7 @@ impl Scenario {
             Scenario::Quoted => "quoted",
             Scenario::Batches => "batches",
             Scenario::Import => "import",
+            Scenario::Window => "window",
             Scenario::All => "all",
         }
     }
@@ -52,7 +55,7 @@ impl Scenario {
 
     /// Whether it spreads over the pairs, or stays on the hot one.
     pub fn is_spread(self) -> bool {
-        matches!(self, Scenario::Pairs | Scenario::Quoted)
+        matches!(self, Scenario::Pairs | Scenario::Quoted | Scenario::Window)
     }
 }
 
@@ -92,7 +95,7 @@ impl Worker {
                 Scenario::HotPair | Scenario::Pairs => self.convert(&key).await,
                 Scenario::Quoted => self.quote_and_convert(&key).await,
                 Scenario::Batches => self.convert_batch(&key).await,
-                Scenario::Import | Scenario::All => self.import(&key).await,
+                Scenario::Import | Scenario::Window | Scenario::All => self.import(&key).await,
             }
             self.job.tally.borrow_mut().answered(begun.elapsed());
         }

@@ -1,4 +1,6 @@
 //! Settlement from postings to paid: windows, lines, statements, what is owed.
 
 mod closing;
+mod killed;
+mod random;
 mod support;
