@@ -17,7 +17,7 @@ mod partners;
 mod pki;
 mod rates;
 mod serve;
-mod settle;
+pub mod settle;
 
 use crate::config::{self, Config, Flags};
 use crate::telemetry;

@@ -1,6 +1,6 @@
 //! `hanse settle`: windows closed, statements exported, what is owed paid, decisions posted, a window made again.
 
-mod export;
+pub mod export;
 mod show;
 
 use super::house::Reach;
