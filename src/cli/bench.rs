@@ -7,6 +7,7 @@
 mod answer;
 mod batch;
 mod client;
+mod closer;
 mod list;
 mod load;
 mod members;
@@ -23,6 +24,7 @@ use super::house::{CLUSTER, DATABASE};
 use super::{Error, Global};
 use crate::embedded_pg::EmbeddedPg;
 use client::{Clients, Target};
+use closer::Closer;
 use indicatif::{ProgressBar, ProgressStyle};
 use load::{Interrupt, Measured, Setting};
 use members::Population;
@@ -80,6 +82,9 @@ pub struct Args {
     /// Conversions of the scenario window
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     conversions: u64,
+    /// Windows to close during each run, with latencies then and otherwise apart
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000))]
+    closes: u32,
     /// Take three runs of pgbench in turn with three of ours, and print the ratio
     #[arg(long)]
     pgbench: bool,
@@ -154,9 +159,14 @@ fn verify(path: &std::path::Path, args: &Args, global: &Global) -> Result<(), Er
 
 /// Sets up, then runs what was asked for.
 async fn bench(args: &Args) -> Result<(Vec<Measured>, Vec<pgbench::Figures>), Error> {
-    let setting = args.setting()?;
+    let mut setting = args.setting()?;
     let interrupt = listen()?;
     let database_url = args.database_url()?;
+    if args.closes > 0 {
+        let url = database_url.clone().ok_or_else(no_database)?;
+        let keys = std::sync::Arc::new(window::keys(&url, &args.data_dir).await?);
+        setting.closer = Some(Closer { url, keys, times: args.closes });
+    }
     let pgbench_url = if args.pgbench { Some(database_url.clone().ok_or_else(no_database)?) } else { None };
     let metrics = args.metrics_url.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
     let pids = (args.server_pid, args.postgres_pid);
@@ -254,6 +264,7 @@ impl Args {
             batches: self.batch_clients.into(),
             time: Duration::from_secs(self.seconds),
             list: self.list.clone(),
+            closer: None,
         })
     }
 

@@ -174,6 +174,32 @@ pub fn close(url: &str, keys: &Keys, bar: &ProgressBar) -> Result<Closed, Error>
         let why = row.blocked_by.unwrap_or_default();
         return Err(Error::Failed(format!("window {} is {}: {why}", row.number, row.state.code())));
     }
+    let Proof { conversions, lines, statements, owed, stated } = prove(url, &row)?;
+    Ok(Closed {
+        window: row.number,
+        conversions,
+        lines,
+        statements,
+        close_ms,
+        reached,
+        peak_memory_kib: peak_memory_kib(std::process::id()),
+        owed,
+        stated,
+    })
+}
+
+/// A published window's conversions, and what its statements say of them.
+pub struct Proof {
+    pub conversions: i64,
+    pub lines: i64,
+    pub statements: usize,
+    /// Points × price of every conversion, in millionths.
+    pub owed: i64,
+    pub stated: i64,
+}
+
+/// Compares a published window's statements with its conversions.
+pub fn prove(url: &str, row: &Row) -> Result<Proof, Error> {
     let mut conn = settlement::connect(url).map_err(Error::failed)?;
     diesel::connection::SimpleConnection::batch_execute(
         &mut conn,
@@ -181,18 +207,9 @@ pub fn close(url: &str, keys: &Keys, bar: &ProgressBar) -> Result<Closed, Error>
     )
     .map_err(Error::failed)?;
     let statements = statements::of_window(&mut conn, row.id).map_err(Error::failed)?;
-    let (conversions, owed) = owed(&mut conn, &row)?;
-    Ok(Closed {
-        window: row.number,
-        conversions,
-        lines: statements.iter().map(|row| row.lines).sum(),
-        statements: statements.len(),
-        close_ms,
-        reached,
-        peak_memory_kib: peak_memory_kib(std::process::id()),
-        owed,
-        stated: stated(&statements)?,
-    })
+    let (conversions, owed) = owed(&mut conn, row)?;
+    let lines = statements.iter().map(|row| row.lines).sum();
+    Ok(Proof { conversions, lines, statements: statements.len(), owed, stated: stated(&statements)? })
 }
 
 #[derive(QueryableByName)]
