@@ -17,6 +17,7 @@ mod partners;
 mod pki;
 mod rates;
 mod serve;
+pub mod settle;
 mod verify;
 
 use crate::config::{self, Config, Flags};
@@ -74,6 +75,9 @@ enum Command {
     Rates(rates::Action),
     /// Run the exchange
     Serve(serve::Args),
+    /// Settlement: close windows, export statements, record payments, post decisions, make a window again
+    #[command(subcommand)]
+    Settle(settle::Action),
     /// Check statements, lines and proofs from their files alone, without a server
     Verify(verify::Args),
 }
@@ -92,6 +96,7 @@ impl Command {
             Command::Pki(action) => pki::run(&action, global),
             Command::Rates(action) => rates::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
+            Command::Settle(action) => settle::run(&action, global),
             Command::Verify(args) => verify::run(&args, global),
         }
     }

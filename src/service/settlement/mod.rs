@@ -5,7 +5,7 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `proofs` · `countersign`.
+//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign`.
 
 pub mod adjust;
 pub mod check;
@@ -22,7 +22,9 @@ mod release;
 pub mod settings;
 mod sign;
 pub mod statement;
+pub mod view;
 
+pub use crate::book::store::Error as BookError;
 use crate::domain::settlement::netting::Differs;
 use crate::service::keys::KeysError;
 use crate::store;

@@ -2,6 +2,7 @@
 //! by triggers.
 
 pub mod adjustments;
+pub mod exposures;
 pub mod lines;
 pub mod log;
 pub mod obligations;

@@ -6,10 +6,11 @@ use crate::support::is_long;
 use hanse::domain::ids::{ConversionId, WindowId};
 use hanse::domain::settlement::Participant;
 use hanse::service::settlement::{proofs, read};
-use hanse::service::verify::{self, Input, Kind, Mark, Report};
-use hanse::store::settlement::statements;
+use hanse::service::verify::{self, Input, Kind, Mark, Report, Section};
+use hanse::store::settlement::{statements, windows};
 use std::io::Cursor;
 use std::ops::Range;
+use uuid::Uuid;
 
 /// The files of one participant's window.
 pub struct Files {
@@ -53,6 +54,28 @@ pub fn verify(files: &[(&str, &[u8])]) -> Report {
         source: Box::new(Cursor::new(bytes.to_vec())),
     };
     verify::verify(files.iter().map(input).collect(), |_| ()).expect("memory can be read")
+}
+
+/// The files of everybody in a window hold, alone and together; `before` are the statements of the window before it.
+pub fn holds(house: &House, window: &windows::Row, before: &mut Vec<Vec<u8>>) {
+    let mut conn = house.conn();
+    let rows = statements::of_window(&mut conn, window.id).expect("statements");
+    let all: Vec<Files> =
+        rows.iter().map(|row| files(house, window.id, row.participant.as_str(), ConversionId(Uuid::nil()))).collect();
+    let (jwks, note) = (jwks(house), checkpoint(house));
+    let mut given: Vec<(&str, &[u8])> = vec![("jwks", &jwks), ("checkpoint", &note)];
+    for Files { statement, ndjson, csv, proofs } in &all {
+        given.extend([("s", statement.as_slice()), ("l", ndjson), ("c", csv), ("p", proofs)]);
+    }
+    given.extend(before.iter().map(|statement| ("before", statement.as_slice())));
+    let report = verify(&given);
+    assert_eq!(wrong(&report), NOTHING, "window {}", window.number);
+    let nets =
+        |section: &Section| section.findings.iter().any(|found| (found.code, found.mark) == ("nets", Mark::Holds));
+    assert!(report.sections.iter().any(nets), "all nets come to nothing");
+    let opening = report.sections.iter().flat_map(|section| &section.findings).filter(|found| found.code == "opening");
+    assert_eq!(opening.count(), before.len(), "each goes on from the one before");
+    *before = all.into_iter().map(|files| files.statement).collect();
 }
 
 /// What does not hold.
