@@ -1,0 +1,156 @@
+//! Statements are checked from their files alone; whatever is changed in any of them is found and named.
+
+mod program;
+mod signed;
+mod tampered;
+
+use super::support::{House, convert, reverse, undo};
+use crate::support::book::pair;
+use hanse::domain::ids::{ConversionId, WindowId};
+use hanse::domain::settlement::Participant;
+use hanse::service::settlement::{proofs, read};
+use hanse::service::verify::{self, Input, Kind, Mark, Report, Section};
+use hanse::store::settlement::{statements, windows};
+use std::io::Cursor;
+use uuid::Uuid;
+
+/// The files of one participant's window.
+pub struct Files {
+    pub statement: Vec<u8>,
+    pub ndjson: Vec<u8>,
+    pub csv: Vec<u8>,
+    pub proofs: Vec<u8>,
+}
+
+fn participant(text: &str) -> Participant {
+    Participant::parse(text).expect("a participant")
+}
+
+pub fn files(house: &House, window: WindowId, of: &str, conversion: ConversionId) -> Files {
+    let mut conn = house.conn();
+    let of = participant(of);
+    let row = statements::find(&mut conn, window, &of).expect("read").expect("a statement");
+    let statement = read::document(&mut conn, &row).expect("a document").to_string().into_bytes();
+    let (mut ndjson, mut lines) = (Vec::new(), read::Lines::of(&row));
+    while let Some(more) = lines.next(&mut conn).expect("lines") {
+        ndjson.extend(more);
+    }
+    let csv = [read::csv_heading(), read::to_csv(&ndjson).expect("CSV")].concat();
+    let mut bundles = proofs::of_conversion(&mut conn, &of, conversion).expect("proofs");
+    bundles.retain(|bundle| bundle["window"] == row.number);
+    let bundle = bundles.pop().unwrap_or_else(|| proofs::of_statement(&mut conn, &row).expect("proofs"));
+    Files { statement, ndjson, csv, proofs: bundle.to_string().into_bytes() }
+}
+
+pub fn jwks(house: &House) -> Vec<u8> {
+    house.keys.jwks().to_string().into_bytes()
+}
+
+pub fn checkpoint(house: &House) -> Vec<u8> {
+    read::checkpoint(&mut house.conn(), None).expect("read").expect("a checkpoint").into_bytes()
+}
+
+pub fn verify(files: &[(&str, &[u8])]) -> Report {
+    let input = |(name, bytes): &(&str, &[u8])| Input {
+        name: (*name).to_owned(),
+        source: Box::new(Cursor::new(bytes.to_vec())),
+    };
+    verify::verify(files.iter().map(input).collect(), |_| ()).expect("memory can be read")
+}
+
+/// The files of everybody in a window hold, alone and together; `before` are the statements of the window before it.
+pub fn holds(house: &House, window: &windows::Row, before: &mut Vec<Vec<u8>>) {
+    let mut conn = house.conn();
+    let rows = statements::of_window(&mut conn, window.id).expect("statements");
+    let all: Vec<Files> =
+        rows.iter().map(|row| files(house, window.id, row.participant.as_str(), ConversionId(Uuid::nil()))).collect();
+    let (jwks, note) = (jwks(house), checkpoint(house));
+    let mut given: Vec<(&str, &[u8])> = vec![("jwks", &jwks), ("checkpoint", &note)];
+    for Files { statement, ndjson, csv, proofs } in &all {
+        given.extend([("s", statement.as_slice()), ("l", ndjson), ("c", csv), ("p", proofs)]);
+    }
+    given.extend(before.iter().map(|statement| ("before", statement.as_slice())));
+    let report = verify(&given);
+    assert_eq!(wrong(&report), NOTHING, "window {}", window.number);
+    let nets =
+        |section: &Section| section.findings.iter().any(|found| (found.code, found.mark) == ("nets", Mark::Holds));
+    assert!(report.sections.iter().any(nets), "all nets come to nothing");
+    let opening = report.sections.iter().flat_map(|section| &section.findings).filter(|found| found.code == "opening");
+    assert_eq!(opening.count(), before.len(), "each goes on from the one before");
+    *before = all.into_iter().map(|files| files.statement).collect();
+}
+
+/// What does not hold.
+fn wrong(report: &Report) -> Vec<String> {
+    let findings = report.sections.iter().flat_map(|section| &section.findings);
+    let wrong = findings.filter(|finding| finding.mark == Mark::Differs);
+    wrong.map(|finding| format!("{}: {}", finding.code, finding.says)).collect()
+}
+
+/// A window of two conversions, one of which was undone, and another that takes part of the other back.
+struct Months {
+    house: House,
+    windows: [(WindowId, ConversionId); 2],
+    jwks: Vec<u8>,
+}
+
+impl Months {
+    async fn new(name: &str, change: &str) -> Months {
+        let house = House::new(name, change).await;
+        let (a, _) = pair(&house.server, "1", 1_000).await;
+        let first = convert(&house.server, "c1", a, 136).await;
+        let second = convert(&house.server, "c2", a, 200).await;
+        undo(&house.server, "u1", first).await;
+        let window = house.closed();
+        house.pay_all();
+        reverse(&house.server, "r1", second, 34).await;
+        let later = house.closed();
+        let jwks = jwks(&house);
+        Months { house, windows: [(window.id, first), (later.id, second)], jwks }
+    }
+
+    fn files(&self, nth: usize, of: &str) -> Files {
+        let (window, conversion) = self.windows[nth];
+        files(&self.house, window, of, conversion)
+    }
+}
+
+const NOTHING: [String; 0] = [];
+
+#[actix_web::test]
+async fn a_window_that_was_not_touched_holds_and_says_what_was_checked() {
+    let months = Months::new("verify", "").await;
+    let note = checkpoint(&months.house);
+    for of in ["aa", "bb", "operator"] {
+        let (one, two) = (months.files(0, of), months.files(1, of));
+        let all: [(&str, &[u8]); 11] = [
+            ("checkpoint", &note),
+            ("2-proofs.json", &two.proofs),
+            ("2.csv", &two.csv),
+            ("2.ndjson", &two.ndjson),
+            ("2.json", &two.statement),
+            ("1-proofs.json", &one.proofs),
+            ("1.csv", &one.csv),
+            ("1.ndjson", &one.ndjson),
+            ("1.json", &one.statement),
+            ("jwks.json", &months.jwks),
+            ("readme", b"nothing of ours"),
+        ];
+        let report = verify(&all);
+        assert_eq!(wrong(&report), NOTHING);
+        assert_eq!(
+            report.count(Mark::Unchecked),
+            1,
+            "how the log grew from one checkpoint to the other: {:#}",
+            report.to_json()
+        );
+        assert_eq!(report.files.last().map(|file| file.kind), Some(Kind::Unknown));
+        // Whatever is left out is missed, and nothing but a key is needed for the rest to hold.
+        for left_out in 0..all.len() {
+            let mut some = all.to_vec();
+            let (name, _) = some.remove(left_out);
+            let report = verify(&some);
+            assert_eq!(wrong(&report).is_empty(), !["jwks.json", "1.json", "2.json"].contains(&name), "without {name}");
+        }
+    }
+}
