@@ -73,7 +73,7 @@ fn follows(earlier: &Statement, later: &Statement, section: &mut Section) {
     }
     let (last, first) = (earlier.read.payload.lines.last, later.read.payload.lines.first);
     match (last, first) {
-        (Some(last), Some(first)) if first == last + 1 => {
+        (Some(last), Some(first)) if last.checked_add(1) == Some(first) => {
             section.holds("line_numbers", format!("the lines of window {b} go on from {first}"));
         }
         (Some(last), Some(first)) => {

@@ -191,7 +191,7 @@ fn lines(bundle: &Bundle, statement: Option<&Statement>, section: &mut Section) 
                 (Some(counted.line_no), Some(format!("it is at place {index}, which is not its own")))
             }
             Ok(counted) => {
-                first = first.or(Some(counted.line_no - index));
+                first = first.or(counted.line_no.checked_sub(index));
                 (Some(counted.line_no), None)
             }
         };

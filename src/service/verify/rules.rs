@@ -61,7 +61,7 @@ pub enum Wrong {
     #[error("its amount is {amount}, and {points} points at {price} are {wanted}")]
     Amount { amount: Millionths, points: i64, price: Millionths, wanted: String },
     #[error("its fee is {fee}, and {basis_points} basis points of {points} points at {price}, floored, are {wanted}")]
-    Fee { fee: Millionths, basis_points: i64, points: i64, price: Millionths, wanted: Millionths },
+    Fee { fee: Millionths, basis_points: i64, points: i64, price: Millionths, wanted: String },
     #[error("{debit} points at {den}:{num} are not {points}")]
     Rate { debit: i64, den: i64, num: i64, points: i64 },
     #[error("its `{0}` is not that of what was posted")]
@@ -282,9 +282,7 @@ fn posted(line: &Line<'_>, kind: Kind) -> Result<What, Wrong> {
                 Party::From | Party::Operator => -worth,
             };
             if i128::from(amount.get()) != wanted {
-                let wanted = i64::try_from(wanted)
-                    .map_or_else(|_| "more than money can be".into(), |wanted| Millionths::new(wanted).to_string());
-                return Err(Wrong::Amount { amount, points, price, wanted });
+                return Err(Wrong::Amount { amount, points, price, wanted: decimal_of(wanted) });
             }
         }
         Kind::Adjustment => {}
@@ -293,7 +291,7 @@ fn posted(line: &Line<'_>, kind: Kind) -> Result<What, Wrong> {
         rate(line, points)?;
         // Nobody but the payer has one; whoever pays it, pays all of it.
         if fee != Millionths::ZERO {
-            self::fee(line, fee.negated(), (points, price), taken.is_some())?;
+            self::fee(line, fee, (points, price), taken.is_some())?;
         }
     }
     let part = Part { whose, counterparty, kind, campaign: None, points, amount, fee };
@@ -379,18 +377,25 @@ fn rate(line: &Line<'_>, points: i64) -> Result<(), Wrong> {
     if exact && den > 0 && num > 0 { Ok(()) } else { Err(Wrong::Rate { debit, den, num, points }) }
 }
 
-/// A fee, as the operator is owed it. What a reversal gives back of one is floored over all of them together, so that one
-/// of them may be a millionth off its own.
+/// A fee is what the operator is owed, and turned round at who pays it; turned again where it is given back. What a
+/// reversal gives back of one is floored over all of them together, so that one of them may be a millionth off its own.
 fn fee(line: &Line<'_>, fee: Millionths, (points, price): (i64, Millionths), taken: bool) -> Result<(), Wrong> {
     let basis_points = line.whole(FEE_BASIS_POINTS);
     let product = i128::from(points.abs()) * i128::from(price.get()) * i128::from(basis_points);
-    let wanted = i64::try_from(product.div_euclid(10_000)).unwrap_or(i64::MAX);
-    let (own, tolerance) = if taken { (-fee.get(), 1) } else { (fee.get(), 0) };
-    if i128::from(own).abs_diff(i128::from(wanted)) <= tolerance && own >= 0 {
+    let paid = line.text(PARTICIPANT) != "operator";
+    let turned = |value: i128| if paid == taken { value } else { -value };
+    let (own, wanted) = (turned(i128::from(fee.get())), product.div_euclid(10_000));
+    if own >= 0 && own.abs_diff(wanted) <= u128::from(taken) {
         return Ok(());
     }
-    let wanted = Millionths::new(if taken { -wanted } else { wanted });
+    let wanted = decimal_of(turned(wanted));
     Err(Wrong::Fee { fee, basis_points, points, price, wanted })
+}
+
+/// As `Millionths` prints it, if it is within the range of money.
+fn decimal_of(value: i128) -> String {
+    let within = i64::try_from(value).map(|value| Millionths::new(value).to_string());
+    within.unwrap_or_else(|_| "more than money can be".to_owned())
 }
 
 /// Reads an amount in its one spelling.
@@ -411,10 +416,9 @@ fn decimal(text: &[u8]) -> Option<i64> {
     let zeros = std::iter::repeat_n(&b'0', 6_usize.checked_sub(fraction.len())?);
     for digit in whole.iter().chain(fraction).chain(zeros) {
         let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
-        // Counted below zero, where the range is larger by one.
-        value = value.checked_mul(10)?.checked_sub(digit)?;
+        value = value.checked_mul(10)?.checked_add(digit)?;
     }
-    let value = if negative { Some(value).filter(|value| *value != 0) } else { value.checked_neg() };
+    let value = if negative { Some(-value).filter(|value| *value != 0) } else { Some(value) };
     value.filter(|_| spelled)
 }
 
@@ -434,4 +438,38 @@ fn whole_id(hex: &[u8]) -> Option<u128> {
         };
         Some(value << 4 | u128::from(digit))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_amount_is_read_in_the_spelling_it_is_printed_in(value in -i64::MAX..=i64::MAX, shift in 0_u32..64) {
+            let value = value >> shift;
+            prop_assert_eq!(decimal(Millionths::new(value).to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn nothing_else_is_an_amount(text in "-?[0-9]{0,3}\\.?[0-9]{0,7}") {
+            let printed = Millionths::parse(&text).filter(|value| value.to_string() == text);
+            prop_assert_eq!(decimal(text.as_bytes()), printed.map(Millionths::get));
+        }
+    }
+
+    #[test]
+    fn an_id_is_32_lower_case_digits() {
+        assert_eq!(whole_id(b"000000000000000000000000000000ff"), Some(255));
+        for bad in [
+            "",
+            "ff",
+            "000000000000000000000000000000fF",
+            "0000000000000000000000000000000ff",
+            "+00000000000000000000000000000ff",
+        ] {
+            assert_eq!(whole_id(bad.as_bytes()), None, "{bad}");
+        }
+    }
 }

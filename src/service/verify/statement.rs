@@ -112,8 +112,8 @@ fn signatures(document: &Document, keys: &Keys, section: &mut Section) {
 
 fn line_numbers(read: &Read) -> Result<String, String> {
     let lines = &read.payload.lines;
-    let counted: i64 = Sort::ALL.into_iter().map(|sort| read.totals.sum(sort).lines).sum();
-    if u64::try_from(counted) != Ok(lines.count) {
+    let counted: i128 = Sort::ALL.into_iter().map(|sort| i128::from(read.totals.sum(sort).lines)).sum();
+    if counted != i128::from(lines.count) {
         return Err(format!("the sorts have {counted} lines together, and there are {}", lines.count));
     }
     match (lines.first, lines.last) {
@@ -137,7 +137,7 @@ fn sums(read: &Read) -> Result<String, String> {
         }
         for sort in Sort::ALL {
             let (sum, own) = (totals.sum_mut(sort), tally.sum(sort));
-            sum.lines += own.lines;
+            sum.lines = sum.lines.saturating_add(own.lines);
             sum.points += own.points;
             sum.amount += own.amount;
         }
@@ -197,14 +197,15 @@ fn fees(read: &Read) -> Result<String, String> {
         };
         return none;
     };
-    let rate = i128::from(fees.tax_basis_points);
+    let rate = i128::from(fees.tax_basis_points.clamp(0, 10_000));
     let whole = |money: payload::Money| i128::from(money.0.get());
     if gross != whole(fees.gross) || gross == 0 {
         return Err(format!("the fees come to {}, and gross is {}", text(gross), fees.gross.0));
     }
     // The tax is contained in the gross.
-    let tax = (10_000 + rate > 0).then(|| netting::round(gross * rate / (10_000 + rate), digits, read.rounding));
-    if tax != Some(whole(fees.tax)) || gross - whole(fees.tax) != whole(fees.net) {
+    let tax = netting::round(gross * rate / (10_000 + rate), digits, read.rounding);
+    if tax != whole(fees.tax) || i128::from(fees.tax_basis_points) != rate || gross - whole(fees.tax) != whole(fees.net)
+    {
         return Err(format!(
             "{} has not {} of tax in it at {rate} basis points, and {} beside",
             fees.gross.0, fees.tax.0, fees.net.0

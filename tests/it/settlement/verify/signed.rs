@@ -55,131 +55,137 @@ impl Alliance {
     }
 }
 
+/// A member of the payload, what stands there instead, and what is then told.
+#[rustfmt::skip]
+const WRONG: [(&str, &str, &str); 20] = [
+    ("/v", "2",
+        "form: the payload is a \"statement\" of version 2"),
+    ("/type", r#""promise""#,
+        "form: the payload is a \"promise\" of version 1"),
+    ("/window/last_day", r#""2026-1-1""#,
+        "form: the payload: invalid value: string \"2026-1-1\", expected a day"),
+    ("/net", r#""-5.05000""#,
+        "form: the payload: invalid value: string \"-5.05000\", expected an amount"),
+    ("/netting", r#""none""#,
+        "form: netting \"none\""),
+    ("/counterparties/0/counterparty", r#""aa""#,
+        "form: counterparty aa is out of sequence"),
+    ("/counterparties/1/counterparty", r#""ab""#,
+        "form: counterparty ab is out of sequence"),
+    ("/lines/count", "4",
+        "line_numbers: the sorts have 3 lines together, and there are 4"),
+    ("/lines/last", "4",
+        "line_numbers: 3 lines are not those from the first to the last"),
+    ("/counterparties/0/out/amount", r#""-8.41""#,
+        "sums: the sorts with bb come to -5.01, and exact is -5.00"),
+    ("/totals/out/points", "169",
+        "sums: out of all counterparties is not what the totals say"),
+    ("/counterparties/0/total", r#""-5.01""#,
+        "rounding: -5.00 with bb is -5.00 to 2 decimals, and the total is -5.01"),
+    ("/net", r#""-5.06""#,
+        "position: the totals come to -5.05, and net is -5.06"),
+    ("/closing", r#""-5.06""#,
+        "position: opening, net and payments come to -5.05, and closing is -5.06"),
+    ("/opening", r#""1.00""#,
+        "position: opening, net and payments come to -4.05, and closing is -5.05"),
+    ("/fees/gross", r#""-0.06""#,
+        "fees: the fees come to -0.05, and gross is -0.06"),
+    ("/fees/tax", r#""-0.02""#,
+        "fees: -0.05 has not -0.02 of tax in it at 4000 basis points, and -0.04 beside"),
+    ("/obligations", "[]",
+        "obligations: multilateral netting comes to: aa pays alliance 5.05; the obligations say: nobody pays"),
+    ("/obligations/0/amount", r#""5.04""#,
+        "obligations: multilateral netting comes to: aa pays alliance 5.05; the obligations say: aa pays alliance 5.04"),
+    ("/obligations/0/due_on", r#""2027-01-01""#,
+        "obligations: "),
+];
+
+/// Members by their pointers, and what is to stand there.
+type Change<'a> = &'a [(&'a str, &'a str)];
+
+/// The same figure everywhere, one fen more.
+const DEARER: Change<'static> = &[
+    ("/counterparties/0/out/amount", r#""-8.41""#),
+    ("/counterparties/0/exact", r#""-5.01""#),
+    ("/counterparties/0/total", r#""-5.01""#),
+    ("/totals/out/amount", r#""-8.41""#),
+    ("/net", r#""-5.06""#),
+    ("/closing", r#""-5.06""#),
+    ("/obligations/0/amount", r#""5.06""#),
+];
+
+/// Half a fen.
+const HALF: Change<'static> = &[
+    ("/counterparties/0/out/amount", r#""-8.405""#),
+    ("/counterparties/0/exact", r#""-5.005""#),
+    ("/totals/out/amount", r#""-8.405""#),
+];
+
+fn changed(statement: &[u8], change: Change<'_>) -> Value {
+    let mut payload = payload(statement);
+    for (pointer, value) in change {
+        *payload.pointer_mut(pointer).expect("a member") = serde_json::from_str(value).expect("JSON");
+    }
+    payload
+}
+
+#[track_caller]
+fn tells(wrong: &[String], wanted: &str) {
+    assert!(wrong.iter().any(|wrong| wrong.starts_with(wanted)), "{wanted}: {wrong:#?}");
+}
+
+/// A fee of which two sevenths are tax.
+const TAXED: &str = "UPDATE alliance SET fee_tax_basis_points = 4000";
+
 #[actix_web::test]
 async fn figures_that_do_not_follow_from_each_other_are_named_though_they_are_signed() {
-    let fees = "UPDATE alliance SET fee_tax_basis_points = 4000";
-    let months = Months::new("figures", fees).await;
+    let months = Months::new("figures", TAXED).await;
     let alliance = Alliance::new();
-    let check = |statement: &[u8], change: &dyn Fn(&mut Value), wanted: &str| {
-        let mut payload = payload(statement);
-        change(&mut payload);
-        let report = verify(&[("s", &alliance.signed(&payload)), ("k", &alliance.jwks())]);
-        let wrong = wrong(&report);
-        match wanted {
-            "" => assert_eq!(wrong, NOTHING),
-            _ => assert!(wrong.iter().any(|wrong| wrong.starts_with(wanted)), "{wanted}: {wrong:#?}"),
-        }
-    };
     let first = months.files(0, "aa").statement;
-    let set = |pointer: &'static str, value: Value| {
-        move |payload: &mut Value| *payload.pointer_mut(pointer).expect("a member") = value.clone()
-    };
-    let remove = |member: &'static str| {
-        move |payload: &mut Value| {
-            payload.as_object_mut().expect("an object").remove(member);
-        }
-    };
-    check(&first, &|_| (), "");
-    for (pointer, value, wanted) in [
-        ("/v", json!(2), "form: the payload is a \"statement\" of version 2"),
-        ("/type", json!("promise"), "form: the payload is a \"promise\" of version 1"),
-        (
-            "/window/last_day",
-            json!("2026-1-1"),
-            "form: the payload: invalid value: string \"2026-1-1\", expected a day",
-        ),
-        ("/net", json!("-5.05000"), "form: the payload: invalid value: string \"-5.05000\", expected an amount"),
-        ("/netting", json!("none"), "form: netting \"none\""),
-        ("/counterparties/0/counterparty", json!("aa"), "form: counterparty aa is out of sequence"),
-        ("/counterparties/1/counterparty", json!("ab"), "form: counterparty ab is out of sequence"),
-        ("/lines/count", json!(4), "line_numbers: the sorts have 3 lines together, and there are 4"),
-        ("/lines/last", json!(4), "line_numbers: 3 lines are not those from the first to the last"),
-        ("/counterparties/0/out/amount", json!("-8.41"), "sums: the sorts with bb come to -5.01, and exact is -5.00"),
-        ("/totals/out/points", json!(169), "sums: out of all counterparties is not what the totals say"),
-        (
-            "/counterparties/0/total",
-            json!("-5.01"),
-            "rounding: -5.00 with bb is -5.00 to 2 decimals, and the total is -5.01",
-        ),
-        ("/net", json!("-5.06"), "position: the totals come to -5.05, and net is -5.06"),
-        ("/closing", json!("-5.06"), "position: opening, net and payments come to -5.05, and closing is -5.06"),
-        ("/opening", json!("1.00"), "position: opening, net and payments come to -4.05, and closing is -5.05"),
-        ("/fees/gross", json!("-0.06"), "fees: the fees come to -0.05, and gross is -0.06"),
-        ("/fees/tax", json!("-0.02"), "fees: -0.05 has not -0.02 of tax in it at 4000 basis points, and -0.04 beside"),
-        (
-            "/obligations",
-            json!([]),
-            "obligations: multilateral netting comes to: aa pays alliance 5.05; the obligations say: nobody pays",
-        ),
-        (
-            "/obligations/0/amount",
-            json!("5.04"),
-            "obligations: multilateral netting comes to: aa pays alliance 5.05; the obligations say: aa pays alliance 5.04",
-        ),
-        ("/obligations/0/due_on", json!("2027-01-01"), "obligations: "),
-    ] {
-        check(&first, &set(pointer, value), wanted);
+    let check = |payload: &Value| wrong(&verify(&[("s", &alliance.signed(payload)), ("k", &alliance.jwks())]));
+    assert_eq!(check(&payload(&first)), NOTHING);
+    for (pointer, value, wanted) in WRONG {
+        tells(&check(&changed(&first, &[(pointer, value)])), wanted);
     }
-    check(&first, &remove("fees"), "fees: -0.05 of fees is not told");
-    check(&first, &remove("payments"), "form: the payload: missing field `payments`");
-    check(&first, &|payload| payload["more"] = json!(1), "form: the payload: unknown field `more`");
-    let opens = |payload: &mut Value| (payload["opening"], payload["closing"]) = (json!("1.00"), json!("-4.05"));
-    check(&first, &opens, "position: it is the first statement, and opens with 1.00");
-    // Half a fen goes up, unless the alliance says half to even; whatever is exact is told.
-    let half = |payload: &mut Value| {
-        for (pointer, value) in [
-            ("/counterparties/0/out/amount", "-8.405"),
-            ("/counterparties/0/exact", "-5.005"),
-            ("/totals/out/amount", "-8.405"),
-        ] {
-            *payload.pointer_mut(pointer).expect("a member") = json!(value);
-        }
-        payload["rounding"] = json!("half_even");
-    };
-    check(&first, &half, "");
-    check(
-        &first,
-        &|payload| {
-            half(payload);
-            payload["rounding"] = json!("half_up");
-        },
-        "rounding: -5.005 with bb is -5.01",
-    );
-
-    // One after the other, and each against the other.
-    let (later, theirs, operators) = (months.files(1, "aa"), months.files(0, "bb"), months.files(0, "operator"));
-    let together = |change: &dyn Fn(&mut Value), others: &[&[u8]], wanted: &str| {
+    let without = |member: &str| {
         let mut payload = payload(&first);
-        change(&mut payload);
-        let (first, keys) = (alliance.signed(&payload), alliance.jwks());
+        payload.as_object_mut().expect("an object").remove(member);
+        check(&payload)
+    };
+    tells(&without("fees"), "fees: -0.05 of fees is not told");
+    tells(&without("payments"), "form: the payload: missing field `payments`");
+    let mut more = payload(&first);
+    more["more"] = json!(1);
+    tells(&check(&more), "form: the payload: unknown field `more`");
+    let opens = changed(&first, &[("/opening", r#""1.00""#), ("/closing", r#""-4.05""#)]);
+    tells(&check(&opens), "position: it is the first statement, and opens with 1.00");
+    // Half a fen goes up, unless the alliance says half to even; whatever is exact is told.
+    tells(&check(&changed(&first, HALF)), "rounding: -5.005 with bb is -5.01");
+    let to_even = [HALF, &[("/rounding", r#""half_even""#)]].concat();
+    assert_eq!(check(&changed(&first, &to_even)), NOTHING);
+    assert_eq!(check(&changed(&first, DEARER)), NOTHING);
+}
+
+#[actix_web::test]
+async fn statements_that_do_not_agree_with_each_other_are_named() {
+    let months = Months::new("sides", TAXED).await;
+    let alliance = Alliance::new();
+    let (first, later) = (months.files(0, "aa").statement, months.files(1, "aa").statement);
+    let (theirs, operators) = (months.files(0, "bb").statement, months.files(0, "operator").statement);
+    let check = |change: Change<'_>, others: &[&[u8]]| {
+        let (first, keys) = (alliance.signed(&changed(&first, change)), alliance.jwks());
         let mut files = vec![("s", first.as_slice()), ("k", &keys), ("m", &months.jwks)];
         files.extend(others.iter().map(|other| ("o", *other)));
-        let wrong = wrong(&verify(&files));
-        assert!(wrong.iter().any(|wrong| wrong.starts_with(wanted)), "{wanted}: {wrong:#?}");
+        wrong(&verify(&files))
     };
-    let dearer = |payload: &mut Value| {
-        for (pointer, value) in [
-            ("/counterparties/0/out/amount", "-8.41"),
-            ("/counterparties/0/exact", "-5.01"),
-            ("/counterparties/0/total", "-5.01"),
-            ("/totals/out/amount", "-8.41"),
-            ("/net", "-5.06"),
-            ("/closing", "-5.06"),
-            ("/obligations/0/amount", "5.06"),
-        ] {
-            *payload.pointer_mut(pointer).expect("a member") = json!(value);
-        }
-    };
-    check(&first, &dearer, "");
-    together(&dearer, &[&theirs.statement], "sides: aa has -5.01 (-5.01) of bb, and bb has 5.00 (5.00) of aa");
-    together(&dearer, &[&theirs.statement, &operators.statement], "nets: the nets of all 3 come to -0.01");
-    together(&set("/window/id", json!("win_0")), &[&theirs.statement], "window: ");
-    together(&dearer, &[&later.statement], "previous: window 2 goes on from another statement than s");
-    let report = verify(&[("s", &first), ("k", &months.jwks), ("o", &theirs.statement)]);
-    assert!(
-        told(&report, Mark::Unchecked)
-            .contains(&"nets: that all nets come to nothing: add the statements of operator".to_owned())
-    );
+    let sides = "sides: aa has -5.01 (-5.01) of bb, and bb has 5.00 (5.00) of aa";
+    tells(&check(DEARER, &[&theirs]), sides);
+    tells(&check(DEARER, &[&theirs, &operators]), "nets: the nets of all 3 come to -0.01");
+    tells(&check(&[("/window/id", r#""win_0""#)], &[&theirs]), "window: ");
+    tells(&check(DEARER, &[&later]), "previous: window 2 goes on from another statement than s");
+    let report = verify(&[("s", &first), ("k", &months.jwks), ("o", &theirs)]);
+    let absent = "nets: that all nets come to nothing: add the statements of operator".to_owned();
+    assert!(told(&report, Mark::Unchecked).contains(&absent));
 }
 
 #[actix_web::test]
