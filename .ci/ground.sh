@@ -1,6 +1,8 @@
 # What ./run and ./test stand on: packages, a Rust toolchain, a target folder. Sourced, from the checkout.
 
 packages_wanted="postgresql libpq-dev build-essential pkg-config curl"
+# Beside these, what only the tests run.
+packages_of_tests="python3-venv nodejs npm"
 cluster_conf=/etc/postgresql-common/createcluster.conf
 
 say() { printf '%s\n' "$*" >&2; }
@@ -28,7 +30,7 @@ have_libpq() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# The long tests fuzz the API with a Python of their own.
+# The tests verify statements with libraries for Python and JavaScript; the long ones fuzz the API with Python, too.
 have_python() {
     python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
@@ -39,7 +41,10 @@ missing_packages() {
     have cc || printf 'build-essential '
     have pkg-config || printf 'pkg-config '
     have curl || printf 'curl '
-    [ -z "${HANSE_LONG:-}" ] || have_python || printf 'python3-venv '
+    [ -n "${tests_too:-}" ] || return 0
+    have_python || printf 'python3-venv '
+    have node || printf 'nodejs '
+    have npm || printf 'npm '
 }
 
 # Debian's package would start a cluster of its own, so it is told not to before it is installed.
@@ -65,7 +70,7 @@ need_packages() {
         say "these packages are missing: $missing"
         say "run this as root, then start again:"
         give_up "mkdir -p ${cluster_conf%/*} && echo 'create_main_cluster = false' >> $cluster_conf &&" \
-            "apt-get update && apt-get install -y --no-install-recommends $packages_wanted"
+            "apt-get update && apt-get install -y --no-install-recommends $packages_wanted${tests_too:+ $packages_of_tests}"
     fi
     say "installing: $missing"
     # shellcheck disable=SC2086 # one word a package

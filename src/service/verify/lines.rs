@@ -5,7 +5,7 @@
 
 use super::line::{LENGTH_MAX, Line, place, scan};
 use super::recognise::Kind;
-use super::records::{self, Place};
+use super::records;
 use super::rules::{Counted, Judge, Owner, What, Wrong, belongs};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
@@ -178,15 +178,7 @@ impl<'a> Cutter<'a> {
         if self.kind != Kind::Csv {
             return block.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
         }
-        let mut place = Place::default();
-        let mut end = None;
-        for (at, byte) in block.iter().enumerate() {
-            if *byte == b'\n' && place != Place::Quoted {
-                end = Some(at + 1);
-            }
-            place = place.step(*byte);
-        }
-        end
+        records::end(block)
     }
 
     /// Whether the file began with the heading, which is then read.

@@ -2,11 +2,14 @@
 
 use super::against::short;
 use super::keys::Keys;
+use super::payload::Hex;
 use super::report::{Section, Title};
 use crate::signing::jwk::Kind as KeyKind;
+use crate::signing::merkle::{self, Hash};
 use crate::signing::note::{Checkpoint, Kind, Note, Refused, Vkey};
 use chrono::SecondsFormat;
-use std::collections::BTreeSet;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A checkpoint whose signature holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,31 +79,74 @@ fn cosignatures(note: &Note, log: &Vkey, keys: &Keys, section: &mut Section) {
     }
 }
 
-/// Whether several checkpoints are of one log that only grew, as far as they alone can say.
-pub fn agree(signed: &[Signed]) -> Option<Section> {
-    let checkpoints: Vec<&Checkpoint> = signed.iter().map(|signed| &signed.checkpoint).collect();
-    let [first, others @ ..] = checkpoints.as_slice() else { return None };
-    if others.iter().all(|other| other == first) {
-        return None;
+/// That the log of `to` records begins with the log of `from`, as the log says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Growth {
+    from: u64,
+    to: u64,
+    path: Vec<Hex>,
+}
+
+impl Growth {
+    pub fn read(bytes: &[u8]) -> Result<Growth, String> {
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err("it is no object".to_owned());
+        }
+        serde_json::from_slice(bytes).map_err(|cause| cause.to_string())
     }
-    let mut section = Section::new(Title::Log, format!("{} checkpoints", checkpoints.len()));
-    let forked = checkpoints.iter().enumerate().find_map(|(nth, a)| {
-        let same_size = |b: &&&Checkpoint| (&a.origin, a.size) == (&b.origin, b.size) && a.root != b.root;
-        checkpoints[..nth].iter().find(same_size).map(|b| (*a, *b))
-    });
-    if let Some((a, b)) = forked {
-        let (origin, size) = (&a.origin, a.size);
-        section.differs(
-            "fork",
-            format!("{origin} has signed two roots over {size} records, {} and {}", short(&a.root), short(&b.root)),
-        );
-    } else {
-        let sizes: BTreeSet<u64> = checkpoints.iter().map(|checkpoint| checkpoint.size).collect();
-        let sizes: Vec<String> = sizes.iter().map(u64::to_string).collect();
-        section.unchecked(
-            "consistency",
-            format!("that the log only grew between {} records: ask it for a consistency proof", sizes.join(", ")),
-        );
+
+    fn leads(&self, from: &Checkpoint, to: &Checkpoint) -> bool {
+        let path: Vec<Hash> = self.path.iter().map(|hash| hash.0).collect();
+        merkle::verify_consistency(self.from, self.to, &from.root, &to.root, &path)
     }
-    Some(section)
+}
+
+/// Whether several checkpoints are of one log that only grew, as far as they and the proofs given can say.
+pub fn agree(signed: &[Signed], proofs: &[(&str, Growth)]) -> Option<Section> {
+    let mut sizes: BTreeMap<(&str, u64), &Checkpoint> = BTreeMap::new();
+    let mut section = Section::new(Title::Log, format!("{} checkpoints", signed.len()));
+    for Signed { checkpoint, .. } in signed {
+        let Checkpoint { origin, size, root } = checkpoint;
+        let known = *sizes.entry((origin, *size)).or_insert(checkpoint);
+        if known.root != *root {
+            let roots = format!("{} and {}", short(&known.root), short(root));
+            section.differs("fork", format!("{origin} has signed two roots over {size} records, {roots}"));
+        }
+    }
+    let checkpoints: Vec<&Checkpoint> = sizes.into_values().collect();
+    for pair in checkpoints.windows(2) {
+        let [a, b] = pair else { continue };
+        if a.origin == b.origin {
+            grew(a, b, proofs, &mut section);
+        }
+    }
+    for (name, Growth { from, to, .. }) in proofs {
+        let given = |size: u64| checkpoints.iter().any(|checkpoint| checkpoint.size == size);
+        if !given(*from) || !given(*to) {
+            let says = format!("{name} is between {from} and {to} records: add the checkpoints of both");
+            section.unchecked("consistency", says);
+        }
+    }
+    (!section.findings.is_empty()).then_some(section)
+}
+
+fn grew(a: &Checkpoint, b: &Checkpoint, proofs: &[(&str, Growth)], section: &mut Section) {
+    let (from, to) = (a.size, b.size);
+    match proofs.iter().find(|(_, growth)| (growth.from, growth.to) == (from, to)) {
+        Some((_, growth)) if growth.leads(a, b) => {
+            section.holds("consistency", format!("the log of {to} records begins with the {from} it had before"));
+        }
+        Some((name, _)) => {
+            let says = format!("{name} does not lead from the log of {from} records to that of {to}");
+            section.differs("consistency", says);
+        }
+        None => {
+            let call = format!("/checkpoint/consistency?from={from}&to={to}");
+            section.unchecked(
+                "consistency",
+                format!("that the log of {to} records begins with that of {from}: add {call}"),
+            );
+        }
+    }
 }

@@ -70,6 +70,7 @@ struct Given<'a> {
     lines: Vec<Lines<'a>>,
     proofs: Vec<(String, Vec<u8>)>,
     checkpoints: Vec<(String, Vec<u8>)>,
+    consistency: Vec<(String, Vec<u8>)>,
 }
 
 /// Checks all that the files allow; `told` hears how many bytes of lines more are done.
@@ -102,11 +103,7 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
                 proofs.push(section);
                 bundles.push(bundle);
             }
-            Err(why) => {
-                let mut section = Section::new(Title::Proofs, name);
-                section.differs("form", why);
-                proofs.push(section);
-            }
+            Err(why) => proofs.push(Section::with_error(Title::Proofs, name, why)),
         }
     }
     let mut lines = Vec::new();
@@ -129,7 +126,14 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
         signed.extend(log::check(bytes, &keys, &mut section));
         report.sections.push(section);
     }
-    report.sections.extend(log::agree(&signed));
+    let mut growth = Vec::new();
+    for (name, bytes) in &given.consistency {
+        match log::Growth::read(bytes) {
+            Ok(read) => growth.push((name.as_str(), read)),
+            Err(why) => report.sections.push(Section::with_error(Title::Log, name, why)),
+        }
+    }
+    report.sections.extend(log::agree(&signed, &growth));
     report.sections.extend(between::check(&statements));
     Ok(report)
 }
@@ -154,6 +158,7 @@ impl<'a> Given<'a> {
                 Kind::Statement => given.statements.push((name, head)),
                 Kind::Proofs => given.proofs.push((name, head)),
                 Kind::Checkpoint => given.checkpoints.push((name, head)),
+                Kind::Consistency => given.consistency.push((name, head)),
                 Kind::Unknown | Kind::Ndjson | Kind::Csv => {}
             }
         }

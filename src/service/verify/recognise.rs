@@ -14,6 +14,8 @@ pub enum Kind {
     Keys,
     Proofs,
     Checkpoint,
+    /// That one checkpoint's log begins with another's.
+    Consistency,
     /// None of ours.
     Unknown,
 }
@@ -32,6 +34,7 @@ impl Kind {
             Kind::Keys => "jwks",
             Kind::Proofs => "proofs",
             Kind::Checkpoint => "checkpoint",
+            Kind::Consistency => "consistency",
             Kind::Unknown => "unknown",
         }
     }
@@ -43,8 +46,9 @@ impl Kind {
             Kind::Ndjson => "lines 结算明细 (NDJSON)",
             Kind::Csv => "lines 结算明细 (CSV)",
             Kind::Keys => "keys 公钥",
-            Kind::Proofs => "proofs 证明",
+            Kind::Proofs => "proof bundle 证明包",
             Kind::Checkpoint => "checkpoint 检查点",
+            Kind::Consistency => "consistency proof 一致性证明",
             Kind::Unknown => "none of ours: left aside",
         }
     }
@@ -73,6 +77,7 @@ pub fn whole(bytes: &[u8]) -> Kind {
     const STATEMENT: [&str; 4] = [r#""payload""#, r#""signatures""#, r#""protected""#, r#""signature""#];
     const PROOFS: [&str; 6] =
         [r#""proofs""#, r#""checkpoint""#, r#""statement""#, r#""leaf""#, r#""path""#, r#""root""#];
+    const CONSISTENCY: [&str; 3] = [r#""from""#, r#""to""#, r#""path""#];
     const KEYS: [&str; 4] = [r#""keys""#, r#""kty""#, r#""crv""#, r#""x""#];
     let text = &*String::from_utf8_lossy(bytes);
     if count(text, &PROOFS) >= 3 {
@@ -83,6 +88,9 @@ pub fn whole(bytes: &[u8]) -> Kind {
     }
     if count(text, &KEYS) >= 2 {
         return Kind::Keys;
+    }
+    if count(text, &CONSISTENCY) >= 2 {
+        return Kind::Consistency;
     }
     if is_note(text) { Kind::Checkpoint } else { Kind::Unknown }
 }
@@ -117,6 +125,7 @@ mod tests {
             (r#"{"type":"proofs","root":"","statement":{"leaf":"","path":[]},"checkpoint":""}"#, Kind::Proofs),
             ("a.example\n12\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— a.example AAAA\n", Kind::Checkpoint),
             ("2026\n\na list — of things to do", Kind::Unknown),
+            (r#"{"from":3,"path":[],"to":6}"#, Kind::Consistency),
             (r#"{"name":"something else"}"#, Kind::Unknown),
             ("no JSON", Kind::Unknown),
         ] {

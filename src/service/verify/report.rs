@@ -74,7 +74,7 @@ impl Title {
             Title::Keys => "keys",
             Title::Statement => "statement",
             Title::Lines => "lines",
-            Title::Proofs => "proofs",
+            Title::Proofs => "proof bundle",
             Title::Log => "log",
             Title::Chain => "one after the other",
             Title::Sides => "sides",
@@ -86,7 +86,7 @@ impl Title {
             Title::Keys => "公钥",
             Title::Statement => "对账单",
             Title::Lines => "结算明细",
-            Title::Proofs => "证明",
+            Title::Proofs => "证明包",
             Title::Log => "公开日志",
             Title::Chain => "前后衔接",
             Title::Sides => "双方核对",
@@ -97,6 +97,13 @@ impl Title {
 impl Section {
     pub fn new(title: Title, subject: impl Into<String>) -> Section {
         Section { title, subject: subject.into(), findings: Vec::new() }
+    }
+
+    /// Of a file that cannot be read.
+    pub fn with_error(title: Title, file: &str, why: String) -> Section {
+        let mut section = Section::new(title, file);
+        section.differs("form", why);
+        section
     }
 
     pub fn holds(&mut self, code: &'static str, says: impl Into<String>) {

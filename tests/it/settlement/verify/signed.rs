@@ -259,7 +259,7 @@ fn two_roots_over_as_many_records_are_a_log_that_forked() {
     let of = |a: Vec<u8>, b: Vec<u8>| verify(&[("a", &a), ("b", &b), ("k", &keys)]);
     assert_eq!(
         wrong(&of(note(3, 1), note(3, 2))),
-        ["fork: small.example has signed two roots over 3 records, 02020202…02020202 and 01010101…01010101"]
+        ["fork: small.example has signed two roots over 3 records, 01010101…01010101 and 02020202…02020202"]
     );
     let report = of(note(3, 1), note(4, 2));
     assert_eq!((wrong(&report), report.count(Mark::Unchecked)), (Vec::new(), 1));

@@ -1,8 +1,8 @@
 //! Every byte counts: whatever is changed, moved, left out or put in the place of another.
 
-use super::{Files, Months, NOTHING, checkpoint, verify, wrong};
+use super::{Files, Months, NOTHING, checkpoint, consistency, verify, wrong};
 use crate::support::is_long;
-use hanse::service::verify::{Mark, Report};
+use hanse::service::verify::{Mark, Report, Section};
 use std::ops::Range;
 
 /// What changing one bit of every byte in `range` leaves unnoticed; `check` has the changed bytes checked.
@@ -48,6 +48,16 @@ async fn every_byte_of_a_statement_a_proof_a_checkpoint_and_a_key_counts() {
     assert_eq!(found, NOTHING, "of the proofs");
     let found = unnoticed(&note, 0..note.len(), |changed| verify(&[("c", changed), ("k", jwks)]));
     assert_eq!(found, NOTHING, "of the checkpoint");
+    let (before, growth) = (proofs.as_slice(), consistency(&months.house, 3, 6));
+    // Between other sizes it is a proof of something else, and what it was to prove is left unchecked.
+    let found = unnamed(&growth, 0..growth.len(), |_, changed| {
+        let report = verify(&[("g", changed), ("c", &note), ("p", before), ("k", jwks)]);
+        let grew = |section: &Section| {
+            section.findings.iter().any(|found| (found.code, found.mark) == ("consistency", Mark::Holds))
+        };
+        !report.sections.iter().any(grew)
+    });
+    assert_eq!(found, NOTHING, "of the proof that the log grew");
     // The key of quotes, which are not checked here, is the only one that is not used.
     let text = String::from_utf8(jwks.to_vec()).expect("text");
     let quotes =
