@@ -170,9 +170,8 @@ impl Scene {
         let reply = self.lumen.get(&format!("/v1/settlements/{window}")).await?;
         let number = reply.number("/number").unwrap_or_default();
         let (folder, jwks) = (self.folder.clone(), self.keys.jwks());
-        let unit = move |conn: &mut PgConnection| {
-            Ok::<_, Error>(export::write(conn, number, None, &folder, &jwks).map_err(Error::Files)?)
-        };
+        let unit =
+            move |conn: &mut PgConnection| export::write(conn, number, None, &folder, &jwks).map_err(Error::Files);
         let files = self.database.run(unit).await?;
         let asked = format!("leaves the files of window {number} in {}", self.folder.display());
         let (expected, holds) = ("statements, lines, proofs, keys, checkpoint".to_owned(), !files.is_empty());
