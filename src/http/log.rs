@@ -11,14 +11,15 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(checkpoint, consistency))]
+#[openapi(paths(checkpoint, consistency, rotations))]
 pub(super) struct Api;
 
 /// Registers the routes; the listener adds `Data<Database>`.
 pub fn configure(config: &mut ServiceConfig) {
     config
         .service(web::resource("/checkpoint").route(web::get().to(checkpoint)))
-        .service(web::resource("/checkpoint/consistency").route(web::get().to(consistency)));
+        .service(web::resource("/checkpoint/consistency").route(web::get().to(consistency)))
+        .service(web::resource("/.well-known/key-rotations.json").route(web::get().to(rotations)));
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -52,4 +53,11 @@ pub(super) async fn consistency(
     sizes: StrictQuery<Sizes>,
 ) -> Result<impl Responder, Problem> {
     Ok(HttpResponse::Ok().json(view::consistency(&database, sizes.0.from, sizes.0.to).await?))
+}
+
+/// Every handing over of a key that signs statements: General JWS documents, each signed by the old key and the new.
+#[utoipa::path(get, path = "/.well-known/key-rotations.json", tag = "public", responses((status = 200, description = "items, oldest first")))]
+pub(super) async fn rotations(database: Data<Database>) -> Result<impl Responder, Problem> {
+    let rotations = view::rotations(&database).await?;
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=60")).json(rotations))
 }

@@ -5,7 +5,8 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign`.
+//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` ·
+//! `rotate` one signing key hands over to the next.
 
 pub mod adjust;
 pub mod check;
@@ -19,6 +20,7 @@ pub mod proofs;
 pub mod read;
 pub mod recompute;
 mod release;
+pub mod rotate;
 pub mod settings;
 mod sign;
 pub mod statement;

@@ -286,6 +286,14 @@ pub async fn consistency(database: &crate::store::Database, from: i64, to: Optio
     database.run(unit).await
 }
 
+/// Every handing over of a statement key, oldest first.
+pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error> {
+    let unit = |conn: &mut PgConnection| super::rotate::list(conn);
+    let documents = database.run(unit).await?;
+    let read = |document: &String| serde_json::from_str::<Value>(document).map_err(broken);
+    Ok(serde_json::json!({ "items": documents.iter().map(read).collect::<Result<Vec<_>, Error>>()? }))
+}
+
 /// Takes what a partner signs under the current checkpoint as a witness (C2SP tlog-cosignature).
 pub async fn cosign(exchange: &Exchange, partner: Slug, kid: String, line: String) -> Result<String, Error> {
     let unit = move |conn: &mut PgConnection| countersign::cosign(conn, &partner, &kid, &line);

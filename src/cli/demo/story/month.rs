@@ -41,6 +41,12 @@ impl Scene {
         let reply = self.convert(&member, 100, "month").await?;
         let expect = Expect::done(201).is("base", "/credit_points", 50).is("bonus", "/bonuses/0/points", 5);
         self.board.judge(LUMEN, "converts 100 in the month's last days", &expect, &reply);
+        let body = json!({
+            "member_ref": member.harvest, "to": "lumen", "points": 50, "external_reference": self.named("month-back"),
+        });
+        let reply = self.harvest.post_once("/v1/conversions", &self.named("month-back"), &body).await?;
+        let expect = Expect::done(201).is("debit", "/debit_points", 50).is("base", "/credit_points", 45);
+        self.board.judge(HARVEST, "converts 50 of them back, at 10:9", &expect, &reply);
         let (window, last_day) = self.month_ends().await?;
         let lumen = self.ledger(self.lumen.clone(), LUMEN, &window).await?;
         let harvest = self.ledger(self.harvest.clone(), HARVEST, &window).await?;
@@ -164,9 +170,8 @@ impl Scene {
         let reply = self.lumen.get(&format!("/v1/settlements/{window}")).await?;
         let number = reply.number("/number").unwrap_or_default();
         let (folder, jwks) = (self.folder.clone(), self.keys.jwks());
-        let unit = move |conn: &mut PgConnection| {
-            Ok::<_, Error>(export::write(conn, number, None, &folder, &jwks).map_err(Error::Files)?)
-        };
+        let unit =
+            move |conn: &mut PgConnection| export::write(conn, number, None, &folder, &jwks).map_err(Error::Files);
         let files = self.database.run(unit).await?;
         let asked = format!("leaves the files of window {number} in {}", self.folder.display());
         let (expected, holds) = ("statements, lines, proofs, keys, checkpoint".to_owned(), !files.is_empty());
