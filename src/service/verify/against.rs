@@ -2,7 +2,7 @@
 
 use super::lines::{At, Found};
 use super::proofs::Bundle;
-use super::report::{Section, Title};
+use super::report::{Section, Title, counted};
 use super::rules::Owner;
 use super::statement::{Statement, subject, text};
 use crate::domain::settlement::tally::{Sort, Sum, Tally};
@@ -80,12 +80,10 @@ fn with_statement(found: &Found, statement: &Statement, section: &mut Section) {
     }
     match sums(found, statement) {
         None => {
-            let sorts = Sort::ALL.into_iter().filter(|sort| statement.read.totals.sum(*sort) != Sum::default()).count();
-            let with = statement.read.rows.len();
-            section.holds(
-                "sums",
-                format!("{sorts} sorts with {with} counterparties come to the statement's figures, to the millionth"),
-            );
+            let told = statement.read.tallies.values().flat_map(|tally| tally.sums);
+            let told = told.filter(|sum| *sum != Sum::default()).fold(0, |count, _| count + 1);
+            let sums = counted(told, "sum", "sums");
+            section.holds("sums", format!("{sums} by counterparty and sort, the statement's to the millionth"));
         }
         Some(differs) => section.differs("sums", differs),
     }

@@ -3,9 +3,12 @@
 //! Nobody says which file is the alliance's, and it needs no saying: the alliance signs each of its records by an Ed25519
 //! key and by a P-256 key of one set.
 
-use super::report::Section;
+use super::report::{Section, Title};
 use crate::signing::general::Document;
 use crate::signing::jwk::{Kind, NotAKey, PublicKey};
+use crate::signing::rotation::{self, Rotation};
+use chrono::SecondsFormat;
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -82,6 +85,35 @@ impl Keys {
         };
         &of(Kind::Ed25519) & &of(Kind::P256)
     }
+}
+
+/// Records of keys that handed over to others, `{"items": […]}`: both have signed each.
+pub fn rotations(file: &str, bytes: &[u8], keys: &Keys) -> Section {
+    let mut section = Section::new(Title::Keys, file);
+    let Ok(Items { items }) = serde_json::from_slice(bytes) else {
+        section.differs("rotations", "it is no list of documents, {\"items\": […]}");
+        return section;
+    };
+    for (nth, item) in items.iter().enumerate() {
+        let document = Document::parse(item.to_string().as_bytes()).map_err(rotation::Refused::from);
+        match document.and_then(|document| rotation::verify(&document, |kid| keys.by_kid(kid).cloned())) {
+            Ok(Rotation { old, new, at, .. }) => {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                section.holds("rotations", format!("{old} handed over to {new} from {at} on, signed by both"));
+            }
+            Err(why) => section.differs("rotations", format!("record {} of {}: {why}", nth + 1, items.len())),
+        }
+    }
+    if items.is_empty() {
+        section.holds("rotations", "no key has handed over to another");
+    }
+    section
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Items {
+    items: Vec<Value>,
 }
 
 fn read(bytes: &[u8]) -> Option<Vec<Value>> {

@@ -3,7 +3,7 @@
 use super::against::short;
 use super::keys::Keys;
 use super::payload::Hex;
-use super::report::{Section, Title};
+use super::report::{Section, Title, counted};
 use crate::signing::jwk::Kind as KeyKind;
 use crate::signing::merkle::{self, Hash};
 use crate::signing::note::{Checkpoint, Kind, Note, Refused, Vkey};
@@ -19,23 +19,27 @@ pub struct Signed {
     pub files: BTreeSet<usize>,
 }
 
-/// Checks a checkpoint's signatures. `None` when it cannot be relied upon.
-pub fn check(note: &[u8], keys: &Keys, section: &mut Section) -> Option<Signed> {
-    match signed(note, keys) {
-        Ok((note, signed, name)) => {
-            let Checkpoint { origin, size, root } = &signed.checkpoint;
-            let files: Vec<&str> = signed.files.iter().map(|file| keys.file(*file)).collect();
-            let says =
-                format!("{size} records of {origin} under {}, signed by a key of {}", short(root), files.join(", "));
-            section.holds("checkpoint", says);
-            cosignatures(&note, &name, keys, section);
-            Some(signed)
-        }
+/// Checks a checkpoint's signatures. `alliance` are the files whose keys signed the statements, as far as that is known.
+/// `None` when it cannot be relied upon.
+pub fn check(note: &[u8], keys: &Keys, alliance: &BTreeSet<usize>, section: &mut Section) -> Option<Signed> {
+    let (note, signed, log) = match signed(note, keys) {
+        Ok(held) => held,
         Err(why) => {
             section.differs("checkpoint", why);
-            None
+            return None;
         }
+    };
+    let files: Vec<&str> = signed.files.iter().map(|file| keys.file(*file)).collect();
+    let files = files.join(", ");
+    if !alliance.is_empty() && alliance.is_disjoint(&signed.files) {
+        section.differs("checkpoint", format!("its key is in {files}, and who signed the statement is not"));
+        return None;
     }
+    let Checkpoint { origin, size, root } = &signed.checkpoint;
+    let records = counted(*size, "record", "records");
+    section.holds("checkpoint", format!("{records} of {origin} under {}, signed by a key of {files}", short(root)));
+    cosignatures(&note, &log, keys, section);
+    Some(signed)
 }
 
 fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {

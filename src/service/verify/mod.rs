@@ -66,6 +66,7 @@ struct Lines<'a> {
 struct Given<'a> {
     files: Vec<File>,
     keys: Vec<(String, Vec<u8>)>,
+    rotations: Vec<(String, Vec<u8>)>,
     statements: Vec<(String, Vec<u8>)>,
     lines: Vec<Lines<'a>>,
     proofs: Vec<(String, Vec<u8>)>,
@@ -83,6 +84,7 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
         keys.add(name, bytes, &mut section);
         report.sections.push(section);
     }
+    report.sections.extend(given.rotations.iter().map(|(name, bytes)| keys::rotations(name, bytes, &keys)));
     let mut own = Vec::new();
     let mut statements = Vec::new();
     for (name, bytes) in &given.statements {
@@ -93,7 +95,7 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
     let mut bundles = Vec::new();
     let mut proofs = Vec::new();
     let mut signed = Vec::new();
-    let any = !given.statements.is_empty();
+    let any = !statements.is_empty();
     for (name, bytes) in &given.proofs {
         match Bundle::read(bytes) {
             Ok(bundle) => {
@@ -121,9 +123,10 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
     }
     report.sections.extend(lines);
     report.sections.extend(proofs);
+    let alliance = statements.iter().flat_map(|statement| statement.alliance.iter().copied()).collect();
     for (name, bytes) in &given.checkpoints {
         let mut section = Section::new(Title::Log, name);
-        signed.extend(log::check(bytes, &keys, &mut section));
+        signed.extend(log::check(bytes, &keys, &alliance, &mut section));
         report.sections.push(section);
     }
     let mut growth = Vec::new();
@@ -155,6 +158,7 @@ impl<'a> Given<'a> {
             given.files.push(File { name: name.clone(), kind });
             match kind {
                 Kind::Keys => given.keys.push((name, head)),
+                Kind::Rotations => given.rotations.push((name, head)),
                 Kind::Statement => given.statements.push((name, head)),
                 Kind::Proofs => given.proofs.push((name, head)),
                 Kind::Checkpoint => given.checkpoints.push((name, head)),

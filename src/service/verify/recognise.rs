@@ -16,6 +16,8 @@ pub enum Kind {
     Checkpoint,
     /// That one checkpoint's log begins with another's.
     Consistency,
+    /// Keys of the alliance that handed over to others.
+    Rotations,
     /// None of ours.
     Unknown,
 }
@@ -35,6 +37,7 @@ impl Kind {
             Kind::Proofs => "proofs",
             Kind::Checkpoint => "checkpoint",
             Kind::Consistency => "consistency",
+            Kind::Rotations => "rotations",
             Kind::Unknown => "unknown",
         }
     }
@@ -49,6 +52,7 @@ impl Kind {
             Kind::Proofs => "proof bundle 证明包",
             Kind::Checkpoint => "checkpoint 检查点",
             Kind::Consistency => "consistency proof 一致性证明",
+            Kind::Rotations => "key rotations 密钥轮换",
             Kind::Unknown => "none of ours: left aside",
         }
     }
@@ -82,6 +86,9 @@ pub fn whole(bytes: &[u8]) -> Kind {
     let text = &*String::from_utf8_lossy(bytes);
     if count(text, &PROOFS) >= 3 {
         return Kind::Proofs;
+    }
+    if text.contains(r#""items""#) && count(text, &STATEMENT) >= 2 {
+        return Kind::Rotations;
     }
     if count(text, &STATEMENT) >= 2 {
         return Kind::Statement;
@@ -120,6 +127,7 @@ mod tests {
     fn a_file_is_told_by_what_is_in_it() {
         for (text, kind) in [
             (r#"{"payload":"e30","signatures":[{"protected":"e30","signature":"AA"}]}"#, Kind::Statement),
+            (r#"{"items":[{"payload":"e30","signatures":[]}]}"#, Kind::Rotations),
             (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AA"}]}"#, Kind::Keys),
             (r#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#, Kind::Keys),
             (r#"{"type":"proofs","root":"","statement":{"leaf":"","path":[]},"checkpoint":""}"#, Kind::Proofs),

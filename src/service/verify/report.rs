@@ -94,6 +94,11 @@ impl Title {
     }
 }
 
+/// `1 line`, `2 lines`.
+pub fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 impl Section {
     pub fn new(title: Title, subject: impl Into<String>) -> Section {
         Section { title, subject: subject.into(), findings: Vec::new() }

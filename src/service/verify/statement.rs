@@ -2,7 +2,7 @@
 
 use super::keys::Keys;
 use super::payload::{self, Obligation, Read};
-use super::report::{Section, Title};
+use super::report::{Section, Title, counted};
 use crate::domain::money::{Millionths, minor_digits};
 use crate::domain::settings::Netting;
 use crate::domain::settlement::Participant;
@@ -112,16 +112,16 @@ fn signatures(document: &Document, keys: &Keys, section: &mut Section) {
 
 fn line_numbers(read: &Read) -> Result<String, String> {
     let lines = &read.payload.lines;
-    let counted: i128 = Sort::ALL.into_iter().map(|sort| i128::from(read.totals.sum(sort).lines)).sum();
-    if counted != i128::from(lines.count) {
-        return Err(format!("the sorts have {counted} lines together, and there are {}", lines.count));
+    let together: i128 = Sort::ALL.into_iter().map(|sort| i128::from(read.totals.sum(sort).lines)).sum();
+    if together != i128::from(lines.count) {
+        return Err(format!("the sorts have {together} lines together, and there are {}", lines.count));
     }
     match (lines.first, lines.last) {
         (None, None) if lines.count == 0 && lines.root.0 == merkle::empty_root() => Ok("there are none".to_owned()),
         (Some(first), Some(last))
             if first > 0 && last >= first && u64::try_from(last - first).map(|more| more + 1) == Ok(lines.count) =>
         {
-            Ok(format!("{} lines, {first} to {last}, as the sorts have together", lines.count))
+            Ok(format!("{}, {first} to {last}, as the sorts have together", counted(lines.count, "line", "lines")))
         }
         _ => Err(format!("{} lines are not those from the first to the last", lines.count)),
     }
@@ -145,7 +145,9 @@ fn sums(read: &Read) -> Result<String, String> {
     if let Some(sort) = Sort::ALL.into_iter().find(|sort| totals.sum(*sort) != read.totals.sum(*sort)) {
         return Err(format!("{} of all counterparties is not what the totals say", sort.code()));
     }
-    Ok(format!("the sorts of {} counterparties add up to exact amounts and totals", read.rows.len()))
+    let parties = u64::try_from(read.rows.len()).unwrap_or(u64::MAX);
+    let parties = counted(parties, "counterparty", "counterparties");
+    Ok(format!("the sorts of {parties} add up to exact amounts and totals"))
 }
 
 fn rounding(read: &Read) -> Result<String, String> {

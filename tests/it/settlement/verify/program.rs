@@ -33,7 +33,7 @@ async fn it_says_what_it_checked_and_ends_with_0_1_or_2() {
 
     // Whatever may come from somewhere else may come from standard input.
     let mut child = hanse(&["verify", "--json", "-", &statement, &jwks]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     let dearer =
         String::from_utf8(files.ndjson.clone()).expect("text").replacen(r#""amount":"3.40""#, r#""amount":"3.41""#, 1);
     child.stdin.take().expect("piped").write_all(dearer.as_bytes()).expect("written");

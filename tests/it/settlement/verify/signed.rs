@@ -9,7 +9,9 @@ use hanse::signing::canonical;
 use hanse::signing::general::{Document, TYP};
 use hanse::signing::jwk::Kind;
 use hanse::signing::jws::SigningKey;
+use hanse::signing::keyring::Purpose;
 use hanse::signing::note::Note;
+use hanse::signing::rotation;
 use hanse::store::settlement::statements;
 use hanse::store::signing_keys;
 use serde_json::{Value, json};
@@ -285,4 +287,26 @@ fn keys_that_could_be_somebody_elses_are_not_taken() {
         (Some("keys: key 1 of 1 is not a JWK with the members of a public key alone"), 0)
     );
     assert_eq!(with(&|jwk| jwk["crv"] = json!("Ed448")), (None, 0), "of a kind that is not used here");
+}
+
+#[test]
+fn a_key_hands_over_to_another_with_both_signatures() {
+    let (old, new) = (key(Kind::Ed25519), key(Kind::Ed25519));
+    let at = "2026-11-25T00:00:00Z".parse().expect("an instant");
+    let record = rotation::sign("small", Purpose::Statement, at, &old, &new).expect("signed");
+    let record: Value = serde_json::from_str(&record.to_string()).expect("JSON");
+    let list = json!({ "items": [record] }).to_string().into_bytes();
+    let (both, one) = (jwks(&[&old, &new]), jwks(&[&old]));
+    let report = verify(&[("r", &list), ("k", &both)]);
+    let holds =
+        format!("rotations: {} handed over to {} from 2026-11-25T00:00:00Z on, signed by both", old.kid(), new.kid());
+    assert_eq!((wrong(&report), told(&report, Mark::Holds).last()), (Vec::new(), Some(&holds)));
+    let [missing] = wrong(&verify(&[("r", &list), ("k", &one)])).try_into().expect("one thing");
+    assert!(missing.ends_with("does not hold: the key is not known"), "{missing}");
+    for at in 0..list.len() {
+        let mut changed = list.clone();
+        changed[at] ^= 1;
+        assert_ne!(wrong(&verify(&[("r", &changed), ("k", &both)])), NOTHING, "byte {at}");
+    }
+    assert_eq!(wrong(&verify(&[("r", br#"{"items":[]}"#), ("k", &both)])), NOTHING);
 }

@@ -191,7 +191,7 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
         &[("s", &stranger.statement), ("t", &later.statement), ("m", &months.jwks)],
     );
     told(
-        "its checkpoint is signed by a key of m, which is not who signed the statement",
+        "checkpoint: its key is in m, and who signed the statement is not",
         &[("p", &stranger.proofs), ("s", &own.statement), ("m", &months.jwks)],
     );
 }
