@@ -187,8 +187,10 @@ impl<'a> Cutter<'a> {
         self.cut(&mut block)?;
         let end = block.iter().position(|byte| *byte == b'\n').map_or(block.len(), |at| at + 1);
         let first = block[..end].strip_prefix("\u{feff}".as_bytes()).unwrap_or(&block[..end]);
-        let wanted = csv_heading();
-        let is_heading = first.trim_ascii_end() == wanted.trim_ascii_end();
+        let first = first.strip_suffix(b"\n").unwrap_or(first);
+        let heading = csv_heading();
+        let heading = heading.strip_suffix(b"\r\n").unwrap_or(&heading);
+        let is_heading = first.strip_suffix(b"\r").unwrap_or(first) == heading;
         block.drain(..end);
         block.append(&mut self.rest);
         self.rest = block;

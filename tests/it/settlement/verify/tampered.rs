@@ -195,3 +195,20 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
         &[("p", &stranger.proofs), ("s", &own.statement), ("m", &months.jwks)],
     );
 }
+
+#[actix_web::test]
+async fn records_may_have_a_mark_before_them_and_other_ends_and_nothing_else() {
+    let months = Months::new("records", "").await;
+    let Files { statement, csv, .. } = months.files(0, "bb");
+    let check = |csv: &str| wrong(&verify(&[("c", csv.as_bytes()), ("s", &statement), ("k", &months.jwks)]));
+    let text = String::from_utf8(csv).expect("text");
+    let (heading, records) = text.split_once("\r\n").expect("a heading");
+    assert_eq!(check(&text), NOTHING);
+    assert_eq!(check(&format!("\u{feff}{text}")), NOTHING, "as spreadsheets write it");
+    assert_eq!(check(&text.replace("\r\n", "\n")), NOTHING, "as other programs write it");
+    for changed in [records, &format!("{heading}\t\r\n{records}"), &text.replacen("amount", "sum", 1)] {
+        assert_eq!(check(changed)[0], "lines: record 1: the first record is not the heading");
+    }
+    let spaced = format!("{heading}\r\n{}", records.replacen(",1,", ", 1,", 1));
+    assert_eq!(check(&spaced)[0], "lines: line 1: its cell `agreement` is ` 1`, which is no whole number");
+}
