@@ -22,17 +22,14 @@ pub struct Against<'a> {
 /// Says how the lines of a file came out.
 pub fn check(file: &str, owner: &Owner, found: &Found, against: Against<'_>) -> Section {
     let mut section = Section::new(Title::Lines, format!("{}, {file}", subject(&owner.participant, owner.window)));
-    if against.statement.is_none() && against.statements {
-        let whose = subject(&owner.participant, owner.window);
-        section.differs("statement", format!("these are lines of {whose}, and no statement given is"));
-    }
     each(found, &mut section);
     match against.statement {
         Some(statement) => with_statement(found, statement, &mut section),
-        None => {
-            let says = "whether anybody has signed these lines: add the statement";
-            section.unchecked("signed", says);
+        None if against.statements => {
+            let whose = subject(&owner.participant, owner.window);
+            section.differs("signed", format!("these are lines of {whose}, and no statement given is"));
         }
+        None => section.differs("signed", "nothing given says that anybody has signed these lines: add the statement"),
     }
     root(found, against, &mut section);
     section

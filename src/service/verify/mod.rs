@@ -4,8 +4,8 @@
 //! `lines` the lines of a file, by `line`, `rules` and `records` · `against` lines and what is signed of them · `proofs`
 //! and `log` the log · `between` statements and each other · `report` what is found.
 //!
-//! A signature that no given key confirms does not hold: nothing here says yes to what nobody has signed. What the files
-//! given cannot tell is said to be unchecked, with the file that would tell it.
+//! A signature that no given key confirms does not hold, nor do lines without their statement: nothing here says yes to
+//! what nobody has signed. What else the files given cannot tell is said to be unchecked, with the file that would tell it.
 
 mod against;
 mod between;
@@ -206,11 +206,13 @@ fn check_lines(
     };
     let Some(owner) = owner else {
         let mut section = Section::new(Title::Lines, name);
-        if head.is_empty() {
-            section.unchecked("lines", "it is empty: add the statement that has no lines");
-        } else {
-            section.differs("lines", "none of its first lines can be read");
-        }
+        section.differs(
+            "lines",
+            match head.is_empty() {
+                true => "it is empty, and there is no statement without lines",
+                false => "none of its first lines can be read",
+            },
+        );
         return Ok((section, None));
     };
     let bundle = bundles.iter().find(|bundle| bundle.is_of(&owner.participant, owner.window));

@@ -136,7 +136,8 @@ pub fn check(
         None if statements => {
             section.differs("root", format!("these are proofs of {whose}, and no statement given is"));
         }
-        None => section.unchecked("root", "whether its root and leaf are a statement's: add the statement"),
+        None if bundle.lines.is_empty() => section.unchecked("leaf", "of which statement it is: add the statement"),
+        None => section.differs("root", "nothing given says that anybody has signed its root: add the statement"),
     }
     lines(bundle, statement, &mut section);
     let unknown = BTreeSet::new();

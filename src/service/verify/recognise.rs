@@ -84,6 +84,11 @@ pub fn whole(bytes: &[u8]) -> Kind {
     const CONSISTENCY: [&str; 3] = [r#""from""#, r#""to""#, r#""path""#];
     const KEYS: [&str; 4] = [r#""keys""#, r#""kty""#, r#""crv""#, r#""x""#];
     let text = &*String::from_utf8_lossy(bytes);
+    // One that was cut off has its beginning.
+    let begins = [(r#"{"payload""#, Kind::Statement), (r#"{"keys""#, Kind::Keys), (r#"{"checkpoint""#, Kind::Proofs)];
+    if let Some((_, kind)) = begins.into_iter().find(|(begin, _)| text.starts_with(begin)) {
+        return kind;
+    }
     if count(text, &PROOFS) >= 3 {
         return Kind::Proofs;
     }

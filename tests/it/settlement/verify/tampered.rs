@@ -2,7 +2,7 @@
 
 use super::{Files, Months, NOTHING, checkpoint, consistency, verify, wrong};
 use crate::support::is_long;
-use hanse::service::verify::{Mark, Report, Section};
+use hanse::service::verify::{Kind, Mark, Report, Section};
 use std::ops::Range;
 
 /// What changing one bit of every byte in `range` leaves unnoticed; `check` has the changed bytes checked.
@@ -113,6 +113,28 @@ async fn every_byte_of_a_line_counts_and_the_line_is_named_unless_its_figures_ag
 }
 
 #[actix_web::test]
+async fn a_file_that_was_cut_off_anywhere_is_not_taken_for_a_whole_one() {
+    let months = Months::new("cut", "").await;
+    let Files { statement, ndjson, csv, proofs } = months.files(0, "aa");
+    let jwks = months.jwks.as_slice();
+    let held = |files: &[(&str, &[u8])]| {
+        let report = verify(files);
+        wrong(&report).is_empty() && report.files.iter().all(|file| file.kind != Kind::Unknown)
+    };
+    let cut = |bytes: &[u8], check: &dyn Fn(&[u8]) -> bool| -> Vec<usize> {
+        (0..bytes.len()).filter(|length| check(&bytes[..*length])).collect()
+    };
+    assert!(held(&[("s", &statement), ("l", &ndjson), ("c", &csv), ("p", &proofs), ("k", jwks)]));
+    let nowhere: [usize; 0] = [];
+    assert_eq!(cut(&statement, &|cut| held(&[("s", cut), ("l", &ndjson), ("k", jwks)])), nowhere);
+    assert_eq!(cut(&proofs, &|cut| !cut.is_empty() && held(&[("p", cut), ("s", &statement), ("k", jwks)])), nowhere);
+    assert_eq!(cut(jwks, &|cut| held(&[("k", cut), ("s", &statement)])), nowhere);
+    // The end of the last line is none of its own bytes.
+    assert_eq!(cut(&ndjson, &|cut| held(&[("l", cut), ("s", &statement), ("k", jwks)])), [ndjson.len() - 1]);
+    assert_eq!(cut(&csv, &|cut| held(&[("c", cut), ("s", &statement), ("k", jwks)])), [csv.len() - 2, csv.len() - 1]);
+}
+
+#[actix_web::test]
 async fn lines_that_are_dropped_added_moved_or_renumbered_are_named() {
     let months = Months::new("moved", "").await;
     let Files { statement, ndjson, proofs, .. } = months.files(0, "bb");
@@ -180,6 +202,13 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
     told("it is a proof for another statement", &[("p", relabelled.as_bytes()), ("s", &own.statement)]);
     let two = [("s", own.statement.as_slice()), ("t", &later.statement)];
     told("these are lines of aa, window 1, and no statement given is", &[&two[..], &[("l", &others.ndjson)]].concat());
+    told("nothing given says that anybody has signed these lines: add the statement", &[("l", &own.ndjson)]);
+    told("nothing given says that anybody has signed its root: add the statement", &[("p", &own.proofs)]);
+    told("it is empty, and there is no statement without lines", &[("l", b"")]);
+    told(
+        "these are lines of bb, window 1, and no statement given is",
+        &[("l", &own.ndjson), ("s", &later.statement), ("t", &others.statement)],
+    );
     // Neither side alone, nor one that nobody has signed.
     let months = Months::new("strangers", "").await;
     let stranger = months.files(0, "bb");
