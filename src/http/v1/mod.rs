@@ -2,6 +2,7 @@
 
 mod activities;
 mod conversions;
+mod disputes;
 mod events;
 mod fields;
 mod links;
@@ -38,7 +39,19 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/v1/links", web::post().to(links::create)))
         .service(one("/v1/links/accept", web::post().to(links::accept)))
         .service(one("/v1/links/{id}", web::get().to(links::get)).route(web::delete().to(links::end)))
-        .service(one("/v1/events", web::get().to(events::list)));
+        .service(one("/v1/events", web::get().to(events::list)))
+        .configure(configure_disputes);
+}
+
+fn configure_disputes(config: &mut ServiceConfig) {
+    let decision = one("/v1/disputes/{id}/decision", web::post().to(disputes::decide));
+    config
+        .service(one("/v1/settlements/{window}/disputes", web::post().to(disputes::open)))
+        .service(one("/v1/disputes", web::get().to(disputes::list)))
+        .service(one("/v1/disputes/{id}", web::get().to(disputes::get)))
+        .service(one("/v1/disputes/{id}/answers", web::post().to(disputes::answer)))
+        .service(one("/v1/disputes/{id}/withdrawal", web::post().to(disputes::withdraw)))
+        .service(decision.route(web::delete().to(disputes::take_back)));
 }
 
 fn configure_conversions(config: &mut ServiceConfig) {
@@ -81,6 +94,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(links::Document::openapi());
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
+    document.merge(disputes::Document::openapi());
     document
 }
 

@@ -2,10 +2,12 @@
 
 mod contract;
 mod conversions;
+mod disputes;
 mod import;
 mod links;
 mod memberships;
 mod movements;
+mod settled;
 
 use crate::support::book::{Book, audit};
 use crate::support::{poll, scratch};
@@ -33,6 +35,7 @@ FROM partners WHERE slug = 'aa';
 pub struct Api {
     house: House,
     book: book::Handle,
+    keys: Arc<Keys>,
     pub aa: Caller,
     pub bb: Caller,
     pub cc: Caller,
@@ -52,7 +55,8 @@ impl Api {
         let folder = scratch(&format!("{name}-keys-{}", std::process::id()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let keys = runtime.block_on(Keys::open(database.clone(), folder)).expect("keys");
-        let exchange = Data::new(Exchange { database, book: book.clone(), catalogue, keys: Arc::new(keys) });
+        let keys = Arc::new(keys);
+        let exchange = Data::new(Exchange { database, book: book.clone(), catalogue, keys: Arc::clone(&keys) });
         let api = move |config: &mut ServiceConfig| {
             config.app_data(Data::clone(&exchange)).configure(v1::configure);
         };
@@ -60,11 +64,15 @@ impl Api {
         let house = House::on(small, name, limits, api);
         let caller = |slug| Caller { client: house.client("partner", slug) };
         let (aa, bb, cc) = (caller("aa"), caller("bb"), caller("cc"));
-        Api { aa, bb, cc, house, book }
+        Api { aa, bb, cc, house, book, keys }
     }
 
     pub fn operator(&self) -> Caller {
-        Caller { client: self.house.client("operator", "ada") }
+        self.operator_named("ada")
+    }
+
+    pub fn operator_named(&self, name: &str) -> Caller {
+        Caller { client: self.house.client("operator", name) }
     }
 
     /// Two linked members, `A-1` at `aa` and `B-1` at `bb`, the first with lots of 101 and 136 points.
