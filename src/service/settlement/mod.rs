@@ -5,7 +5,8 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `proofs` · `countersign` · `find` one's own line · `disputes`.
+//! `read` what was signed, for whoever may see it · `proofs` · `countersign` · `find` one's own line · `disputes` ·
+//! `reconcile` a partner's own list against its lines.
 
 pub mod adjust;
 pub mod check;
@@ -20,6 +21,7 @@ pub mod pay;
 pub mod proofs;
 pub mod read;
 pub mod recompute;
+pub mod reconcile;
 mod release;
 pub mod settings;
 mod sign;
