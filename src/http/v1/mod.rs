@@ -10,6 +10,7 @@ mod member_answer;
 mod memberships;
 mod movements;
 mod quotes;
+mod reconciliations;
 mod reply;
 mod wanted;
 
@@ -44,6 +45,8 @@ pub fn configure(config: &mut ServiceConfig) {
 }
 
 fn configure_disputes(config: &mut ServiceConfig) {
+    let reconciled =
+        |path: &str, route: Route| one(&format!("/v1/settlements/{{window}}/reconciliations{path}"), route);
     let decision = one("/v1/disputes/{id}/decision", web::post().to(disputes::decide));
     config
         .service(one("/v1/settlements/{window}/disputes", web::post().to(disputes::open)))
@@ -51,7 +54,11 @@ fn configure_disputes(config: &mut ServiceConfig) {
         .service(one("/v1/disputes/{id}", web::get().to(disputes::get)))
         .service(one("/v1/disputes/{id}/answers", web::post().to(disputes::answer)))
         .service(one("/v1/disputes/{id}/withdrawal", web::post().to(disputes::withdraw)))
-        .service(decision.route(web::delete().to(disputes::take_back)));
+        .service(decision.route(web::delete().to(disputes::take_back)))
+        .service(reconciled("", web::post().to(reconciliations::create)))
+        .service(reconciled("/{id}", web::get().to(reconciliations::get)))
+        .service(reconciled("/{id}/differences", web::get().to(reconciliations::differences)))
+        .service(reconciled("/{id}/disputes", web::post().to(reconciliations::open)));
 }
 
 fn configure_conversions(config: &mut ServiceConfig) {
@@ -95,6 +102,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
     document.merge(disputes::Document::openapi());
+    document.merge(reconciliations::Document::openapi());
     document
 }
 

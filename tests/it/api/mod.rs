@@ -7,6 +7,7 @@ mod import;
 mod links;
 mod memberships;
 mod movements;
+mod reconciliations;
 mod settled;
 
 use crate::support::book::{Book, audit};

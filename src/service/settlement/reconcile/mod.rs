@@ -76,7 +76,7 @@ pub fn check(conn: &mut PgConnection, partner: &Slug, window: WindowId) -> Resul
 /// again is the same reconciliation.
 pub fn reconcile(
     conn: &mut PgConnection,
-    partner: &Slug,
+    Turn(partner): &Turn,
     window: WindowId,
     listed: Listed,
 ) -> Result<(Row, bool), Error> {
