@@ -6,7 +6,7 @@
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
 //! `read` what was signed, for whoever may see it · `proofs` · `countersign` · `find` one's own line · `disputes` ·
-//! `reconcile` a partner's own list against its lines.
+//! `reconcile` a partner's own list against its lines · `incoming` a bank's list of payments against what is owed.
 
 pub mod adjust;
 pub mod check;
@@ -16,6 +16,7 @@ pub mod deadlines;
 pub mod disputes;
 mod find;
 pub mod gather;
+pub mod incoming;
 pub mod lines;
 pub mod pay;
 pub mod proofs;
