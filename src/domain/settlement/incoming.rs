@@ -83,7 +83,7 @@ pub struct Matching {
 
 impl Matching {
     pub fn new(mut owed: Vec<Owed>, recorded: impl IntoIterator<Item = String>) -> Matching {
-        owed.sort_by(|a, b| (a.due_on, a.id).cmp(&(b.due_on, b.id)));
+        owed.sort_by_key(|owed| (owed.due_on, owed.id));
         Matching { owed, recorded: recorded.into_iter().collect() }
     }
 

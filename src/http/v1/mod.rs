@@ -14,6 +14,8 @@ mod reconciliations;
 mod reply;
 mod wanted;
 
+pub(super) use fields::NOTE_MAX;
+
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;
 use actix_web::web::{self, Data, ServiceConfig};

@@ -154,6 +154,26 @@ fn a_dispute_that_cannot_be_is_refused_and_changes_nothing() {
         .post("/v1/settlements/win_0198c0de0000700080000000000000ab/disputes", "", &amount(&own, "0"))
         .refused(404, "not_found");
     api.operator().post(&place(window), "", &amount(&own, "0")).refused(403, "forbidden");
+    invalid(&api, window, &own, &memo);
+    assert_eq!(api.operator_named("bob").get("/v1/disputes").status(200)["items"], json!([]));
+    assert_eq!(api.statement_row(window, "aa").state, statements::State::Published);
+
+    // A line of another window is not of this one.
+    api.converted("order-3", 20);
+    let later = api.close_window().id;
+    let of_later = line(&api, later, "aa", "conversion");
+    api.aa.post(&place(window), "", &amount(&of_later, "0")).refused(404, "not_found");
+    // The last day counts; what was opened in time is still found afterwards.
+    api.advance("8 days");
+    let opened = api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(201);
+    api.advance("1 day");
+    let of_bb = json!({ "line_id": theirs, "kind": "identity", "note": "not ours" });
+    api.bb.post(&place(window), "", &of_bb).refused(409, "dispute_closed");
+    assert_eq!(api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(200)["dispute_id"], opened["dispute_id"]);
+}
+
+/// Bodies that say what no dispute can be.
+fn invalid(api: &Api, window: WindowId, own: &str, memo: &str) {
     let note = "wrong";
     for (caller, body, pointer) in [
         (&api.aa, json!({ "line_id": own, "kind": "size", "note": note }), "/kind"),
@@ -212,21 +232,6 @@ fn a_dispute_that_cannot_be_is_refused_and_changes_nothing() {
         let problem = caller.post(&place(window), "", &body).refused(422, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
     }
-    assert_eq!(api.operator_named("bob").get("/v1/disputes").status(200)["items"], json!([]));
-    assert_eq!(api.statement_row(window, "aa").state, statements::State::Published);
-
-    // A line of another window is not of this one.
-    api.converted("order-3", 20);
-    let later = api.close_window().id;
-    let of_later = line(&api, later, "aa", "conversion");
-    api.aa.post(&place(window), "", &amount(&of_later, "0")).refused(404, "not_found");
-    // The last day counts; what was opened in time is still found afterwards.
-    api.advance("8 days");
-    let opened = api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(201);
-    api.advance("1 day");
-    let of_bb = json!({ "line_id": theirs, "kind": "identity", "note": note });
-    api.bb.post(&place(window), "", &of_bb).refused(409, "dispute_closed");
-    assert_eq!(api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(200)["dispute_id"], opened["dispute_id"]);
 }
 
 #[test]
