@@ -120,7 +120,7 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let (partner, window) = (caller.partner()?.clone(), query::id::<WindowId>(&window)?);
     let (format, mapping) = (format_of(&request)?, mapping_of(how.0)?);
-    let turn = Turn::take(&partner).ok_or_else(|| Problem::new(Code::QueueFull).retry_after(10))?;
+    let turn = Turn::wait(&partner).await.ok_or_else(|| Problem::new(Code::QueueFull).retry_after(10))?;
     let own = partner.clone();
     exchange.database.run(move |conn| reconcile::check(conn, &own, window)).await.map_err(of_settlement)?;
     let listed = take(payload, move |body| reconcile::read(&partner, format, &mapping, body)).await?;

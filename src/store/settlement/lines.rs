@@ -162,13 +162,15 @@ struct PostedSql {
 /// What was posted under ids within these ranges, their ends included.
 pub fn posted(conn: &mut PgConnection, ranges: &[(Uuid, Uuid)]) -> Result<Vec<Posted>, Error> {
     let rows: Vec<PostedSql> = sql_query(
+        // In the order of the key and bounded, so that each range is a walk along the index, whatever the planner guesses.
         "SELECT p.* FROM unnest($1, $2) r(low, high) CROSS JOIN LATERAL (\
-         SELECT conversion_id AS id, window_id, batch_no, from_partner AS a, to_partner AS b FROM conversions \
-         WHERE conversion_id BETWEEN r.low AND r.high UNION ALL \
-         SELECT t.reversal_id, t.window_id, t.batch_no, c.from_partner, c.to_partner FROM reversals t \
-         JOIN conversions c USING (conversion_id) WHERE t.reversal_id BETWEEN r.low AND r.high AND t.state = 1 UNION ALL \
-         SELECT adjustment_id, window_id, batch_no, from_party, to_party FROM adjustments \
-         WHERE adjustment_id BETWEEN r.low AND r.high) p",
+         (SELECT conversion_id AS id, window_id, batch_no, from_partner AS a, to_partner AS b FROM conversions \
+         WHERE conversion_id BETWEEN r.low AND r.high ORDER BY conversion_id LIMIT 64) UNION ALL \
+         (SELECT t.reversal_id, t.window_id, t.batch_no, c.from_partner, c.to_partner FROM (SELECT * FROM reversals \
+         WHERE reversal_id BETWEEN r.low AND r.high AND state = 1 ORDER BY reversal_id LIMIT 64) t \
+         JOIN conversions c USING (conversion_id)) UNION ALL \
+         (SELECT adjustment_id, window_id, batch_no, from_party, to_party FROM adjustments \
+         WHERE adjustment_id BETWEEN r.low AND r.high ORDER BY adjustment_id LIMIT 64)) p",
     )
     .bind::<Array<SqlUuid>, _>(ranges.iter().map(|range| range.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(ranges.iter().map(|range| range.1).collect::<Vec<_>>())

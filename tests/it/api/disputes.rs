@@ -369,3 +369,44 @@ fn two_that_open_the_same_at_once_open_one() {
     assert!(ids.iter().all(|id| *id == ids[0] && id.is_string()), "{ids:?}");
     assert_eq!(told(api.bb.get("/v1/events?limit=1000"), "dispute.opened").len(), 1);
 }
+
+#[test]
+fn what_was_said_and_decided_is_never_changed_and_the_audit_would_notice() {
+    let api = Api::new("disputes-final", "");
+    let window = closed(&api);
+    let own = line(&api, window, "aa", "conversion");
+    let opened = api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(201);
+    answer(&api.bb, &opened, "accepted");
+    for operator in [&api.operator(), &api.operator_named("bob")] {
+        operator.post(&path(&opened, "/decision"), "", &upheld("0.40")).status(200);
+    }
+    for change in [
+        "UPDATE disputes SET claim = 1",
+        "UPDATE disputes SET state = 'open'",
+        "DELETE FROM disputes",
+        "UPDATE dispute_answers SET note = 'no'",
+        "DELETE FROM dispute_answers",
+        "UPDATE dispute_decisions SET award = 1",
+        "UPDATE dispute_decisions SET settled = 'taken_back'",
+        "DELETE FROM dispute_decisions",
+        "UPDATE adjustments SET amount = 1",
+    ] {
+        let refused = api.sql(change).expect_err(change).to_string();
+        assert!(
+            ["never changed", "only its state", "settled once"].iter().any(|why| refused.contains(why)),
+            "{refused}"
+        );
+    }
+    // Planted past the triggers, and mended again.
+    let plant = |award: i64| {
+        api.sql(&format!(
+            "ALTER TABLE dispute_decisions DISABLE TRIGGER USER; UPDATE dispute_decisions SET award = {award}; \
+             ALTER TABLE dispute_decisions ENABLE TRIGGER USER"
+        ))
+        .expect("planted");
+    };
+    plant(400_001);
+    assert_eq!(api.broken_invariants(), ["disputes decided"]);
+    plant(400_000);
+    assert_eq!(api.broken_invariants(), Vec::<&str>::new());
+}

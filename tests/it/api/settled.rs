@@ -80,6 +80,16 @@ impl Api {
         }
     }
 
+    pub fn sql(&self, sql: &str) -> diesel::QueryResult<()> {
+        diesel::connection::SimpleConnection::batch_execute(&mut self.house.database.connection(), sql)
+    }
+
+    /// Names of the invariants that do not hold.
+    pub fn broken_invariants(&self) -> Vec<&'static str> {
+        let findings = hanse::book::audit::run(&mut self.house.database.connection(), |_| ()).expect("the audit runs");
+        findings.iter().filter(|finding| finding.violations > 0).map(|finding| finding.name).collect()
+    }
+
     pub fn exposures(&self) -> Vec<Exposure> {
         let sql = "SELECT key, value FROM exposures WHERE value <> 0 ORDER BY key";
         sql_query(sql).load(&mut self.settlement()).expect("exposures")

@@ -31,6 +31,8 @@ use list::By;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use crate::store::settlement::reconciliations::Row;
@@ -46,15 +48,33 @@ const LEVEL: i32 = 1;
 /// Lists taken at once by one server, of different partners.
 const TURNS_MAX: usize = 2;
 
+/// How long a list waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 static TURNS: Mutex<BTreeSet<Slug>> = Mutex::new(BTreeSet::new());
+static ENDED: Notify = Notify::const_new();
 
 /// The right to bring a list, until it is dropped: a list takes memory for as long as it is read and compared.
 #[derive(Debug)]
 pub struct Turn(Slug);
 
 impl Turn {
-    /// `None` while this partner brings another, or too many do.
-    pub fn take(partner: &Slug) -> Option<Turn> {
+    /// Waits while this partner brings another, or too many do; `None` when it waited too long.
+    pub async fn wait(partner: &Slug) -> Option<Turn> {
+        let turn = async {
+            loop {
+                // Listening first, so that a turn that ends in between is heard.
+                let ended = ENDED.notified();
+                if let Some(turn) = Turn::take(partner) {
+                    return turn;
+                }
+                ended.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, turn).await.ok()
+    }
+
+    fn take(partner: &Slug) -> Option<Turn> {
         let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
         let free = turns.len() < TURNS_MAX && turns.insert(partner.clone());
         free.then(|| Turn(partner.clone()))
@@ -64,6 +84,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         TURNS.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        ENDED.notify_waiters();
     }
 }
 
