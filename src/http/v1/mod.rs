@@ -2,6 +2,7 @@
 
 mod activities;
 mod conversions;
+mod disputes;
 mod events;
 mod fields;
 mod links;
@@ -9,9 +10,12 @@ mod member_answer;
 mod memberships;
 mod movements;
 mod quotes;
+mod reconciliations;
 mod reply;
 mod settlements;
 mod wanted;
+
+pub(super) use fields::NOTE_MAX;
 
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;
@@ -40,7 +44,25 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/v1/links", web::post().to(links::create)))
         .service(one("/v1/links/accept", web::post().to(links::accept)))
         .service(one("/v1/links/{id}", web::get().to(links::get)).route(web::delete().to(links::end)))
-        .service(one("/v1/events", web::get().to(events::list)));
+        .service(one("/v1/events", web::get().to(events::list)))
+        .configure(configure_disputes);
+}
+
+fn configure_disputes(config: &mut ServiceConfig) {
+    let reconciled =
+        |path: &str, route: Route| one(&format!("/v1/settlements/{{window}}/reconciliations{path}"), route);
+    let decision = one("/v1/disputes/{id}/decision", web::post().to(disputes::decide));
+    config
+        .service(one("/v1/settlements/{window}/disputes", web::post().to(disputes::open)))
+        .service(one("/v1/disputes", web::get().to(disputes::list)))
+        .service(one("/v1/disputes/{id}", web::get().to(disputes::get)))
+        .service(one("/v1/disputes/{id}/answers", web::post().to(disputes::answer)))
+        .service(one("/v1/disputes/{id}/withdrawal", web::post().to(disputes::withdraw)))
+        .service(decision.route(web::delete().to(disputes::take_back)))
+        .service(reconciled("", web::post().to(reconciliations::create)))
+        .service(reconciled("/{id}", web::get().to(reconciliations::get)))
+        .service(reconciled("/{id}/differences", web::get().to(reconciliations::differences)))
+        .service(reconciled("/{id}/disputes", web::post().to(reconciliations::open)));
 }
 
 fn configure_conversions(config: &mut ServiceConfig) {
@@ -95,6 +117,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
     document.merge(settlements::Document::openapi());
+    document.merge(disputes::Document::openapi());
+    document.merge(reconciliations::Document::openapi());
     document
 }
 

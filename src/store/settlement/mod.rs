@@ -1,11 +1,13 @@
-//! Rows of settlement: windows, lines, sums, statements, the log, obligations. What may be changed, and when, is also held
+//! Rows of settlement: windows, lines, sums, statements, the log, obligations, disputes, reconciliations. What may be changed, and when, is also held
 //! by triggers.
 
 pub mod adjustments;
+pub mod disputes;
 pub mod exposures;
 pub mod lines;
 pub mod log;
 pub mod obligations;
+pub mod reconciliations;
 pub mod statements;
 pub mod tallies;
 pub mod windows;
