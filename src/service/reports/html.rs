@@ -45,8 +45,23 @@ struct Table<'a> {
     section: &'a Section,
     /// The class of each column's cells.
     classes: Vec<&'static str>,
-    rows: Vec<Vec<Cow<'a, str>>>,
-    totals: Option<Vec<Cow<'a, str>>>,
+    rows: Vec<Vec<Shown<'a>>>,
+    totals: Option<Vec<Shown<'a>>>,
+}
+
+/// A cell as it is read; what it is called in Chinese stands apart.
+struct Shown<'a> {
+    text: Cow<'a, str>,
+    zh: &'static str,
+}
+
+impl<'a> Shown<'a> {
+    fn of(cell: &'a Cell, decimals: usize) -> Shown<'a> {
+        match cell {
+            Cell::Word(word) => Shown { text: Cow::Borrowed(word.en), zh: word.zh },
+            _ => Shown { text: show::readable(cell, decimals), zh: "" },
+        }
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -61,9 +76,8 @@ impl<'a> Table<'a> {
     fn of(section: &'a Section) -> Table<'a> {
         let width = section.columns.len();
         let decimals: Vec<usize> = (0..width).map(|at| show::decimals(section.column(at))).collect();
-        let row = |cells: &'a Vec<Cell>| {
-            cells.iter().zip(&decimals).map(|(cell, places)| show::readable(cell, *places)).collect()
-        };
+        let row =
+            |cells: &'a Vec<Cell>| cells.iter().zip(&decimals).map(|(cell, places)| Shown::of(cell, *places)).collect();
         Table {
             section,
             classes: (0..width).map(|at| class(section, at)).collect(),
@@ -75,7 +89,9 @@ impl<'a> Table<'a> {
 
 fn class(section: &Section, at: usize) -> &'static str {
     match section.columns[at].kind {
-        Kind::Text if section.column(at).all(|cell| show::exact(cell).chars().count() <= WORD_LENGTH_MAX) => "word",
+        Kind::Text if section.column(at).all(|cell| show::readable(cell, 0).chars().count() <= WORD_LENGTH_MAX) => {
+            "word"
+        }
         Kind::Text => "text",
         Kind::Whole | Kind::Points | Kind::Money | Kind::Percent => "number",
         Kind::Date | Kind::Instant => "time",
