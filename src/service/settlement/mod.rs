@@ -5,13 +5,15 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `proofs` · `countersign`.
+//! `read` what was signed, for whoever may see it · `proofs` · `countersign` · `estimates` of breakage, as stated · `reports`
+//! for finance.
 
 pub mod adjust;
 pub mod check;
 pub mod close;
 pub mod countersign;
 pub mod deadlines;
+pub mod estimates;
 pub mod gather;
 pub mod lines;
 pub mod pay;
@@ -19,6 +21,7 @@ pub mod proofs;
 pub mod read;
 pub mod recompute;
 mod release;
+pub mod reports;
 pub mod settings;
 mod sign;
 pub mod statement;

@@ -2,9 +2,11 @@
 //! by triggers.
 
 pub mod adjustments;
+pub mod estimates;
 pub mod lines;
 pub mod log;
 pub mod obligations;
+pub mod reports;
 pub mod statements;
 pub mod tallies;
 pub mod windows;

@@ -1,0 +1,162 @@
+//! What is owed and not paid, by how late it is on the business day of the moment wanted.
+
+use super::frame::{amount, catalogue, column, open_facts, report, section, text};
+use super::{Error, Name, Wanted, words};
+use crate::domain::settlement::obligation;
+use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
+use crate::store::settlement::obligations::{self, Row};
+use chrono::NaiveDate;
+use diesel::PgConnection;
+use std::collections::BTreeMap;
+
+/// How late something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bucket {
+    NotDue,
+    UpTo30,
+    UpTo60,
+    UpTo90,
+    Over90,
+}
+
+const BUCKETS: [Bucket; 5] = [Bucket::NotDue, Bucket::UpTo30, Bucket::UpTo60, Bucket::UpTo90, Bucket::Over90];
+
+impl Bucket {
+    /// Of so many days after the last day; 0 and below: it is not due.
+    fn of(days_late: i64) -> Bucket {
+        match days_late {
+            ..=0 => Bucket::NotDue,
+            1..=30 => Bucket::UpTo30,
+            31..=60 => Bucket::UpTo60,
+            61..=90 => Bucket::UpTo90,
+            _ => Bucket::Over90,
+        }
+    }
+
+    fn word(self) -> Word {
+        match self {
+            Bucket::NotDue => Word::new("not_due", "Not due", "未到期"),
+            Bucket::UpTo30 => Word::new("days_1_30", "1–30 days", "逾期 1–30 天"),
+            Bucket::UpTo60 => Word::new("days_31_60", "31–60 days", "逾期 31–60 天"),
+            Bucket::UpTo90 => Word::new("days_61_90", "61–90 days", "逾期 61–90 天"),
+            Bucket::Over90 => Word::new("days_over_90", "Over 90 days", "逾期 90 天以上"),
+        }
+    }
+}
+
+pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    let (catalogue, today) = catalogue(conn, wanted)?;
+    let party = wanted.participant.as_ref().map(|of| of.as_str());
+    let open = obligations::list(conn, None, party)?;
+    let mut made = report(Name::Ageing, open_facts(&catalogue, wanted)?);
+    made.sections = vec![summed(&open, today)?, listed(&open, today)?];
+    made.notes = notes();
+    Ok(made)
+}
+
+fn late(row: &Row, today: NaiveDate) -> i64 {
+    (today - row.due_on).num_days().max(0)
+}
+
+fn left(row: &Row) -> i128 {
+    i128::from(row.amount.get()) - i128::from(row.paid.get())
+}
+
+/// Who owes whom how much in every bucket.
+fn summed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
+    let mut parties: BTreeMap<(&str, &str), [i128; BUCKETS.len()]> = BTreeMap::new();
+    let mut all = [0; BUCKETS.len()];
+    for row in open {
+        let sums = parties.entry((&row.debtor, &row.creditor)).or_default();
+        for (at, _) in BUCKETS.iter().enumerate().filter(|(_, bucket)| **bucket == Bucket::of(late(row, today))) {
+            sums[at] += left(row);
+            all[at] += left(row);
+        }
+    }
+    let buckets = BUCKETS.map(|bucket| {
+        let word = bucket.word();
+        column(word.code, word.en, word.zh, Kind::Money)
+    });
+    let mut columns = parties_columns();
+    columns.extend(buckets);
+    columns.push(column("left", "Unpaid", "未付合计", Kind::Money));
+    let money = |sums: &[i128; BUCKETS.len()]| -> Result<Vec<Cell>, Error> {
+        sums.iter().copied().chain([sums.iter().sum()]).map(amount).collect()
+    };
+    let mut rows = Vec::with_capacity(parties.len());
+    for ((debtor, creditor), sums) in &parties {
+        rows.push([text(debtor), text(creditor)].into_iter().chain(money(sums)?).collect());
+    }
+    let totals = [Cell::Word(words::TOTAL), Cell::Empty].into_iter().chain(money(&all)?).collect();
+    Ok(Section {
+        totals: Some(totals), ..section("ageing", "Ageing of what is owed", "应付款项账龄", columns, rows)
+    })
+}
+
+fn parties_columns() -> Vec<Column> {
+    vec![column("debtor", "Debtor", "付款方", Kind::Text), column("creditor", "Creditor", "收款方", Kind::Text)]
+}
+
+/// Every obligation that is not paid in full.
+fn listed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
+    let mut columns = vec![column("window", "Window", "结算期", Kind::Whole)];
+    columns.extend(parties_columns());
+    columns.extend([
+        column("due_on", "Due on", "到期日", Kind::Date),
+        column("days_late", "Days late", "逾期天数", Kind::Whole),
+        column("bucket", "Bucket", "账龄段", Kind::Text),
+        column("state", "State", "状态", Kind::Text),
+        column("amount", "Amount", "金额", Kind::Money),
+        column("paid", "Paid", "已付", Kind::Money),
+        column("left", "Unpaid", "未付", Kind::Money),
+        column("obligation", "Obligation", "付款义务编号", Kind::Text),
+    ]);
+    let row = |row: &Row| {
+        let days = late(row, today);
+        let state = obligation::state(row.amount, row.paid, row.due_on, today);
+        Ok(vec![
+            Cell::Whole(row.number),
+            text(&row.debtor),
+            text(&row.creditor),
+            Cell::Date(row.due_on),
+            Cell::Whole(days),
+            Cell::Word(Bucket::of(days).word()),
+            Cell::Word(words::obligation_state(state)),
+            Cell::Money(row.amount),
+            Cell::Money(row.paid),
+            amount(left(row))?,
+            text(row.id),
+        ])
+    };
+    let rows = open.iter().map(row).collect::<Result<_, Error>>()?;
+    Ok(section("obligations", "Unpaid obligations", "未付清款项", columns, rows))
+}
+
+fn notes() -> Vec<Text> {
+    vec![Text::new(
+        "Late by the days after the last day for payment, on the business day of the moment above in the alliance's zone. `alliance` is its settlement account.",
+        "逾期天数按上列时间所在业务日（联盟时区）与到期日之差计算。alliance 指联盟结算账户。",
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_begins_the_day_after_the_one_before_ends() {
+        for (days, code) in [
+            (-5, "not_due"),
+            (0, "not_due"),
+            (1, "days_1_30"),
+            (30, "days_1_30"),
+            (31, "days_31_60"),
+            (60, "days_31_60"),
+            (61, "days_61_90"),
+            (90, "days_61_90"),
+            (91, "days_over_90"),
+        ] {
+            assert_eq!(Bucket::of(days).word().code, code, "{days}");
+        }
+    }
+}
