@@ -46,6 +46,7 @@ pub fn taken(conn: &mut PgConnection, frame: &Frame) -> Result<Taken, Error> {
         |value: i64| Points::new(value).ok_or_else(|| broken(format!("{value} points were taken back at once")));
     let mut taken = Taken::default();
     for group in &groups {
+        *taken.counts.entry(sort(group)).or_default() += group.count;
         let terms =
             terms.get(&group.terms).ok_or_else(|| broken(format!("the terms {} are not there", group.terms)))?;
         let bonuses = group.bonuses.iter().map(|value| points(*value)).collect::<Result<Vec<_>, Error>>()?;
