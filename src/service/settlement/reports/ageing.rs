@@ -134,8 +134,8 @@ fn listed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
 
 fn notes() -> Vec<Text> {
     vec![Text::new(
-        "Late by the days after the last day for payment, on the business day of the moment above in the alliance's zone. `alliance` is its settlement account.",
-        "逾期天数按上列时间所在业务日（联盟时区）与到期日之差计算。alliance 指联盟结算账户。",
+        "Late by the days after the last day for payment, on the business day of the moment above in the alliance's zone. “alliance” is its settlement account.",
+        "逾期天数按上列时间所在业务日（联盟时区）与到期日之差计算。“alliance”指联盟结算账户。",
     )]
 }
 

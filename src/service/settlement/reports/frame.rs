@@ -62,6 +62,7 @@ impl Frame {
         if let Some(participant) = &wanted.participant {
             let named = self.named(participant)?;
             facts.push(fact("participant", "Participant", "参与方", Cell::Text(participant.to_string())));
+            facts.push(fact("name", "Name", "名称", both(&named.name_en, &named.name_zh)));
             facts.push(fact("entity", "Legal entity", "法人主体", Cell::Text(named.entity.clone())));
             if !named.tax_code.is_empty() {
                 let code = Cell::Text(named.tax_code.clone());
@@ -97,11 +98,15 @@ pub fn open_facts(catalogue: &Catalogue, wanted: &Wanted) -> Result<Vec<Fact>, E
     let alliance = &catalogue.alliance;
     let mut facts = vec![fact("alliance", "Alliance", "联盟", both(&alliance.name.en, &alliance.name.zh))];
     if let Some(participant) = &wanted.participant {
-        let entity = match participant.partner() {
-            None => &alliance.operator.legal_entity,
-            Some(slug) => &catalogue.partners.get(slug).ok_or(Error::NotFound)?.legal_entity,
+        let (name, entity) = match participant.partner() {
+            None => (&alliance.name, &alliance.operator.legal_entity),
+            Some(slug) => {
+                let partner = catalogue.partners.get(slug).ok_or(Error::NotFound)?;
+                (&partner.name, &partner.legal_entity)
+            }
         };
         facts.push(fact("participant", "Participant", "参与方", Cell::Text(participant.to_string())));
+        facts.push(fact("name", "Name", "名称", both(&name.en, &name.zh)));
         facts.push(fact("entity", "Legal entity", "法人主体", Cell::Text(entity.clone())));
     }
     facts.push(fact("currency", "Currency", "币种", Cell::Text(alliance.currency.clone())));
@@ -119,7 +124,7 @@ pub fn catalogue(conn: &mut PgConnection, wanted: &Wanted) -> Result<(Catalogue,
 }
 
 fn sandbox() -> Fact {
-    let word = Word::new("sandbox", "Sandbox: no real money", "沙盒：非真实资金");
+    let word = Word::new("sandbox", "Sandbox, not real", "沙盒，非真实");
     fact("sandbox", "Nature", "性质", Cell::Word(word))
 }
 

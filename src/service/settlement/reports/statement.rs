@@ -25,13 +25,13 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let mut made = report(Name::Statement, facts);
     made.sections = vec![
         position(payload),
+        obligations(payload),
         counterparties(payload)?,
-        parties(&frame, payload)?,
-        controls(payload)?,
         fees(payload),
         adjusted(of, payload, &adjustments)?,
         paid(of, payload, &payments)?,
-        obligations(payload),
+        parties(&frame, payload)?,
+        controls(payload)?,
         signed(&signatures),
     ];
     made.notes = notes();
@@ -47,8 +47,8 @@ fn proof(row: &statements::Row, payload: &Payload) -> Vec<Fact> {
         fact("lines", "Lines", "明细行数", Cell::Whole(lines.count)),
         fact("first_line", "First line", "首行号", whole(lines.first)),
         fact("last_line", "Last line", "末行号", whole(lines.last)),
-        fact("root", "Root of the lines", "明细树根", text(&lines.root)),
         fact("leaf_index", "Place in the log", "日志序号", Cell::Whole(row.leaf_index)),
+        fact("root", "Root of the lines", "明细树根", text(&lines.root)),
         fact("leaf", "Leaf in the log", "日志叶哈希", text(hex(&row.leaf))),
     ];
     if let Some(previous) = &payload.previous {
