@@ -127,7 +127,7 @@ impl Month {
     }
 
     fn report(&self, name: Name, window: Option<i64>, participant: Option<&str>) -> Report {
-        make(&mut self.house.conn(), name, &self.wanted(window, participant)).expect(name.code())
+        make(&mut self.house.conn(), name, &self.wanted(window, participant)).expect("a report")
     }
 
     fn statement(&self, window: &windows::Row, of: &str) -> Value {
@@ -459,13 +459,13 @@ async fn every_report_renders_in_every_form_and_twice_to_the_same_bytes() {
         let window = name.needs_window().then_some(1);
         let wanted = month.wanted(window, participant);
         let render = || {
-            let report = make(&mut month.house.conn(), name, &wanted).expect(name.code());
+            let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
             let workbook = xlsx::write(&report).expect("a workbook");
             (csv::write_all(&report, true), json::write(&report), workbook, html::write(&report))
         };
         let (files, document, workbook, page) = render();
         assert_eq!((files, document, workbook, page), render(), "{name:?}");
-        let report = make(&mut month.house.conn(), name, &wanted).expect(name.code());
+        let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
         assert!(report.sections.iter().any(|section| !section.rows.is_empty()), "{name:?} says something");
         assert!(report.issued().is_some(), "{name:?} says of when it is");
         assert!(file_stem(name, &wanted).starts_with(name.code()));
