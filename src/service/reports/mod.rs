@@ -109,6 +109,60 @@ impl Word {
     }
 }
 
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Csv,
+    Json,
+    Xlsx,
+    Html,
+}
+
+impl Form {
+    pub const ALL: [Form; 4] = [Form::Csv, Form::Json, Form::Xlsx, Form::Html];
+
+    /// Its name, and the ending of its files.
+    pub fn code(self) -> &'static str {
+        match self {
+            Form::Csv => "csv",
+            Form::Json => "json",
+            Form::Xlsx => "xlsx",
+            Form::Html => "html",
+        }
+    }
+
+    pub fn parse(code: &str) -> Option<Form> {
+        Form::ALL.into_iter().find(|form| form.code() == code)
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Form::Csv => "text/csv; charset=utf-8",
+            Form::Json => "application/json",
+            Form::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Form::Html => "text/html; charset=utf-8",
+        }
+    }
+}
+
+/// The report as files with their names, `stem` with an ending: one, but of CSV one a section, `<stem>-<section>.csv`,
+/// each after a byte order mark, which spreadsheets want.
+pub fn files(report: &Report, form: Form, stem: &str) -> Result<Vec<(String, Vec<u8>)>, xlsx::Error> {
+    let named = |bytes| vec![(format!("{stem}.{}", form.code()), bytes)];
+    Ok(match form {
+        Form::Csv => {
+            let section = |section: &Section| {
+                let bytes = csv::write(report, section.code, true).unwrap_or_default();
+                (format!("{stem}-{}.csv", section.code), bytes)
+            };
+            report.sections.iter().map(section).collect()
+        }
+        Form::Json => named(json::write(report)),
+        Form::Xlsx => named(xlsx::write(report)?),
+        Form::Html => named(html::write(report).into_bytes()),
+    })
+}
+
 impl Text {
     pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Text {
         Text { en: en.into(), zh: zh.into() }
@@ -192,6 +246,22 @@ mod tests {
         let mut report = sample::statement();
         report.sections[0].columns[1].code = "points".into();
         csv::write_all(&report, false);
+    }
+
+    #[test]
+    fn a_report_is_one_file_and_as_csv_one_a_section() {
+        let report = sample::statement();
+        let names = |form| {
+            let files = files(&report, form, "statement-w0001-aa").expect("written");
+            assert!(files.iter().all(|(_, bytes)| !bytes.is_empty()));
+            files.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Form::Csv), ["statement-w0001-aa-lines.csv", "statement-w0001-aa-disputes.csv"]);
+        for form in [Form::Json, Form::Xlsx, Form::Html] {
+            assert_eq!(names(form), [format!("statement-w0001-aa.{}", form.code())]);
+            assert_eq!(Form::parse(form.code()), Some(form));
+        }
+        assert_eq!(Form::parse("pdf"), None);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use super::money;
 use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, WindowId};
 use crate::domain::money::Millionths;
 use crate::store::Error;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Date, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 /// Reports read whole tables once and sum them up: until the transaction ends, scans and hashes are right again.
@@ -295,14 +295,51 @@ pub fn moved(conn: &mut PgConnection, partner: Option<&str>) -> Result<Vec<Moved
     Ok(rows.bind::<Nullable<Text>, _>(partner).load(conn)?)
 }
 
+/// A dispute that is neither decided nor withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Dispute {
+    #[diesel(sql_type = SqlUuid)]
+    pub dispute_id: Uuid,
+    /// Of the window.
+    #[diesel(sql_type = BigInt)]
+    pub number: i64,
+    #[diesel(sql_type = Text)]
+    pub opener: String,
+    #[diesel(sql_type = Text)]
+    pub counterparty: String,
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = Text)]
+    pub state: String,
+    #[diesel(sql_type = Timestamptz)]
+    pub opened_at: DateTime<Utc>,
+    #[diesel(sql_type = Date)]
+    pub answer_by: NaiveDate,
+    /// What the opener wants added to what it is owed; `None` when it has named no money.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub claim: Option<i64>,
+}
+
+/// Open disputes of everybody or of one party to them, oldest first; `None` in a database that has no disputes yet.
+pub fn disputes(conn: &mut PgConnection, party: Option<&str>) -> Result<Option<Vec<Dispute>>, Error> {
+    if !has_table(conn, "disputes")? {
+        return Ok(None);
+    }
+    let rows = sql_query(
+        "SELECT d.dispute_id, w.number, d.opener, d.counterparty, d.kind, d.state, d.opened_at, d.answer_by, d.claim \
+         FROM disputes d JOIN windows w USING (window_id) WHERE d.state IN ('open', 'answered') \
+         AND ($1 IS NULL OR d.opener = $1 OR d.counterparty = $1) ORDER BY d.answer_by, w.number, d.dispute_id",
+    );
+    Ok(Some(rows.bind::<Nullable<Text>, _>(party).load(conn)?))
+}
+
 #[derive(QueryableByName)]
 struct ThereSql {
     #[diesel(sql_type = Bool)]
     there: bool,
 }
 
-/// Whether the database has a table of this name.
-pub fn has_table(conn: &mut PgConnection, name: &str) -> Result<bool, Error> {
+fn has_table(conn: &mut PgConnection, name: &str) -> Result<bool, Error> {
     let found: ThereSql =
         sql_query("SELECT to_regclass($1) IS NOT NULL AS there").bind::<Text, _>(name).get_result(conn)?;
     Ok(found.there)

@@ -10,7 +10,7 @@ use hanse::domain::expiry::Expiry;
 use hanse::domain::ids::ConversionId;
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
-use hanse::service::reports::{Cell, Report, csv, html, json, xlsx};
+use hanse::service::reports::{Cell, Form, Report, files, json};
 use hanse::service::settlement::reports::{Name, Wanted, file_stem, make};
 use hanse::service::settlement::{Error, adjust, estimates, pay};
 use hanse::store::settlement::{obligations, statements, windows};
@@ -39,6 +39,8 @@ VALUES ('aa', 'cc', 'gift', 1, 'Gift', '礼', '*', 1500, 'from', false, '2000-01
        ('bb', 'cc', 'push', 1, 'Push', '推', '*', 2000, 'operator', false, '2000-01-01', '2100-01-01');
 INSERT INTO exposures (key, value, cap) VALUES ('pair:aa:cc', 0, NULL), ('pair:bb:cc', 0, NULL), ('pair:cc:aa', 0, NULL), ('partner:cc', 0, NULL);
 ";
+
+const PARTICIPANTS: [&str; 4] = ["aa", "bb", "cc", "operator"];
 
 async fn convert(server: &Handle, key: &str, (of, member, to): (&str, Member, &str), points: i64) -> ConversionId {
     let ask = Ask::Now { want: Want::Points(book::points(points)), floor: None };
@@ -278,7 +280,7 @@ async fn partners_reports_add_up_to_the_alliances() {
         ]
     );
     let mut net = 0;
-    for of in ["aa", "bb", "cc", "operator"] {
+    for of in PARTICIPANTS {
         let own = month.report(Name::Statement, Some(1), Some(of));
         let shown = rows(&own, "position", &["amount"])[1].clone();
         let row = rows(&summary, "participants", &["participant", "net"]);
@@ -286,6 +288,11 @@ async fn partners_reports_add_up_to_the_alliances() {
         net += Millionths::parse(&shown).expect("money").get();
     }
     assert_eq!(net, 0);
+}
+
+#[actix_web::test]
+async fn invoices_come_to_the_fees_of_the_operators_statement() {
+    let month = month("report-invoices").await;
     let invoices = month.report(Name::Invoices, Some(1), None);
     assert_eq!(
         rows(&invoices, "invoices", &["payer", "entity", "kind", "net", "tax", "gross"]),
@@ -431,6 +438,15 @@ async fn ageing_exposures_and_rates_say_what_stands() {
         "1|aa|1|days_1_30|overdue|7.72|3.00|4.72"
     );
 
+    let disputes = "CREATE TABLE IF NOT EXISTS disputes (dispute_id uuid, window_id uuid, opener text, counterparty text, kind text,
+          reference text, claim bigint, note text, opened_at timestamptz, answer_by date, state text, state_at timestamptz);
+        INSERT INTO disputes (dispute_id, window_id, opener, counterparty, kind, reference, claim, note, opened_at, answer_by, state, state_at)
+        SELECT gen_random_uuid(), window_id, 'aa', 'cc', 'missing', 'r' || n, n * 1500000, 'n', now(), due_on - n, s, now()
+        FROM windows, unnest(ARRAY[1, 2], ARRAY['open', 'withdrawn']) x(n, s) WHERE number = 1";
+    diesel::connection::SimpleConnection::batch_execute(&mut month.house.conn(), disputes).expect("disputes");
+    let open = rows(&late(0), "disputes", &["opener", "kind", "days_late", "bucket", "state", "claim"]);
+    assert_eq!(open, ["aa|missing|1|days_1_30|open|1.50", "|||||1.50"], "those that wait");
+
     let open = month.report(Name::Exposures, None, Some("aa"));
     assert_eq!(rows(&open, "partners", &["key", "value", "cap", "used"]), ["partner:aa|4.729257|20.00|2364bp"]);
     assert_eq!(rows(&open, "pairs", &["key"]), ["pair:aa:bb", "pair:aa:cc", "pair:bb:aa", "pair:cc:aa"]);
@@ -460,11 +476,10 @@ async fn every_report_renders_in_every_form_and_twice_to_the_same_bytes() {
         let wanted = month.wanted(window, participant);
         let render = || {
             let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
-            let workbook = xlsx::write(&report).expect("a workbook");
-            (csv::write_all(&report, true), json::write(&report), workbook, html::write(&report))
+            let stem = file_stem(name, &wanted);
+            Form::ALL.map(|form| files(&report, form, &stem).expect("written"))
         };
-        let (files, document, workbook, page) = render();
-        assert_eq!((files, document, workbook, page), render(), "{name:?}");
+        assert_eq!(render(), render(), "{name:?}");
         let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
         assert!(report.sections.iter().any(|section| !section.rows.is_empty()), "{name:?} says something");
         assert!(report.issued().is_some(), "{name:?} says of when it is");
@@ -496,4 +511,26 @@ async fn a_partner_is_shown_nothing_of_others() {
     assert!(matches!(refused(Name::Pairs, &month.wanted(Some(9), None)), Err(Error::NotFound)));
     let between = Wanted { pair: Some((slug("aa"), slug("cc"))), ..month.wanted(None, Some("bb")) };
     assert!(matches!(refused(Name::Rates, &between), Err(Error::NotFound)));
+}
+
+#[actix_web::test]
+async fn figures_that_do_not_agree_are_no_report() {
+    let month = month("report-differs").await;
+    let mut conn = month.house.conn();
+    let mut broken = |change: &str, names: &[Name]| {
+        diesel::sql_query(change).execute(&mut conn).expect("changed");
+        for name in names {
+            let wanted = month.wanted(name.needs_window().then_some(1), name.needs_participant().then_some("aa"));
+            let made = make(&mut month.house.conn(), *name, &wanted);
+            assert!(matches!(made, Err(Error::Differs(_))), "{name:?} after {change}");
+        }
+    };
+    broken("UPDATE reversals SET credit = credit + 1 WHERE bonus = 16", &[Name::Journal, Name::Summary]);
+    broken(
+        "UPDATE nets SET rounded = rounded + 10000 WHERE participant = 'aa' AND counterparty = 'bb'",
+        &[Name::Pairs],
+    );
+    broken("ALTER TABLE adjustments DISABLE TRIGGER USER", &[]);
+    broken("UPDATE adjustments SET amount = amount + 1 WHERE reason = 'postage'", &[Name::Statement]);
+    broken("UPDATE accounts SET balance = balance + 1 WHERE partner = 'bb'", &[Name::Liability, Name::Points]);
 }

@@ -1,10 +1,14 @@
-//! What is owed and not paid, by how late it is on the business day of the moment wanted.
+//! What is owed and not paid, and what is disputed and not decided, by how late it is on the business day of the moment
+//! wanted.
 
 use super::frame::{amount, catalogue, column, open_facts, report, section, text};
 use super::{Error, Name, Wanted, words};
+use crate::domain::ids::DisputeId;
+use crate::domain::money::Millionths;
 use crate::domain::settlement::obligation;
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
 use crate::store::settlement::obligations::{self, Row};
+use crate::store::settlement::reports::{self as stored, Dispute};
 use chrono::NaiveDate;
 use diesel::PgConnection;
 use std::collections::BTreeMap;
@@ -49,13 +53,16 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let party = wanted.participant.as_ref().map(|of| of.as_str());
     let open = obligations::list(conn, None, party)?;
     let mut made = report(Name::Ageing, open_facts(&catalogue, wanted)?);
+    let disputes = stored::disputes(conn, party)?;
     made.sections = vec![summed(&open, today)?, listed(&open, today)?];
-    made.notes = notes();
+    made.sections.extend(disputes.as_ref().map(|open| disputed(open, today)).transpose()?);
+    made.notes = notes(disputes.is_some());
     Ok(made)
 }
 
-fn late(row: &Row, today: NaiveDate) -> i64 {
-    (today - row.due_on).num_days().max(0)
+/// Days after the last one; 0 until then.
+fn late(last: NaiveDate, today: NaiveDate) -> i64 {
+    (today - last).num_days().max(0)
 }
 
 fn left(row: &Row) -> i128 {
@@ -68,7 +75,8 @@ fn summed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
     let mut all = [0; BUCKETS.len()];
     for row in open {
         let sums = parties.entry((&row.debtor, &row.creditor)).or_default();
-        for (at, _) in BUCKETS.iter().enumerate().filter(|(_, bucket)| **bucket == Bucket::of(late(row, today))) {
+        for (at, _) in BUCKETS.iter().enumerate().filter(|(_, bucket)| **bucket == Bucket::of(late(row.due_on, today)))
+        {
             sums[at] += left(row);
             all[at] += left(row);
         }
@@ -112,7 +120,7 @@ fn listed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
         column("obligation", "Obligation", "付款义务编号", Kind::Text),
     ]);
     let row = |row: &Row| {
-        let days = late(row, today);
+        let days = late(row.due_on, today);
         let state = obligation::state(row.amount, row.paid, row.due_on, today);
         Ok(vec![
             Cell::Whole(row.number),
@@ -132,11 +140,75 @@ fn listed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
     Ok(section("obligations", "Unpaid obligations", "未付清款项", columns, rows))
 }
 
-fn notes() -> Vec<Text> {
-    vec![Text::new(
+/// Every dispute that waits for an answer or a decision. It is late once its counterparty's last day has gone by.
+fn disputed(open: &[Dispute], today: NaiveDate) -> Result<Section, Error> {
+    let columns = vec![
+        column("window", "Window", "结算期", Kind::Whole),
+        column("opener", "Opened by", "提出方", Kind::Text),
+        column("counterparty", "Against", "对方", Kind::Text),
+        column("kind", "Kind", "类型", Kind::Text),
+        column("opened_at", "Opened", "提出时间", Kind::Instant),
+        column("answer_by", "Answer by", "答复期限", Kind::Date),
+        column("days_late", "Days late", "逾期天数", Kind::Whole),
+        column("bucket", "Bucket", "账龄段", Kind::Text),
+        column("state", "State", "状态", Kind::Text),
+        column("claim", "Claim", "主张金额", Kind::Money),
+        column("dispute", "Dispute", "争议编号", Kind::Text),
+    ];
+    let row = |row: &Dispute| {
+        let days = late(row.answer_by, today);
+        vec![
+            Cell::Whole(row.number),
+            text(&row.opener),
+            text(&row.counterparty),
+            dispute_kind(&row.kind),
+            Cell::Instant(row.opened_at),
+            Cell::Date(row.answer_by),
+            Cell::Whole(days),
+            Cell::Word(Bucket::of(days).word()),
+            dispute_state(&row.state),
+            row.claim.map_or(Cell::Empty, |claim| Cell::Money(Millionths::new(claim))),
+            text(DisputeId(row.dispute_id)),
+        ]
+    };
+    let claims = open.iter().filter_map(|row| row.claim).map(i128::from).sum();
+    let mut totals = vec![Cell::Empty; columns.len()];
+    (totals[0], totals[9]) = (Cell::Word(words::TOTAL), amount(claims)?);
+    let rows = open.iter().map(row).collect();
+    Ok(Section { totals: Some(totals), ..section("disputes", "Open disputes", "未决争议", columns, rows) })
+}
+
+fn dispute_kind(code: &str) -> Cell {
+    let known = [
+        Word::new("missing", "Missing", "缺失"),
+        Word::new("duplicate", "Duplicate", "重复"),
+        Word::new("amount", "Amount", "金额"),
+        Word::new("rate", "Rate", "汇率"),
+        Word::new("eligibility", "Eligibility", "资格"),
+        Word::new("identity", "Identity", "身份"),
+    ];
+    known.into_iter().find(|word| word.code == code).map_or_else(|| text(code), Cell::Word)
+}
+
+fn dispute_state(code: &str) -> Cell {
+    let known = [Word::new("open", "Open", "待答复"), Word::new("answered", "Answered", "待裁决")];
+    known.into_iter().find(|word| word.code == code).map_or_else(|| text(code), Cell::Word)
+}
+
+fn notes(with_disputes: bool) -> Vec<Text> {
+    let mut notes = vec![Text::new(
         "Late by the days after the last day for payment, on the business day of the moment above in the alliance's zone. “alliance” is its settlement account.",
         "逾期天数按上列时间所在业务日（联盟时区）与到期日之差计算。“alliance”指联盟结算账户。",
-    )]
+    )];
+    notes.push(if with_disputes {
+        Text::new(
+            "A dispute is late by the days after the last day for its answer. What is owed stands and is paid meanwhile; what is decided is an adjustment of a later window.",
+            "争议的逾期天数按答复期限计算。争议期间应付款项照付，裁决结果以调整计入后续结算期。",
+        )
+    } else {
+        Text::new("Disputes are not kept in this database yet.", "本数据库尚无争议记录。")
+    });
+    notes
 }
 
 #[cfg(test)]
