@@ -33,6 +33,9 @@ pub fn state(conn: &mut PgConnection, stated: &Stated) -> Result<Row, Error> {
         return refuse("a note has at most 500 characters, on one line");
     }
     conn.transaction(|conn| {
+        if !catalogue::exists(conn)? {
+            return refuse("nothing was published yet");
+        }
         let alliance = catalogue::load(conn)?;
         if !alliance.partners.contains_key(&stated.partner) {
             return Err(Error::NotFound);

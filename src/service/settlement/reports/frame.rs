@@ -118,6 +118,9 @@ pub fn open_facts(catalogue: &Catalogue, wanted: &Wanted) -> Result<Vec<Fact>, E
 
 /// The catalogue as it stands, and the business day of the moment wanted.
 pub fn catalogue(conn: &mut PgConnection, wanted: &Wanted) -> Result<(Catalogue, NaiveDate), Error> {
+    if !catalogue::exists(conn)? {
+        return Err(refused("nothing was published yet"));
+    }
     let catalogue = catalogue::load(conn)?;
     let today = wanted.as_of.with_timezone(&catalogue.alliance.zone).date_naive();
     Ok((catalogue, today))
