@@ -82,7 +82,11 @@ struct Month {
 }
 
 async fn month(name: &str) -> Month {
-    let house = House::new(name, CHANGE).await;
+    month_of(name, CHANGE).await
+}
+
+async fn month_of(name: &str, change: &str) -> Month {
+    let house = House::new(name, change).await;
     let server = &house.server;
     let (a, b, c) = (member(server, "aa", "m").await, member(server, "bb", "m").await, member(server, "cc", "m").await);
     link(server, a, b).await;
@@ -533,4 +537,25 @@ async fn figures_that_do_not_agree_are_no_report() {
     broken("ALTER TABLE adjustments DISABLE TRIGGER USER", &[]);
     broken("UPDATE adjustments SET amount = amount + 1 WHERE reason = 'postage'", &[Name::Statement]);
     broken("UPDATE accounts SET balance = balance + 1 WHERE partner = 'bb'", &[Name::Liability, Name::Points]);
+}
+
+#[actix_web::test]
+async fn a_bilateral_alliance_that_rounds_halves_to_even_has_its_reports_too() {
+    let change =
+        format!("{CHANGE} UPDATE alliance SET netting = 'bilateral', rounding = 'half_even', currency = 'JPY'");
+    let month = month_of("report-bilateral", &change).await;
+    for name in Name::ALL {
+        let wanted = month.wanted(name.needs_window().then_some(1), name.needs_participant().then_some("aa"));
+        make(&mut month.house.conn(), name, &wanted).expect("a report");
+    }
+    // Whole yen: 10.00 and 2.00 stay, −2.162, −5.533257 and 1.835168 go to the next.
+    let pairs = month.report(Name::Pairs, Some(1), None);
+    assert_eq!(
+        rows(&pairs, "pairs", &["a", "b", "net"]),
+        ["aa|bb|-2.00", "aa|cc|-6.00", "aa|operator|0.00", "bb|cc|-10.00", "cc|operator|2.00"]
+    );
+    let summary = month.report(Name::Summary, Some(1), None);
+    assert_eq!(rows(&summary, "obligations", &["debtor", "creditor", "amount"])[..2], ["aa|bb|2.00", "aa|cc|6.00"]);
+    let journal = month.report(Name::Journal, Some(1), None);
+    assert_eq!(rows(&journal, "proof", &["participant", "booked"])[0], "cc|18.00");
 }
