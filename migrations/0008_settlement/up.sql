@@ -160,12 +160,13 @@ CREATE TABLE releases (
     key        text   NOT NULL,
     window_id  uuid   NOT NULL,
     of_window  uuid   NOT NULL,
+    with_party text   NOT NULL,
     delta      bigint NOT NULL,
-    CONSTRAINT releases_key PRIMARY KEY (batch_no, key)
+    CONSTRAINT releases_key PRIMARY KEY (batch_no, key, with_party)
 );
 CREATE INDEX releases_by_window ON releases (window_id);
 CREATE INDEX releases_by_lines ON releases (of_window, key);
-COMMENT ON TABLE releases IS 'How settled lines left the exposures: value has moved by delta. window_id is the window it was posted in, of_window the lines''.';
+COMMENT ON TABLE releases IS 'How settled lines left the exposures: value has moved by delta. window_id is the window it was posted in, of_window the lines''; with_party the counterparty of these, empty for all.';
 
 CREATE TABLE statements (
     statement_id uuid   PRIMARY KEY,

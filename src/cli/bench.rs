@@ -2,11 +2,12 @@
 //!
 //! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
 //! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
-//! answered, and its proof · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+//! answered, and its proof · `window` a settlement window filled and closed · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
 
 mod answer;
 mod batch;
 mod client;
+mod closer;
 mod list;
 mod load;
 mod members;
@@ -17,11 +18,13 @@ mod process;
 mod report;
 mod scenario;
 mod tally;
+mod window;
 
 use super::house::{CLUSTER, DATABASE};
 use super::{Error, Global};
 use crate::embedded_pg::EmbeddedPg;
 use client::{Clients, Target};
+use closer::Closer;
 use indicatif::{ProgressBar, ProgressStyle};
 use load::{Interrupt, Measured, Setting};
 use members::Population;
@@ -76,6 +79,12 @@ pub struct Args {
     /// Names the set of members; another seed makes another set
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u32,
+    /// Conversions of the scenario window
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    conversions: u64,
+    /// Windows to close during each run, with latencies then and otherwise apart
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000))]
+    closes: u32,
     /// Take three runs of pgbench in turn with three of ours, and print the ratio
     #[arg(long)]
     pgbench: bool,
@@ -99,6 +108,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     }
     // One thread: the generator shares its processors with what it measures.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
+    if args.scenario == Scenario::Window {
+        return window(LocalSet::new().block_on(&runtime, settle(args))?, global);
+    }
     let (runs, others) = LocalSet::new().block_on(&runtime, bench(args))?;
     if global.json {
         println!("{:#}", report::to_json(&runs, &others));
@@ -106,6 +118,32 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         println!("{}", report::to_text(&runs, &others));
     }
     judge(&runs)
+}
+
+fn window(closed: window::Closed, global: &Global) -> Result<(), Error> {
+    if global.json {
+        println!("{:#}", serde_json::json!({ "holds": closed.holds(), "window": closed }));
+    } else {
+        println!("{closed}");
+    }
+    if closed.holds() { Ok(()) } else { Err(Error::Failed("the statements are not the conversions'".to_owned())) }
+}
+
+/// Fills a window and closes it.
+async fn settle(args: &Args) -> Result<window::Closed, Error> {
+    let setting = args.setting()?;
+    let interrupt = listen()?;
+    let url = args.database_url()?.ok_or_else(no_database)?;
+    let bar = progress_bar();
+    prepare(args, &setting, &interrupt, &bar).await?;
+    tokio::select! {
+        filled = window::fill(&setting, &setting.spread, (&url, args.conversions), &bar) => filled?,
+        () = interrupt.asked() => return Err(Error::Failed("interrupted; the same command goes on".to_owned())),
+    }
+    let keys = window::keys(&url, &args.data_dir).await?;
+    let closed = window::close(&url, &keys, &bar);
+    bar.finish_and_clear();
+    closed
 }
 
 fn verify(path: &std::path::Path, args: &Args, global: &Global) -> Result<(), Error> {
@@ -121,9 +159,14 @@ fn verify(path: &std::path::Path, args: &Args, global: &Global) -> Result<(), Er
 
 /// Sets up, then runs what was asked for.
 async fn bench(args: &Args) -> Result<(Vec<Measured>, Vec<pgbench::Figures>), Error> {
-    let setting = args.setting()?;
+    let mut setting = args.setting()?;
     let interrupt = listen()?;
     let database_url = args.database_url()?;
+    if args.closes > 0 {
+        let url = database_url.clone().ok_or_else(no_database)?;
+        let keys = std::sync::Arc::new(window::keys(&url, &args.data_dir).await?);
+        setting.closer = Some(Closer { url, keys, times: args.closes });
+    }
     let pgbench_url = if args.pgbench { Some(database_url.clone().ok_or_else(no_database)?) } else { None };
     let metrics = args.metrics_url.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
     let pids = (args.server_pid, args.postgres_pid);
@@ -221,6 +264,7 @@ impl Args {
             batches: self.batch_clients.into(),
             time: Duration::from_secs(self.seconds),
             list: self.list.clone(),
+            closer: None,
         })
     }
 

@@ -4,6 +4,7 @@ use super::house::Reach;
 use super::{Error, Global};
 use crate::config::{Config, Flags};
 use crate::service::keys::Keys;
+use crate::service::settlement;
 use crate::signing::keyring::Purpose;
 use crate::store;
 use serde_json::{Value, json};
@@ -48,7 +49,20 @@ async fn work(action: &Action, config: &Config) -> Result<Value, Error> {
                 let told = if new { "signs in ten minutes" } else { "a new key is on its way already" };
                 rotated.insert(purpose.text().to_owned(), json!(told));
             }
+            record(&reach, &keys)?;
             Ok(Value::Object(rotated))
         }
     }
+}
+
+/// Statement keys hand over in the log, so that whoever trusts the old one can trust the new.
+fn record(reach: &Reach, keys: &Keys) -> Result<(), Error> {
+    let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
+    // Before anything was published there is no alliance to sign for.
+    if store::catalogue::exists(&mut conn).map_err(Error::failed)? {
+        for purpose in [Purpose::Statement, Purpose::StatementP256] {
+            settlement::rotate::record(&mut conn, keys, purpose).map_err(Error::failed)?;
+        }
+    }
+    Ok(())
 }

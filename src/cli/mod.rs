@@ -18,6 +18,7 @@ mod partners;
 mod pki;
 mod rates;
 mod serve;
+pub mod settle;
 
 use crate::config::{self, Config, Flags};
 use crate::telemetry;
@@ -77,6 +78,9 @@ enum Command {
     Rates(rates::Action),
     /// Run the exchange
     Serve(serve::Args),
+    /// Settlement: close windows, export statements, record payments, post decisions, make a window again
+    #[command(subcommand)]
+    Settle(settle::Action),
 }
 
 impl Command {
@@ -94,6 +98,7 @@ impl Command {
             Command::Pki(action) => pki::run(&action, global),
             Command::Rates(action) => rates::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
+            Command::Settle(action) => settle::run(&action, global),
         }
     }
 }

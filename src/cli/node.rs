@@ -4,6 +4,7 @@ use super::Error;
 use super::house::House;
 use crate::book::{self, Handle};
 use crate::config::Config;
+use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
@@ -11,6 +12,7 @@ use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
 use crate::service::keys::Keys;
+use crate::service::settlement::deadlines::Settler;
 use crate::store::catalogue;
 use crate::store::durability;
 use crate::worker::{self, Workers};
@@ -27,6 +29,8 @@ const SEAL_EVERY: Duration = Duration::from_millis(50);
 /// Business days end for everybody at once: one look-up through an index when there is nothing to post.
 const EXPIRE_EVERY: Duration = Duration::from_secs(2);
 const KEYS_EVERY: Duration = Duration::from_secs(60);
+/// Windows end with a business day: one look at the open one when there is nothing to do.
+const SETTLE_EVERY: Duration = Duration::from_secs(2);
 
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.
 pub struct Node {
@@ -100,7 +104,11 @@ fn listen(
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
         routes.app_data(data.clone()).configure(v1::configure);
     };
-    Server::start(options, shared, api, |_| ()).map_err(Error::failed)
+    let database = Data::new(exchange.database.clone());
+    let public = move |routes: &mut actix_web::web::ServiceConfig| {
+        routes.app_data(database.clone()).configure(http::log::configure);
+    };
+    Server::start(options, shared, api, public).map_err(Error::failed)
 }
 
 /// The files `hanse pki init` makes.
@@ -159,6 +167,8 @@ fn work(url: &str, exchange: &Exchange) -> std::io::Result<Workers> {
     workers.spawn("sealing", SEAL_EVERY, move || worker::sealing::tick(&mut feed))?;
     let mut run = ExpiryRun::new(url, exchange.book.clone())?;
     workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
+    let mut settler = Settler::new(url, exchange.keys.clone(), exchange.catalogue.clone());
+    workers.spawn("settlement", SETTLE_EVERY, move || worker::settlement::tick(&mut settler))?;
     let keys = exchange.keys.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))?;

@@ -11,6 +11,7 @@ mod certificates;
 pub mod idempotency;
 pub mod identity;
 pub mod json;
+pub mod log;
 pub mod openapi;
 pub mod problem;
 mod proposals;

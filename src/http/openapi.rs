@@ -1,6 +1,6 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
-use super::{catalogue, certificates, problem, proposals, public, signing_keys, v1};
+use super::{catalogue, certificates, log, problem, proposals, public, signing_keys, v1};
 use crate::domain::text::Text;
 use std::sync::LazyLock;
 use utoipa::OpenApi;
@@ -34,6 +34,7 @@ pub fn document() -> &'static utoipa::openapi::OpenApi {
 fn build() -> utoipa::openapi::OpenApi {
     let mut document = Common::openapi();
     document.merge(catalogue::Api::openapi());
+    document.merge(log::Api::openapi());
     document.merge(certificates::Api::openapi());
     document.merge(proposals::Api::openapi());
     document.merge(signing_keys::Api::openapi());

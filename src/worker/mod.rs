@@ -3,6 +3,7 @@
 
 pub mod expiry;
 pub mod sealing;
+pub mod settlement;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

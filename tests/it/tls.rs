@@ -175,10 +175,12 @@ impl Connection {
                 let head = String::from_utf8_lossy(&got[..end]).to_lowercase();
                 let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
                 let body = &got[end + 4..];
-                if body.len() >= length.unwrap_or(0) {
+                let chunked = head.lines().any(|line| line == "transfer-encoding: chunked");
+                let whole = if chunked { unchunk(body) } else { Some(body.to_vec()) };
+                if let Some(body) = whole.filter(|body| body.len() >= length.unwrap_or(0)) {
                     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
                     let status = status.ok_or_else(|| io::Error::other("no status"))?;
-                    return Ok(Answer { status, head, body: body.to_vec() });
+                    return Ok(Answer { status, head, body });
                 }
             }
             match self.0.read(&mut part)? {
@@ -186,5 +188,20 @@ impl Connection {
                 count => got.extend_from_slice(&part[..count]),
             }
         }
+    }
+}
+
+/// A body in chunks (RFC 9112 §7.1), once its last one is there.
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).ok()?, 16).ok()?;
+        let chunk = rest.get(end + 2..end + 2 + length)?;
+        rest = rest.get(end + 4 + length..)?;
+        if length == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(chunk);
     }
 }

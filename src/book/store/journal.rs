@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// Lines of the journal in one run: some 16,000 conversions.
 const ENTRIES_MAX: i64 = 40_000;
 /// Batches looked at to make up one run.
-const BATCHES_MAX: i64 = 4_000;
+const BATCHES_MAX: i64 = 1_000;
 
 /// A conversion as its lines need it.
 #[derive(Clone, Debug)]
@@ -99,6 +99,10 @@ struct SizeSql {
     batch_no: i64,
     #[diesel(sql_type = Integer)]
     entries: i32,
+}
+
+#[derive(QueryableByName)]
+struct NamedSql {
     #[diesel(sql_type = BigInt)]
     named: i64,
 }
@@ -108,15 +112,16 @@ pub fn run(conn: &mut PgConnection, after: i64, last: i64) -> Result<Option<Run>
     if after >= last {
         return Ok(None);
     }
+    // How many entries is told by the size of a list of two bytes each, without reading it.
     let sizes: Vec<SizeSql> = sql_query(
-        "SELECT batch_no, cardinality(entry_kinds) AS entries, (SELECT count(*) FROM unnest(entry_kinds) k WHERE k IN (7, 10)) AS named \
-         FROM batches WHERE batch_no > $1 AND batch_no <= $2 ORDER BY batch_no LIMIT $3",
+        "SELECT batch_no, pg_column_size(entry_kinds) / 2 AS entries FROM batches \
+         WHERE batch_no > $1 AND batch_no <= $2 ORDER BY batch_no LIMIT $3",
     )
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(last)
     .bind::<BigInt, _>(BATCHES_MAX)
     .load(conn)?;
-    let (mut entries, mut named, mut through) = (0, 0, last);
+    let (mut entries, mut through) = (0, last);
     let full = i64::try_from(sizes.len()).unwrap_or(i64::MAX) >= BATCHES_MAX;
     for (nth, size) in sizes.iter().enumerate() {
         if nth > 0 && entries + i64::from(size.entries) > ENTRIES_MAX {
@@ -124,11 +129,17 @@ pub fn run(conn: &mut PgConnection, after: i64, last: i64) -> Result<Option<Run>
             break;
         }
         entries += i64::from(size.entries);
-        named += size.named;
         if full && nth + 1 == sizes.len() {
             through = size.batch_no;
         }
     }
+    let named: NamedSql = sql_query(
+        "SELECT count(*) AS named FROM batches b, unnest(b.entry_kinds) k WHERE b.batch_no > $1 AND b.batch_no <= $2 AND k IN (7, 10)",
+    )
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(through)
+    .get_result(conn)?;
+    let named = named.named;
     let mut run = Run { through, ..Run::default() };
     if named > 0 {
         run.conversions = conversions(conn, after, through)?;

@@ -2,6 +2,7 @@
 
 use super::answer::{Amounts, Quote};
 use super::client::Clients;
+use super::closer::{Closer, Closes};
 use super::list::List;
 use super::members::Population;
 use super::probe::{Cost, Probe};
@@ -36,6 +37,8 @@ pub struct Setting {
     pub batches: usize,
     pub time: Duration,
     pub list: Option<PathBuf>,
+    /// Closes windows meanwhile.
+    pub closer: Option<Closer>,
 }
 
 /// Whether somebody wants to end.
@@ -56,6 +59,9 @@ pub struct Measured {
     pub per_second: u64,
     /// Of a request; in a scenario of batches, of a whole batch.
     pub latency: Latency,
+    /// Of what was asked or answered while a window was being closed, which the latency above leaves out.
+    pub closing: Option<Latency>,
+    pub closes: Option<Closes>,
     pub cost: Cost,
     pub late_effects: u64,
     pub refused: BTreeMap<String, u64>,
@@ -104,6 +110,8 @@ pub async fn run(
     let mut working = JoinSet::new();
     let clients = workers.len();
     workers.into_iter().for_each(|worker| drop(working.spawn_local(worker.work())));
+    let closing = setting.closer.as_ref().map(|closer| closer.begin(setting.time));
+    job.closing.replace(closing.as_ref().map(|closing| std::sync::Arc::clone(&closing.now)));
     watch(setting.time, &job, interrupt, bar).await;
     let elapsed = begun.elapsed();
     tally.borrow_mut().closed = true;
@@ -114,6 +122,10 @@ pub async fn run(
     if let Some(failure) = job.failure.take() {
         return Err(Error::Failed(failure));
     }
+    let closes = match (closing, &setting.closer) {
+        (Some(closing), Some(closer)) => Some(closing.end(closer)?),
+        (None, _) | (_, None) => None,
+    };
     let tally = tally.take();
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     Ok(Measured {
@@ -123,6 +135,8 @@ pub async fn run(
         effects: tally.effects,
         per_second: tally.effects * 1000 / elapsed_ms,
         latency: tally.latency(),
+        closing: closes.as_ref().map(|_| tally.latency_closing()),
+        closes,
         cost: probe.cost(&before, &after),
         late_effects: tally.late_effects,
         refused: tally.refused,
@@ -143,6 +157,7 @@ fn new_job(setting: &Setting, scenario: Scenario, tally: &Rc<RefCell<Tally>>) ->
         run: run_id(),
         tally: Rc::clone(tally),
         list: setting.list.as_ref().map(open).transpose()?.map(RefCell::new),
+        closing: RefCell::default(),
         stopping: Cell::new(false),
         failure: RefCell::new(None),
     })

@@ -123,6 +123,21 @@ fn remarks(run: &Measured) -> Option<String> {
     if run.wrong > 0 {
         told.push(format!("WRONG: {}, such as {}", run.wrong, run.wrong_shown.join("; ")));
     }
+    if let (Some(closing), Some(closes)) = (&run.closing, &run.closes) {
+        let longest = closes.took_ms.iter().max().copied().unwrap_or(0);
+        told.push(format!(
+            "{} windows closed of {} conversions, the longest in {longest} ms; meanwhile p50 {} ms, p99 {} ms, p99.9 {} ms: {} times the p99 otherwise",
+            closes.took_ms.len(),
+            closes.conversions.iter().sum::<i64>(),
+            decimal(closing.p50_us, 3, 2),
+            decimal(closing.p99_us, 3, 2),
+            decimal(closing.p999_us, 3, 2),
+            decimal(closing.p99_us * 100 / run.latency.p99_us.max(1), 2, 2),
+        ));
+        if !closes.wrong.is_empty() {
+            told.push(format!("WRONG: the statements of windows {:?} are not their conversions'", closes.wrong));
+        }
+    }
     if run.interrupted {
         told.push("interrupted".to_owned());
     }
@@ -164,6 +179,8 @@ mod tests {
             effects: per_second * 30,
             per_second,
             latency: Latency { p50_us: 25_060, p99_us: 61_999, p999_us: 99_000, max_us: 120_000 },
+            closing: None,
+            closes: None,
             cost: Cost { server_cpu_ms: Some(12_340), ..Cost::default() },
             late_effects: 0,
             refused: BTreeMap::new(),

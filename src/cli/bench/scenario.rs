@@ -10,6 +10,8 @@ use super::tally::Tally;
 use crate::clock;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Lots each imported membership opens with: points and last day.
 const OPENING_LOTS: [(u64, &str); 2] = [(1_000, "2099-06-30"), (500, "2099-12-31")];
@@ -26,7 +28,9 @@ pub enum Scenario {
     Batches,
     /// Batches of 1,000 new memberships with two opening lots each
     Import,
-    /// All of these, one after the other
+    /// A settlement window filled with random conversions on 25 pairs, and closed
+    Window,
+    /// All of these but the window, one after the other
     All,
 }
 
@@ -41,6 +45,7 @@ impl Scenario {
             Scenario::Quoted => "quoted",
             Scenario::Batches => "batches",
             Scenario::Import => "import",
+            Scenario::Window => "window",
             Scenario::All => "all",
         }
     }
@@ -52,7 +57,7 @@ impl Scenario {
 
     /// Whether it spreads over the pairs, or stays on the hot one.
     pub fn is_spread(self) -> bool {
-        matches!(self, Scenario::Pairs | Scenario::Quoted)
+        matches!(self, Scenario::Pairs | Scenario::Quoted | Scenario::Window)
     }
 }
 
@@ -63,6 +68,8 @@ pub struct Job {
     pub run: String,
     pub tally: Rc<RefCell<Tally>>,
     pub list: Option<RefCell<List>>,
+    /// True while a window is being closed, where that is part of the run.
+    pub closing: RefCell<Option<Arc<AtomicBool>>>,
     /// Set when clients are to end after what they are doing.
     pub stopping: Cell<bool>,
     /// Why the run cannot go on.
@@ -88,13 +95,15 @@ impl Worker {
             self.sent += 1;
             let key = format!("{}.{}.{}", self.job.run, self.number, self.sent);
             let begun = clock::instant();
+            let closing = self.job.is_closing();
             match self.job.scenario {
                 Scenario::HotPair | Scenario::Pairs => self.convert(&key).await,
                 Scenario::Quoted => self.quote_and_convert(&key).await,
                 Scenario::Batches => self.convert_batch(&key).await,
-                Scenario::Import | Scenario::All => self.import(&key).await,
+                Scenario::Import | Scenario::Window | Scenario::All => self.import(&key).await,
             }
-            self.job.tally.borrow_mut().answered(begun.elapsed());
+            let closing = closing || self.job.is_closing();
+            self.job.tally.borrow_mut().answered(begun.elapsed(), closing);
         }
     }
 
@@ -206,6 +215,10 @@ impl Worker {
 }
 
 impl Job {
+    fn is_closing(&self) -> bool {
+        self.closing.borrow().as_ref().is_some_and(|closing| closing.load(Ordering::Relaxed))
+    }
+
     /// One conversion has been answered: it is listed whatever it is, and an effect if it is what was asked for.
     fn converted(&self, conversion: &Conversion, amounts: &Amounts, key: &str, replayed: bool, tries: u32) {
         if let Some(list) = &self.list {
@@ -261,7 +274,8 @@ mod tests {
     fn job() -> Job {
         let tally = Rc::default();
         let (stopping, failure) = (Cell::new(false), RefCell::new(None));
-        Job { scenario: Scenario::HotPair, run: "r".to_owned(), tally, list: None, stopping, failure }
+        let closing = RefCell::default();
+        Job { scenario: Scenario::HotPair, run: "r".to_owned(), tally, list: None, closing, stopping, failure }
     }
 
     #[test]

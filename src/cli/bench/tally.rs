@@ -10,6 +10,8 @@ const WRONG_SHOWN: usize = 5;
 pub struct Tally {
     /// Microseconds from the first try to the answer.
     latency: Histogram<u64>,
+    /// The same of what met the closing of a window.
+    closing: Histogram<u64>,
     /// Effects answered before the run's time was over.
     pub effects: u64,
     /// Effects answered after it, by clients that were waiting.
@@ -40,6 +42,7 @@ impl Default for Tally {
         // A microsecond to ten minutes, to three digits.
         let latency = Histogram::new_with_bounds(1, 600_000_000, 3).expect("the bounds and digits are in range");
         Tally {
+            closing: latency.clone(),
             latency,
             effects: 0,
             late_effects: 0,
@@ -59,9 +62,10 @@ impl Tally {
     }
 
     /// One request, or batch of them, has been answered to its end.
-    pub fn answered(&mut self, after: Duration) {
+    pub fn answered(&mut self, after: Duration, closing: bool) {
+        let latency = if closing { &mut self.closing } else { &mut self.latency };
         // Longer than the bounds is kept as their end.
-        self.latency.saturating_record(u64::try_from(after.as_micros()).unwrap_or(u64::MAX).max(1));
+        latency.saturating_record(u64::try_from(after.as_micros()).unwrap_or(u64::MAX).max(1));
     }
 
     pub fn put_off(&mut self, code: &str) {
@@ -80,9 +84,17 @@ impl Tally {
     }
 
     pub fn latency(&self) -> Latency {
-        let at = |quantile| if self.latency.is_empty() { 0 } else { self.latency.value_at_quantile(quantile) };
-        Latency { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: self.latency.max() }
+        latency(&self.latency)
     }
+
+    pub fn latency_closing(&self) -> Latency {
+        latency(&self.closing)
+    }
+}
+
+fn latency(of: &Histogram<u64>) -> Latency {
+    let at = |quantile| if of.is_empty() { 0 } else { of.value_at_quantile(quantile) };
+    Latency { p50_us: at(0.5), p99_us: at(0.99), p999_us: at(0.999), max_us: of.max() }
 }
 
 /// Codes are the server's catalogue: a few dozen.
@@ -101,12 +113,12 @@ mod tests {
     fn percentiles_are_of_all_answers_to_three_digits() {
         let mut tally = Tally::default();
         assert_eq!(tally.latency(), Latency::default());
-        (1..=1000).for_each(|ms| tally.answered(Duration::from_millis(ms)));
+        (1..=1000).for_each(|ms| tally.answered(Duration::from_millis(ms), false));
         let Latency { p50_us, p99_us, p999_us, max_us } = tally.latency();
         for (seen, wanted) in [(p50_us, 500_000), (p99_us, 990_000), (p999_us, 999_000), (max_us, 1_000_000)] {
             assert!(seen.abs_diff(wanted) * 1000 <= wanted, "{seen} for {wanted}");
         }
-        tally.answered(Duration::from_secs(86_400));
+        tally.answered(Duration::from_secs(86_400), false);
         assert!(tally.latency().max_us >= 600_000_000);
     }
 

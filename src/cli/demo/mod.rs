@@ -132,6 +132,8 @@ fn place(stage: &Stage) -> story::Place {
         pki: stage.house.config.pki_dir(),
         database: stage.house.database.clone(),
         zone: stage.node.exchange.catalogue.load().alliance.zone,
+        keys: stage.node.exchange.keys.clone(),
+        folder: stage.house.config.data_dir.join("settlement"),
     }
 }
 

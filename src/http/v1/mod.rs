@@ -10,6 +10,7 @@ mod memberships;
 mod movements;
 mod quotes;
 mod reply;
+mod settlements;
 mod wanted;
 
 use crate::http::json::BodyLimits;
@@ -35,6 +36,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(batch("/v1/activities/batch", web::post().to(activities::create_batch)))
         .configure(configure_conversions)
         .configure(configure_memberships)
+        .configure(configure_settlement)
         .service(one("/v1/links", web::post().to(links::create)))
         .service(one("/v1/links/accept", web::post().to(links::accept)))
         .service(one("/v1/links/{id}", web::get().to(links::get)).route(web::delete().to(links::end)))
@@ -67,6 +69,17 @@ fn configure_memberships(config: &mut ServiceConfig) {
         .service(one("/v1/memberships/{member_ref}/activities", web::post().to(activities::create)));
 }
 
+fn configure_settlement(config: &mut ServiceConfig) {
+    config
+        .service(one("/v1/settlements", web::get().to(settlements::list)))
+        .service(one("/v1/settlements/{window}", web::get().to(settlements::get)))
+        .service(one("/v1/settlements/{window}/statement", web::get().to(settlements::statement)))
+        .service(one("/v1/settlements/{window}/lines", web::get().to(settlements::lines)))
+        .service(one("/v1/settlements/{window}/proofs/{conversion_id}", web::get().to(settlements::proofs)))
+        .service(one("/v1/settlements/{window}/signatures", web::post().to(settlements::countersign)))
+        .service(one("/checkpoint/cosignatures", web::post().to(settlements::cosign)));
+}
+
 /// One resource an address, so that a method it does not take is 405, not 404.
 fn one(path: &str, route: Route) -> Resource {
     web::resource(path).route(route)
@@ -81,6 +94,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(links::Document::openapi());
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
+    document.merge(settlements::Document::openapi());
     document
 }
 

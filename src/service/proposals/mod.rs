@@ -24,6 +24,7 @@ use crate::domain::proposal::{State, Subject};
 use crate::store::Database;
 use crate::store::catalogue::{self, write};
 use crate::store::proposals::{self, Publication};
+use crate::store::settlement::windows;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -392,6 +393,9 @@ fn write_all(conn: &mut PgConnection, candidate: &Candidate) -> Result<i64, Erro
     let bilateral = candidate.catalogue.alliance.bilateral;
     if let Some((alliance, mandate)) = &candidate.alliance {
         write::put_alliance(conn, alliance, mandate.as_deref(), candidate.founding)?;
+        if let Some(start) = candidate.founding {
+            windows::found(conn, start)?;
+        }
     }
     for planned in &candidate.partners {
         write::put_partner(conn, planned)?;

@@ -10,12 +10,13 @@ use crate::domain::settlement::window;
 use crate::service::keys::Keys;
 use crate::signing::general::{Document, Refused};
 use crate::signing::jwk::PublicKey;
+use crate::signing::note::{self, Note, Vkey};
 use crate::signing::{canonical, merkle};
 use crate::store::settlement::log::{self, Leaf};
 use crate::store::settlement::statements::{self, Row, Signature, State};
 use crate::store::settlement::windows;
 use crate::store::signing_keys;
-use diesel::PgConnection;
+use diesel::{Connection, PgConnection};
 use serde_json::json;
 
 /// Adds the signature `protected`, `signature` by a registered key of `partner`; the same one again changes nothing.
@@ -90,4 +91,25 @@ pub fn countersign(
 
 fn refused(why: Refused) -> Error {
     Error::Refused(why.to_string())
+}
+
+/// Keeps `line`, a cosignature of the current checkpoint by the partner's registered Ed25519 key `kid`; the note with it.
+/// The first one of a partner stays.
+pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) -> Result<String, Error> {
+    let key = signing_keys::find(conn, kid)?.filter(|key| {
+        (key.holder_kind.as_str(), key.holder_name.as_str()) == ("partner", partner.as_str()) && key.status == "active"
+    });
+    let key = key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
+    let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
+    let cosigner = Vkey::new(partner.as_str(), note::Kind::Cosigner, &public);
+    let cosigner = cosigner.map_err(|why| Error::Refused(why.to_string()))?;
+    conn.transaction(|conn| {
+        log::lock(conn)?;
+        let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?;
+        let mut note = Note::parse(current.note.as_bytes()).map_err(broken)?;
+        note.add_cosignature(line, &cosigner).map_err(|why| Error::Refused(why.to_string()))?;
+        let at = crate::store::catalogue::business_now(conn)?;
+        log::insert_cosignature(conn, current.size, partner.as_str(), line, at)?;
+        read::checkpoint(conn, None)?.ok_or(Error::NotFound)
+    })
 }

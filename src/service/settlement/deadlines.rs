@@ -5,29 +5,62 @@ use super::{Error, close};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::book::windows::Which;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::Slug;
-use crate::domain::settlement::Participant;
+use crate::domain::settlement::{Participant, calendar};
 use crate::service::keys::Keys;
 use crate::store::catalogue;
 use crate::store::settlement::statements::{self, State};
 use crate::store::settlement::{obligations, windows};
+use arc_swap::ArcSwap;
 use diesel::PgConnection;
 use serde_json::json;
+use std::sync::Arc;
 
 /// Statements or obligations in one posting.
 const CHUNK: i64 = 200;
 
-/// One look at what is due: `true` when something was done. A window that has ended is taken to its end.
-pub fn tick(url: &str, keys: &Keys) -> Result<bool, Error> {
-    let closed = close::close(url, keys, Some(Which::Due), |_| ())?;
-    let moved = closed.is_some_and(|window| window.blocked_by.is_none());
-    let mut conn = super::connect(url)?;
-    if catalogue::exists(&mut conn)? { Ok(answer_late(&mut conn)? || moved) } else { Ok(moved) }
+/// Looks at what is due, with a connection of its own; made again after the database was away.
+pub struct Settler {
+    url: String,
+    keys: Arc<Keys>,
+    catalogue: Arc<ArcSwap<Catalogue>>,
+    conn: Option<PgConnection>,
+}
+
+impl Settler {
+    pub fn new(url: &str, keys: Arc<Keys>, catalogue: Arc<ArcSwap<Catalogue>>) -> Settler {
+        Settler { url: url.to_owned(), keys, catalogue, conn: None }
+    }
+
+    /// One look; `true` when something was done. A window that has ended is taken to its end, unless another server
+    /// does so or it is blocked.
+    pub fn tick(&mut self) -> Result<bool, Error> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => super::connect(&self.url)?,
+        };
+        let wanted = self.wanted(&mut conn)?;
+        let closed = wanted.map(|which| close::close(&self.url, &self.keys, which, |_| ())).transpose()?.flatten();
+        let answered = answer_late(&mut conn, &self.catalogue.load())?;
+        self.conn = Some(conn);
+        Ok(answered || closed.is_some_and(|window| window.blocked_by.is_none()))
+    }
+
+    /// What there is to close, found without the fence: whether it is due is decided again under it.
+    fn wanted(&self, conn: &mut PgConnection) -> Result<Option<Option<Which>>, Error> {
+        if windows::unfinished(conn)?.is_some_and(|window| window.blocked_by.is_none()) {
+            return Ok(Some(None));
+        }
+        let alliance = &self.catalogue.load().alliance;
+        let opened = windows::open(conn)?.opened_at.with_timezone(&alliance.zone).date_naive();
+        let today = catalogue::business_now(conn)?.with_timezone(&alliance.zone).date_naive();
+        Ok(calendar::is_due(&alliance.settlement, opened, today).then_some(Some(Which::Due)))
+    }
 }
 
 /// Deems statements accepted that nobody answered in time, and tells of obligations that were not paid in time.
-pub fn answer_late(conn: &mut PgConnection) -> Result<bool, Error> {
-    let loaded = catalogue::load(conn)?;
+pub fn answer_late(conn: &mut PgConnection, loaded: &Catalogue) -> Result<bool, Error> {
     let zone = loaded.alliance.zone;
     let today = catalogue::business_now(conn)?.with_timezone(&zone).date_naive();
     // A look without the fence: mostly there is nothing.

@@ -5,8 +5,8 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `proofs` · `countersign` · `estimates` of breakage, as stated · `reports`
-//! for finance.
+//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` ·
+//! `rotate` one signing key hands over to the next · `estimates` of breakage, as stated · `reports` for finance.
 
 pub mod adjust;
 pub mod check;
@@ -22,10 +22,13 @@ pub mod read;
 pub mod recompute;
 mod release;
 pub mod reports;
+pub mod rotate;
 pub mod settings;
 mod sign;
 pub mod statement;
+pub mod view;
 
+pub use crate::book::store::Error as BookError;
 use crate::domain::settlement::netting::Differs;
 use crate::service::keys::KeysError;
 use crate::store;

@@ -33,12 +33,12 @@ pub fn release(conn: &mut PgConnection, posting: &mut Posting, settled: Settled<
         net = net.plus(row.net.exact).ok_or_else(|| super::broken("a release beyond money"))?;
         if let (Some(from), Some(to)) = (settled.of.partner(), row.counterparty.partner()) {
             let key = ExposureKey::Pair(from.clone(), to.clone());
-            move_by(conn, posting, settled.window, &key, row.net.gross.negated())?;
+            move_by(conn, posting, (settled.window, settled.with), &key, row.net.gross.negated())?;
         }
     }
     if let Some(partner) = settled.of.partner() {
         // A partner's exposure is what it owes: lines raised it by the net with its sign turned.
-        move_by(conn, posting, settled.window, &ExposureKey::Partner(partner.clone()), net)?;
+        move_by(conn, posting, (settled.window, settled.with), &ExposureKey::Partner(partner.clone()), net)?;
     }
     tallies::release(conn, settled.window, settled.of, settled.with, posting.batch_no())?;
     Ok(())
@@ -47,7 +47,7 @@ pub fn release(conn: &mut PgConnection, posting: &mut Posting, settled: Settled<
 fn move_by(
     conn: &mut PgConnection,
     posting: &mut Posting,
-    of: WindowId,
+    of: (WindowId, Option<&Participant>),
     key: &ExposureKey,
     by: Millionths,
 ) -> Result<(), Error> {
@@ -97,7 +97,7 @@ pub fn paid(
         return match of.partner() {
             Some(partner) => {
                 let key = ExposureKey::Partner(partner.clone());
-                move_by(conn, posting, obligation.window, &key, amount.negated())
+                move_by(conn, posting, (obligation.window, None), &key, amount.negated())
             }
             None => Ok(()),
         };

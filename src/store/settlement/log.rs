@@ -68,6 +68,28 @@ pub fn insert_checkpoint(conn: &mut PgConnection, size: i64, note: &str, at: Dat
     Ok(())
 }
 
+#[derive(QueryableByName)]
+struct RecordSql {
+    #[diesel(sql_type = Text)]
+    record: String,
+}
+
+/// Whether the log has a leaf of this kind about this subject.
+pub fn has(conn: &mut PgConnection, kind: &str, subject: &str) -> Result<bool, Error> {
+    let found = sql_query("SELECT 1 FROM log_leaves WHERE kind = $1 AND subject = $2 LIMIT 1")
+        .bind::<Text, _>(kind)
+        .bind::<Text, _>(subject)
+        .execute(conn)?;
+    Ok(found > 0)
+}
+
+/// What was hashed for leaves of this kind, in the sequence of the log.
+pub fn records(conn: &mut PgConnection, kind: &str) -> Result<Vec<String>, Error> {
+    let sql = "SELECT record FROM log_leaves WHERE kind = $1 AND record IS NOT NULL ORDER BY leaf_index";
+    let rows: Vec<RecordSql> = sql_query(sql).bind::<Text, _>(kind).load(conn)?;
+    Ok(rows.into_iter().map(|row| row.record).collect())
+}
+
 /// A checkpoint and the lines partners have signed under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {

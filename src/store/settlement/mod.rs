@@ -3,6 +3,7 @@
 
 pub mod adjustments;
 pub mod estimates;
+pub mod exposures;
 pub mod lines;
 pub mod log;
 pub mod obligations;

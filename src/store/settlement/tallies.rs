@@ -179,16 +179,19 @@ pub fn release(
 pub fn insert_release(
     conn: &mut PgConnection,
     posted: (i64, WindowId),
-    of: WindowId,
+    (of, with): (WindowId, Option<&Participant>),
     key: &str,
     delta: i64,
 ) -> Result<(), Error> {
-    sql_query("INSERT INTO releases (batch_no, key, window_id, of_window, delta) VALUES ($1, $2, $3, $4, $5)")
-        .bind::<BigInt, _>(posted.0)
-        .bind::<Text, _>(key)
-        .bind::<SqlUuid, _>(posted.1.0)
-        .bind::<SqlUuid, _>(of.0)
-        .bind::<BigInt, _>(delta)
-        .execute(conn)?;
+    sql_query(
+        "INSERT INTO releases (batch_no, key, window_id, of_window, delta, with_party) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind::<BigInt, _>(posted.0)
+    .bind::<Text, _>(key)
+    .bind::<SqlUuid, _>(posted.1.0)
+    .bind::<SqlUuid, _>(of.0)
+    .bind::<BigInt, _>(delta)
+    .bind::<Text, _>(with.map_or("", Participant::as_str))
+    .execute(conn)?;
     Ok(())
 }

@@ -246,6 +246,14 @@ pub fn published(conn: &mut PgConnection, row: &Row, at: DateTime<Utc>) -> Resul
     step(conn, row, Step::Publish).map(|_| ())
 }
 
+/// A new sandbox's business begins at its start: so does its first window, which a migration made by the machine's clock.
+pub fn found(conn: &mut PgConnection, start: DateTime<Utc>) -> Result<(), Error> {
+    sql_query("UPDATE windows SET opened_at = $1 WHERE number = 1 AND state = 'open'")
+        .bind::<Timestamptz, _>(start)
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Every exposure as it was when the window ended, and how releases posted in it had moved them.
 pub struct Exposed {
     pub key: String,

@@ -6,17 +6,22 @@ mod import;
 mod links;
 mod memberships;
 mod movements;
+mod settlements;
 
 use crate::support::book::{Book, audit};
 use crate::support::{poll, scratch};
 use crate::tls::{Answer, Client, Connection, House};
 use actix_web::web::{Data, ServiceConfig};
+use hanse::book::windows::Which;
 use hanse::book::{self, seal};
+use hanse::domain::settlement::window::State;
 use hanse::http::server::Limits;
 use hanse::http::v1;
 use hanse::service::exchange::Exchange;
 use hanse::service::keys::Keys;
+use hanse::service::settlement::close;
 use hanse::store;
+use hanse::store::settlement::windows::Row;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +38,7 @@ FROM partners WHERE slug = 'aa';
 pub struct Api {
     house: House,
     book: book::Handle,
+    keys: Arc<Keys>,
     pub aa: Caller,
     pub bb: Caller,
     pub cc: Caller,
@@ -52,7 +58,8 @@ impl Api {
         let folder = scratch(&format!("{name}-keys-{}", std::process::id()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let keys = runtime.block_on(Keys::open(database.clone(), folder)).expect("keys");
-        let exchange = Data::new(Exchange { database, book: book.clone(), catalogue, keys: Arc::new(keys) });
+        let keys = Arc::new(keys);
+        let exchange = Data::new(Exchange { database, book: book.clone(), catalogue, keys: Arc::clone(&keys) });
         let api = move |config: &mut ServiceConfig| {
             config.app_data(Data::clone(&exchange)).configure(v1::configure);
         };
@@ -60,7 +67,7 @@ impl Api {
         let house = House::on(small, name, limits, api);
         let caller = |slug| Caller { client: house.client("partner", slug) };
         let (aa, bb, cc) = (caller("aa"), caller("bb"), caller("cc"));
-        Api { aa, bb, cc, house, book }
+        Api { aa, bb, cc, house, book, keys }
     }
 
     pub fn operator(&self) -> Caller {
@@ -99,6 +106,14 @@ impl Api {
             "UPDATE alliance SET clock_offset_us = clock_offset_us + (extract(epoch FROM interval '{interval}') * 1000000)::bigint"
         );
         self.house.database.connection().batch_execute(&sql).expect("a sandbox");
+    }
+
+    /// Ends the open window and takes it to its end.
+    pub fn close_window(&self) -> Row {
+        let url = &self.house.database.url;
+        let closed = close::close(url, &self.keys, Some(Which::Open), |_| ()).expect("it closes").expect("a window");
+        assert_eq!((closed.state, &closed.blocked_by), (State::Published, &None));
+        closed
     }
 
     /// Seals until nothing is left to seal.
@@ -158,6 +173,8 @@ impl Caller {
 pub trait Expect {
     fn status(&self, wanted: u16) -> Value;
     fn refused(&self, status: u16, code: &str) -> Value;
+    /// Of an answer that is no JSON.
+    fn status_only(&self, wanted: u16);
     fn is_replayed(&self) -> bool;
 }
 
@@ -171,6 +188,10 @@ impl Expect for Answer {
         let problem = self.status(status);
         assert_eq!(problem["code"], code, "{problem}");
         problem
+    }
+
+    fn status_only(&self, wanted: u16) {
+        assert_eq!(self.status, wanted, "{}\n{}", self.head, String::from_utf8_lossy(&self.body));
     }
 
     fn is_replayed(&self) -> bool {

@@ -7,6 +7,9 @@ use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 use hanse::book::command::Outcome;
 use hanse::book::fence::FENCE;
+use hanse::domain::settings::Settlement;
+use hanse::domain::settlement::calendar;
+use hanse::store::settlement::windows::{self, Closing};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -56,12 +59,12 @@ async fn what_waited_at_the_fence_is_posted_in_the_new_window() {
     // The posting begins at its first poll: this thread must let it.
     actix_web::rt::task::yield_now().await;
     wait_for_waiters(&mut watcher, 2);
-    closer
-        .batch_execute(
-            "UPDATE windows SET state = 'closing', closed_at = now() WHERE state = 'open'; \
-             INSERT INTO windows (window_id, number, state, opened_at) VALUES (gen_random_uuid(), 2, 'open', now()); COMMIT",
-        )
-        .expect("closed");
+    let open = windows::open(&mut closer).expect("one");
+    let (closed_at, first_day) = (open.opened_at, open.opened_at.date_naive());
+    let dates = calendar::dates(&Settlement::default(), first_day, first_day);
+    let closing = Closing { closed_at, first_day, dates, settings: r#"{"participants":{}}"#.to_owned() };
+    windows::close(&mut closer, &open, &closing).expect("closed");
+    closer.batch_execute("COMMIT").expect("committed");
     let new = open_window(&mut watcher);
     let answer = posting.await.expect("it ran").expect("decided");
     let Outcome::Conversion(row) = answer.outcome else { panic!("{answer:?}") };

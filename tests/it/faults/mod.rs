@@ -7,7 +7,7 @@ mod fence;
 mod killed;
 mod lanes;
 mod plans;
-mod proxy;
+pub mod proxy;
 mod remembered;
 mod served;
 mod twice;

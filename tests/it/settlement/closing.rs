@@ -91,3 +91,91 @@ async fn an_empty_window_is_signed_too_and_lines_go_on_counting() {
     let document = read::document(&mut house.conn(), &row).expect("a document");
     assert_eq!(document.verify_all(|kid| house.keys.statement_key(kid)).expect("both hold").len(), 2);
 }
+
+#[actix_web::test]
+async fn a_key_hands_over_in_the_log_and_old_statements_go_on_verifying() {
+    use hanse::service::settlement::rotate;
+    use hanse::signing::general::Document;
+    use hanse::signing::keyring::Purpose;
+    use hanse::signing::rotation;
+    let house = House::new("rotated", "").await;
+    let first = house.closed();
+    assert!(house.keys.rotate(Purpose::Statement).await.expect("rotated"));
+    assert!(rotate::record(&mut house.conn(), &house.keys, Purpose::Statement).expect("recorded"));
+    assert!(!rotate::record(&mut house.conn(), &house.keys, Purpose::Statement).expect("once"));
+    let records = rotate::list(&mut house.conn()).expect("read");
+    let document = Document::parse(records[0].as_bytes()).expect("a document");
+    let told = rotation::verify(&document, |kid| house.keys.statement_key(kid)).expect("both have signed");
+    assert_ne!(told.old, told.new);
+    // The new key's time has come.
+    let sql = format!("UPDATE alliance_keys SET signs_from = now() WHERE kid = '{}'", told.new);
+    diesel::connection::SimpleConnection::batch_execute(&mut house.conn(), &sql).expect("its time");
+    house.keys.refresh().await.expect("refreshed");
+    let second = house.closed();
+    for (window, kid) in [(first, &told.old), (second, &told.new)] {
+        let row = statements::find(&mut house.conn(), window.id, &participant("aa")).expect("read").expect("there");
+        let document = read::document(&mut house.conn(), &row).expect("a document");
+        let signers = document.verify_all(|kid| house.keys.statement_key(kid)).expect("all hold");
+        assert_eq!(&signers[0].0, kid, "window {}", row.number);
+    }
+    house.book.audit();
+}
+
+#[actix_web::test]
+async fn a_window_comes_out_the_same_after_a_person_was_forgotten() {
+    use hanse::book::command::{Command, Erase};
+    let house = House::new("erased", "").await;
+    let (a, b) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 100).await;
+    let window = house.closed();
+    for (partner, member) in [("aa", a), ("bb", b)] {
+        let erase = crate::support::book::request(partner, "erase", Command::Erase(Erase { who: member.who }));
+        let answer = house.server.submit(erase).await.expect("decided");
+        assert!(matches!(answer.outcome, hanse::book::command::Outcome::Erased), "{answer:?}");
+    }
+    assert!(matches!(house.recompute(&window), Outcome::Same(_)), "{:?}", house.recompute(&window));
+    house.book.audit();
+}
+
+#[actix_web::test]
+async fn what_was_tampered_with_is_blocked_or_named_and_nothing_is_signed() {
+    use diesel::connection::SimpleConnection;
+    use hanse::domain::settlement::window::State;
+    let house = House::new("tampered", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 100).await;
+    house.conn().batch_execute("UPDATE exposures SET value = value + 1 WHERE key = 'pair:aa:bb'").expect("moved");
+    let blocked = house.close();
+    let why = blocked.blocked_by.clone().expect("a reason");
+    assert_eq!(blocked.state, State::Blocked);
+    assert!(why.contains("pair:aa:bb"), "{why}");
+    assert!(statements::of_window(&mut house.conn(), blocked.id).expect("read").is_empty());
+    // Conversions go on, and so does the next window; nothing later is signed before this one.
+    convert(&house.server, "c2", a, 100).await;
+    assert_eq!(house.close().number, blocked.number);
+    house
+        .conn()
+        .batch_execute(
+            "UPDATE exposures SET value = value - 1 WHERE key = 'pair:aa:bb'; 
+        UPDATE window_exposures SET value = value - 1 WHERE key = 'pair:aa:bb'",
+        )
+        .expect("mended");
+    hanse::service::settlement::close::retry(&mut house.conn(), &blocked).expect("tried again");
+    let last = house.closed();
+    assert_eq!(last.number, 3, "the blocked one, the one after it, and one more");
+    house.book.audit();
+
+    // What was posted is changed afterwards: what is signed stays, and recomputing names the difference.
+    let window = hanse::store::settlement::windows::numbered(&mut house.conn(), 1).expect("read").expect("there");
+    house.conn().batch_execute("UPDATE conversions SET credit = credit - 1, reversed_credit = 0 WHERE batch_no <= (SELECT last_batch FROM windows WHERE number = 1)").expect("changed");
+    match house.recompute(&window) {
+        Outcome::Differs(what) => assert!(what.contains("line 1 of aa"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+    for (table, change) in
+        [("statements", "payload = payload || ' '"), ("line_chunks", "lines = 1"), ("windows", "settings = '{}'")]
+    {
+        let refused = house.conn().batch_execute(&format!("UPDATE {table} SET {change}"));
+        assert!(refused.is_err(), "{table} is final");
+    }
+}

@@ -1,5 +1,7 @@
 //! Settlement from postings to paid: windows, lines, statements, what is owed.
 
 mod closing;
+mod killed;
+mod random;
 mod reports;
 mod support;

@@ -20,7 +20,7 @@ pub struct House {
     pub book: Book,
     pub server: Handle,
     pub keys: Keys,
-    _folder: Scratch,
+    folder: Scratch,
 }
 
 impl House {
@@ -30,7 +30,12 @@ impl House {
         let folder = Scratch::new(name);
         let database = store::connect(&book.database.url).expect("the database");
         let keys = Keys::open(database, folder.path().join("keys")).await.expect("keys");
-        House { book, server, keys, _folder: folder }
+        House { book, server, keys, folder }
+    }
+
+    /// Its data: the signing keys are in `keys`.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub fn conn(&self) -> PgConnection {

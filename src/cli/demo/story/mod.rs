@@ -7,18 +7,21 @@
 mod board;
 mod first;
 mod later;
+mod month;
 
 pub use board::{Board, Chapter, Row, compact};
 
 use super::client::{Client, Error as ClientError, Reply};
 use crate::domain::expiry::Expiry;
 use crate::service::clock;
+use crate::service::keys::Keys;
 use crate::store::Database;
 use board::Expect;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::Arc;
 use uuid::Uuid;
 
 const LUMEN: &str = "Lumen 流明";
@@ -33,6 +36,14 @@ pub enum Error {
     Clock(#[from] clock::Error),
     #[error("the database does not answer: {0}")]
     Database(#[from] crate::store::Error),
+    #[error("the settlement does not go on: {0}")]
+    Settlement(#[from] crate::service::settlement::Error),
+    #[error("a statement is no document of ours: {0}")]
+    Document(crate::signing::general::Refused),
+    #[error("a signing key cannot be made")]
+    Key,
+    #[error("the files cannot be written: {0}")]
+    Files(crate::cli::Error),
 }
 
 /// Where the story is played.
@@ -44,6 +55,10 @@ pub struct Place {
     /// For the sandbox clock, which only its operator moves.
     pub database: Database,
     pub zone: Tz,
+    /// For the public halves that statements verify with.
+    pub keys: Arc<Keys>,
+    /// Where the month's files are left.
+    pub folder: PathBuf,
 }
 
 /// Plays the whole story. A step that goes wrong is a row that does not hold; what cannot go on without it is left out.
@@ -54,6 +69,8 @@ pub async fn play(place: &Place) -> Result<Board, Error> {
         harvest: Client::open(&place.api, &place.pki, "harvest")?,
         database: place.database.clone(),
         zone: place.zone,
+        keys: place.keys.clone(),
+        folder: place.folder.clone(),
         run: run[..8].to_owned(),
         board: Board::default(),
     };
@@ -90,6 +107,8 @@ struct Scene {
     harvest: Client,
     database: Database,
     zone: Tz,
+    keys: Arc<Keys>,
+    folder: PathBuf,
     /// Part of every reference and key of this play.
     run: String,
     board: Board,
@@ -106,7 +125,8 @@ impl Scene {
         self.part_of_it_back(&member).await?;
         self.top_tier().await?;
         self.a_purchase_comes_back().await?;
-        self.time_passes(&member, &ends).await
+        self.time_passes(&member, &ends).await?;
+        self.a_month_closes().await
     }
 
     fn member(&self, number: &str) -> Member {

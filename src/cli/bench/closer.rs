@@ -1,0 +1,89 @@
+//! Closes windows while a load runs, from a thread of its own, and says when it is doing so.
+
+use super::window;
+use crate::book::windows::Which;
+use crate::cli::Error;
+use crate::clock;
+use crate::service::keys::Keys;
+use crate::service::settlement::close;
+use crate::store::settlement::windows::Row;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often a resting closer looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What closing needs, and how often it is to happen.
+#[derive(Clone)]
+pub struct Closer {
+    pub url: String,
+    pub keys: Arc<Keys>,
+    pub times: u32,
+}
+
+/// One that is at work.
+pub struct Closing {
+    /// Whether a window is being closed now.
+    pub now: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Result<Vec<(Row, u64)>, Error>>,
+}
+
+/// The windows closed during a run.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Closes {
+    /// Milliseconds each took.
+    pub took_ms: Vec<u64>,
+    /// Conversions of each.
+    pub conversions: Vec<i64>,
+    /// Windows whose statements do not say what their conversions do.
+    pub wrong: Vec<i64>,
+}
+
+impl Closer {
+    /// Begins to close, evenly over `time`.
+    pub fn begin(&self, time: Duration) -> Closing {
+        let (now, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (closer, closing, ended) = (self.clone(), Arc::clone(&now), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let begun = clock::instant();
+            let mut closed = Vec::new();
+            for nth in 1..=closer.times {
+                let at = time * nth / (closer.times + 1);
+                while begun.elapsed() < at && !ended.load(Ordering::Relaxed) {
+                    std::thread::sleep(LOOK);
+                }
+                if ended.load(Ordering::Relaxed) {
+                    break;
+                }
+                let since = clock::instant();
+                closing.store(true, Ordering::Relaxed);
+                let row = close::close(&closer.url, &closer.keys, Some(Which::Open), |_| ());
+                closing.store(false, Ordering::Relaxed);
+                let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                closed.extend(row.map_err(Error::failed)?.map(|row| (row, took_ms)));
+            }
+            Ok(closed)
+        });
+        Closing { now, stop, thread }
+    }
+}
+
+impl Closing {
+    /// Ends it, and proves every window it closed.
+    pub fn end(self, closer: &Closer) -> Result<Closes, Error> {
+        self.stop.store(true, Ordering::Relaxed);
+        let closed = self.thread.join().map_err(|_| Error::Failed("closing panicked".to_owned()))??;
+        let mut closes = Closes::default();
+        for (row, took_ms) in closed {
+            let proof = window::prove(&closer.url, &row)?;
+            closes.took_ms.push(took_ms);
+            closes.conversions.push(proof.conversions);
+            if proof.owed != proof.stated {
+                closes.wrong.push(row.number);
+            }
+        }
+        Ok(closes)
+    }
+}

@@ -1,0 +1,311 @@
+//! `hanse settle`: windows closed, statements exported, what is owed paid, decisions posted, a window made again.
+
+pub mod export;
+mod show;
+
+use super::house::Reach;
+use super::{Error, Global};
+use crate::book::windows::Which;
+use crate::config::{Config, Flags};
+use crate::domain::ids::{AdjustmentId, ConversionId, ObligationId};
+use crate::domain::money::Millionths;
+use crate::domain::settlement::Participant;
+use crate::service::keys::Keys;
+use crate::service::settlement::adjust::{self, Asked};
+use crate::service::settlement::close::{self, Told};
+use crate::service::settlement::pay::{self, Paid};
+use crate::service::settlement::recompute::{self, Outcome, Same};
+use crate::service::settlement::{self};
+use crate::store;
+use crate::store::settlement::windows::{self, Row};
+use chrono::NaiveDate;
+use diesel::PgConnection;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// End the open window now, or take one that stopped on its way to its end
+    Close {
+        /// Only the window of this number, if it is still open
+        #[arg(long, value_name = "NUMBER")]
+        window: Option<i64>,
+        /// Only if its period is over
+        #[arg(long, conflicts_with = "window")]
+        due: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Windows, newest first
+    List {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// One window: nets, statements, what is owed
+    Show {
+        window: i64,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Write a participant's files: statement, lines, proofs, keys, checkpoint
+    Export {
+        window: i64,
+        /// A partner, or `operator`; everybody unless said
+        #[arg(long, value_name = "SLUG")]
+        participant: Option<String>,
+        /// Folder to write into
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        to: PathBuf,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Record a payment of an obligation
+    Pay(PayArgs),
+    /// Ask for an adjustment, which another person approves
+    Adjust(AdjustArgs),
+    /// Approve, or refuse, an adjustment somebody else has asked for
+    Approve {
+        adjustment: String,
+        /// Who approves
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        #[arg(long)]
+        refuse: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Have a blocked window tried again from its beginning
+    Retry {
+        window: i64,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Make a closed window again from the journal: the same bytes, or the first difference
+    Recompute {
+        window: i64,
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PayArgs {
+    /// obl_…; without it, what is still to be paid is listed
+    obligation: Option<String>,
+    /// Decimal; all that is left unless said
+    #[arg(long)]
+    amount: Option<String>,
+    /// Value date; today unless said
+    #[arg(long)]
+    on: Option<NaiveDate>,
+    /// The bank's or the payer's: the same one again is the same payment
+    #[arg(long, default_value = "paid", value_name = "TEXT")]
+    reference: String,
+    /// Who records it
+    #[arg(long, default_value = "operator", value_name = "NAME")]
+    by: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AdjustArgs {
+    /// Who owes: a partner, or `operator`
+    #[arg(long, value_name = "SLUG")]
+    from: String,
+    /// Who is owed
+    #[arg(long, value_name = "SLUG")]
+    to: String,
+    /// Decimal; negative the other way
+    #[arg(long, allow_hyphen_values = true)]
+    amount: String,
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The conversion it is about
+    #[arg(long, value_name = "CNV")]
+    conversion: Option<String>,
+    /// Who asks
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
+    match action {
+        Action::Close { window, due, flags } => {
+            let which = match (window, due) {
+                (Some(number), _) => Which::Numbered(*number),
+                (None, true) => Which::Due,
+                (None, false) => Which::Open,
+            };
+            close(&global.begin(flags)?, which, global)
+        }
+        Action::List { flags } => with(global, flags, |conn, _| show::list(conn, global)),
+        Action::Show { window, flags } => with(global, flags, |conn, _| show::window(conn, *window, global)),
+        Action::Export { window, participant, to, flags } => {
+            let config = global.begin(flags)?;
+            with(global, flags, |conn, reach| {
+                let jwks = keys(&config, reach)?.jwks();
+                export::window(conn, *window, participant.as_deref(), to, &jwks)
+            })
+        }
+        Action::Pay(args) => with(global, &args.flags, |conn, _| pay(conn, args, global)),
+        Action::Adjust(args) => with(global, &args.flags, |conn, _| adjust(conn, args, global)),
+        Action::Approve { adjustment, by, refuse, flags } => {
+            with(global, flags, |conn, _| approve(conn, adjustment, by, !refuse, global))
+        }
+        Action::Retry { window, flags } => with(global, flags, |conn, _| {
+            let row = numbered(conn, *window)?;
+            close::retry(conn, &row).map_err(Error::failed)?;
+            println!("window {window} will be closed anew: a running server does so, or `hanse settle close --due`");
+            Ok(())
+        }),
+        Action::Recompute { window, flags } => with(global, flags, |conn, _| recompute(conn, *window, global)),
+    }
+}
+
+/// Does `work` on a connection of settlement's own.
+fn with(
+    global: &Global,
+    flags: &Flags,
+    work: impl FnOnce(&mut PgConnection, &Reach) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let reach = Reach::open(&global.begin(flags)?)?;
+    let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
+    let done = work(&mut conn, &reach);
+    // Let go of the database before a private one is stopped.
+    drop(conn);
+    done
+}
+
+fn keys(config: &Config, reach: &Reach) -> Result<Keys, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
+    let database = store::connect(&reach.url).map_err(Error::failed)?;
+    runtime.block_on(Keys::open(database, config.keys_dir())).map_err(Error::failed)
+}
+
+fn numbered(conn: &mut PgConnection, number: i64) -> Result<Row, Error> {
+    let found = windows::numbered(conn, number).map_err(Error::failed)?;
+    found.ok_or_else(|| Error::Usage(format!("there is no window {number}: `hanse settle list` names them")))
+}
+
+fn close(config: &Config, which: Which, global: &Global) -> Result<(), Error> {
+    let reach = Reach::open(config)?;
+    let keys = keys(config, &reach)?;
+    let bar = progress("lines");
+    let closed = close::close(&reach.url, &keys, Some(which), |told| match told {
+        Told::State(row) => bar.set_message(format!("window {} {}", row.number, row.state.code())),
+        Told::Lines(through, last) => {
+            bar.set_length(u64::try_from(last).unwrap_or(0));
+            bar.set_position(u64::try_from(through).unwrap_or(0));
+        }
+    });
+    bar.finish_and_clear();
+    let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
+    let outcome = match closed.map_err(Error::failed)? {
+        None => {
+            println!("nothing to close: the window is not due, or another server settles now");
+            Ok(())
+        }
+        Some(row) => match &row.blocked_by {
+            None => show::window(&mut conn, row.number, global),
+            Some(why) => Err(Error::Failed(format!("window {} is blocked, nothing is signed: {why}", row.number))),
+        },
+    };
+    drop(conn);
+    outcome
+}
+
+/// A bar that only people see.
+pub fn progress(message: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_message(message);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn money(text: &str, name: &str) -> Result<Millionths, Error> {
+    Millionths::parse(text).ok_or_else(|| Error::Usage(format!("--{name} is a decimal such as 12.50, not '{text}'")))
+}
+
+fn pay(conn: &mut PgConnection, args: &PayArgs, global: &Global) -> Result<(), Error> {
+    let Some(obligation) = &args.obligation else { return show::unpaid(conn, global) };
+    let obligation: ObligationId = obligation
+        .parse()
+        .map_err(|_| Error::Usage(format!("'{obligation}' is no obligation: write its id, obl_ and 32 digits")))?;
+    let amount = args.amount.as_deref().map(|text| money(text, "amount")).transpose()?;
+    let paid = Paid { obligation, amount, on: args.on, reference: args.reference.clone(), by: args.by.clone() };
+    let recorded = pay::pay(conn, &paid).map_err(Error::failed)?;
+    let (row, payment) = (&recorded.obligation, &recorded.payment);
+    if global.json {
+        println!(
+            "{:#}",
+            json!({ "payment_id": payment.id.to_string(), "amount": payment.amount.to_string(), "repeated": recorded.repeated,
+                "paid": row.paid.to_string(), "of": row.amount.to_string() })
+        );
+    } else {
+        let again = if recorded.repeated { " (recorded before)" } else { "" };
+        println!("{} to {}: {} of {} paid{again}", row.debtor, row.creditor, row.paid, row.amount);
+    }
+    Ok(())
+}
+
+fn adjust(conn: &mut PgConnection, args: &AdjustArgs, global: &Global) -> Result<(), Error> {
+    let participant = |text: &str| {
+        Participant::parse(text).ok_or_else(|| Error::Usage(format!("'{text}' is neither a partner nor `operator`")))
+    };
+    let conversion = |text: &String| {
+        text.parse::<ConversionId>().map_err(|_| Error::Usage(format!("'{text}' is no conversion's id")))
+    };
+    let asked = Asked {
+        from: participant(&args.from)?,
+        to: participant(&args.to)?,
+        amount: money(&args.amount, "amount")?,
+        reason: args.reason.clone(),
+        dispute: None,
+        conversion: args.conversion.as_ref().map(conversion).transpose()?,
+        by: args.by.clone(),
+    };
+    let id = adjust::ask(conn, &asked).map_err(Error::failed)?;
+    if global.json {
+        println!("{}", json!({ "adjustment_id": id.to_string(), "state": "asked" }));
+    } else {
+        println!("asked for {id}: another person approves it with `hanse settle approve {id} --by NAME`");
+    }
+    Ok(())
+}
+
+fn approve(conn: &mut PgConnection, id: &str, by: &str, approve: bool, global: &Global) -> Result<(), Error> {
+    let id: AdjustmentId = id.parse().map_err(|_| Error::Usage(format!("'{id}' is no adjustment's id")))?;
+    let row = adjust::settle(conn, id, approve, by).map_err(Error::failed)?;
+    if global.json {
+        println!("{}", json!({ "adjustment_id": id.to_string(), "state": row.state }));
+    } else {
+        println!("{} {}: {} owes {} {} ({})", id, row.state, row.from, row.to, row.amount, row.reason);
+    }
+    Ok(())
+}
+
+fn recompute(conn: &mut PgConnection, number: i64, global: &Global) -> Result<(), Error> {
+    let row = numbered(conn, number)?;
+    let bar = progress("batches");
+    let outcome = recompute::recompute(conn, &row, |done, all| {
+        bar.set_length(u64::try_from(all).unwrap_or(0));
+        bar.set_position(u64::try_from(done).unwrap_or(0));
+    });
+    bar.finish_and_clear();
+    match outcome.map_err(Error::failed)? {
+        Outcome::Same(Same { lines, statements }) if global.json => {
+            println!("{}", json!({ "same": true, "lines": lines, "statements": statements }));
+            Ok(())
+        }
+        Outcome::Same(Same { lines, statements }) => {
+            println!("the same, byte for byte: {lines} lines, {statements} statements");
+            Ok(())
+        }
+        Outcome::Differs(what) => Err(Error::Failed(format!("window {number} differs: {what}"))),
+    }
+}

@@ -1,0 +1,301 @@
+//! Settlement as a partner or an operator sees it over the API: windows, its own statement of each, what it owes and is owed.
+
+use super::read::{self, Lines};
+use super::{Error, broken, countersign, proofs};
+use crate::domain::ids::{ConversionId, Slug, WindowId};
+use crate::domain::settlement::Participant;
+use crate::domain::settlement::obligation;
+use crate::domain::settlement::window::State;
+use crate::service::answer::Shown;
+use crate::service::exchange::Exchange;
+use crate::signing::merkle;
+use crate::store::catalogue;
+use crate::store::settlement::{log, obligations, statements, windows};
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::PgConnection;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A window as one participant sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Settlement)]
+pub struct Seen {
+    #[schema(value_type = String, pattern = "^win_[0-9a-f]{32}$")]
+    pub window_id: Shown<WindowId>,
+    pub number: i64,
+    /// open, closing, closed, netted, blocked, signed, published.
+    #[schema(value_type = String, example = "published")]
+    pub state: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    pub opened_at: DateTime<Utc>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Of business, as are the days below: the last one whose postings are in the window.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub last_day: Option<NaiveDate>,
+    /// By when statements are published.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub statement_by: Option<NaiveDate>,
+    /// The last day to dispute a line.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub disputes_until: Option<NaiveDate>,
+    /// The last day to pay in time.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub due_on: Option<NaiveDate>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub published_at: Option<DateTime<Utc>>,
+    /// The reader's own, once the window is published.
+    pub statement: Option<SeenStatement>,
+    /// What the reader owes and is owed for it.
+    pub obligations: Vec<SeenObligation>,
+}
+
+/// A statement in short; the whole of it is the signed document.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = StatementSummary)]
+pub struct SeenStatement {
+    pub statement_id: String,
+    pub participant: String,
+    /// published, acknowledged, deemed, disputed.
+    #[schema(value_type = String, example = "published")]
+    pub state: &'static str,
+    #[schema(value_type = String, format = DateTime)]
+    pub state_at: DateTime<Utc>,
+    pub lines: i64,
+    /// Number of the first line; the next one's when there is none.
+    pub first_line: i64,
+    /// Decimal string: what the participant is owed after it, negative what it owes.
+    pub closing: String,
+    #[schema(example = "CNY")]
+    pub currency: String,
+}
+
+/// One payment to be made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Obligation)]
+pub struct SeenObligation {
+    #[schema(pattern = "^obl_[0-9a-f]{32}$")]
+    pub obligation_id: String,
+    /// A partner, `operator`, or `alliance` for its settlement account.
+    pub debtor: String,
+    pub creditor: String,
+    pub debtor_entity: String,
+    pub creditor_entity: String,
+    pub amount: String,
+    pub paid: String,
+    #[schema(example = "CNY")]
+    pub currency: String,
+    /// due, partly_paid, paid, overdue.
+    #[schema(value_type = String, example = "due")]
+    pub state: &'static str,
+    #[schema(value_type = String, format = Date)]
+    pub due_on: NaiveDate,
+}
+
+/// Windows below number `before`, newest first.
+pub async fn list(exchange: &Exchange, of: Participant, before: i64, limit: i64) -> Result<Vec<Seen>, Error> {
+    let (currency, zone) = (exchange.currency(), exchange.catalogue.load().alliance.zone);
+    let unit = move |conn: &mut PgConnection| {
+        let today = today(conn, zone)?;
+        let rows = windows::list(conn, before, limit)?;
+        rows.into_iter().map(|row| seen(conn, row, &of, &currency, today)).collect()
+    };
+    exchange.database.run(unit).await
+}
+
+pub async fn get(exchange: &Exchange, of: Participant, id: WindowId) -> Result<Seen, Error> {
+    let (currency, zone) = (exchange.currency(), exchange.catalogue.load().alliance.zone);
+    let unit = move |conn: &mut PgConnection| {
+        let row = windows::find(conn, id)?.ok_or(Error::NotFound)?;
+        let today = today(conn, zone)?;
+        seen(conn, row, &of, &currency, today)
+    };
+    exchange.database.run(unit).await
+}
+
+fn today(conn: &mut PgConnection, zone: chrono_tz::Tz) -> Result<NaiveDate, Error> {
+    Ok(catalogue::business_now(conn)?.with_timezone(&zone).date_naive())
+}
+
+fn seen(
+    conn: &mut PgConnection,
+    row: windows::Row,
+    of: &Participant,
+    currency: &str,
+    today: NaiveDate,
+) -> Result<Seen, Error> {
+    let published = row.state == State::Published;
+    let statement = if published { statements::find(conn, row.id, of)? } else { None };
+    let own = if published { obligations::list(conn, Some(row.id), Some(party(of)))? } else { Vec::new() };
+    let dates = row.closed.as_ref().map(|closed| closed.dates);
+    Ok(Seen {
+        window_id: Shown(row.id),
+        number: row.number,
+        state: row.state.code(),
+        opened_at: row.opened_at,
+        closed_at: row.closed.as_ref().map(|closed| closed.at),
+        last_day: dates.map(|dates| dates.last_day),
+        statement_by: dates.map(|dates| dates.statement_by),
+        disputes_until: dates.map(|dates| dates.disputes_until),
+        due_on: dates.map(|dates| dates.due_on),
+        published_at: row.published_at,
+        statement: statement.map(|row| summary(&row, currency)),
+        obligations: own.iter().map(|row| obligation(row, currency, today)).collect(),
+    })
+}
+
+/// The operator keeps the alliance's settlement account.
+fn party(of: &Participant) -> &str {
+    if of.is_operator() { "operator" } else { of.as_str() }
+}
+
+fn summary(row: &statements::Row, currency: &str) -> SeenStatement {
+    SeenStatement {
+        statement_id: row.id.to_string(),
+        participant: row.participant.to_string(),
+        state: row.state.code(),
+        state_at: row.state_at,
+        lines: row.lines,
+        first_line: row.first_line,
+        closing: row.closing.to_string(),
+        currency: currency.to_owned(),
+    }
+}
+
+/// An obligation as it stands on `today`.
+pub fn obligation(row: &obligations::Row, currency: &str, today: NaiveDate) -> SeenObligation {
+    SeenObligation {
+        obligation_id: row.id.to_string(),
+        debtor: row.debtor.clone(),
+        creditor: row.creditor.clone(),
+        debtor_entity: row.debtor_entity.clone(),
+        creditor_entity: row.creditor_entity.clone(),
+        amount: row.amount.to_string(),
+        paid: row.paid.to_string(),
+        currency: currency.to_owned(),
+        state: obligation::state(row.amount, row.paid, row.due_on, today).code(),
+        due_on: row.due_on,
+    }
+}
+
+/// A published statement; anything else is not there.
+fn published(conn: &mut PgConnection, of: &Participant, id: WindowId) -> Result<statements::Row, Error> {
+    windows::find(conn, id)?.filter(|row| row.state == State::Published).ok_or(Error::NotFound)?;
+    statements::find(conn, id, of)?.ok_or(Error::NotFound)
+}
+
+/// The signed document, as text.
+pub async fn statement(exchange: &Exchange, of: Participant, id: WindowId) -> Result<String, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let row = published(conn, &of, id)?;
+        Ok(read::document(conn, &row)?.to_string())
+    };
+    exchange.database.run(unit).await
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The lines' own bytes.
+    Ndjson,
+    Csv,
+}
+
+/// A statement's lines, to be read a piece at a time.
+pub struct Reading {
+    lines: Lines,
+    format: Format,
+    begun: bool,
+}
+
+/// Begins to read a statement's lines.
+pub async fn lines(exchange: &Exchange, of: Participant, id: WindowId, format: Format) -> Result<Reading, Error> {
+    let unit = move |conn: &mut PgConnection| Ok::<_, Error>(Lines::of(&published(conn, &of, id)?));
+    let lines = exchange.database.run(unit).await?;
+    Ok(Reading { lines, format, begun: false })
+}
+
+impl Reading {
+    /// The next piece, and the rest to be read after it. `None` after the last.
+    pub async fn next(mut self, exchange: &Exchange) -> Result<Option<(Vec<u8>, Reading)>, Error> {
+        if self.format == Format::Csv && !std::mem::replace(&mut self.begun, true) {
+            return Ok(Some((read::csv_heading(), self)));
+        }
+        let unit = move |conn: &mut PgConnection| {
+            let Some(bytes) = self.lines.next(conn)? else { return Ok(None) };
+            let bytes = match self.format {
+                Format::Ndjson => bytes,
+                Format::Csv => read::to_csv(&bytes)?,
+            };
+            Ok(Some((bytes, self)))
+        };
+        exchange.database.run(unit).await
+    }
+}
+
+/// Proof bundles of all the reader's lines of a conversion, those of this window first named.
+pub async fn proofs(
+    exchange: &Exchange,
+    of: Participant,
+    id: WindowId,
+    conversion: ConversionId,
+) -> Result<Value, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let row = published(conn, &of, id)?;
+        let bundles = proofs::of_conversion(conn, &of, conversion)?;
+        bundles.into_iter().find(|bundle| bundle["window"] == row.number).ok_or(Error::NotFound)
+    };
+    exchange.database.run(unit).await
+}
+
+/// Adds a partner's signature to its statement; the document with it.
+pub async fn countersign(
+    exchange: &Exchange,
+    partner: Slug,
+    id: WindowId,
+    protected: String,
+    signature: String,
+) -> Result<String, Error> {
+    let keys = exchange.keys.clone();
+    let unit = move |conn: &mut PgConnection| {
+        let signed = countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?;
+        Ok(signed.1.to_string())
+    };
+    exchange.database.run(unit).await
+}
+
+/// The log's current checkpoint; `None` before the first window was signed.
+pub async fn checkpoint(database: &crate::store::Database) -> Result<Option<String>, Error> {
+    database.run(|conn| read::checkpoint(conn, None)).await
+}
+
+/// That the log of `to` leaves begins with the log of `from`: `{from, to, path}`, RFC 6962 §2.1.2.
+pub async fn consistency(database: &crate::store::Database, from: i64, to: Option<i64>) -> Result<Value, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?.size;
+        let to = to.unwrap_or(current);
+        if from < 1 || from > to || to > current {
+            return Err(Error::NotFound);
+        }
+        let leaves = log::leaves(conn, Some(to))?;
+        let path = merkle::consistency_path(&leaves, u64::try_from(from).map_err(broken)?);
+        let path: Vec<String> = path.iter().map(|hash| super::statement::hex(hash)).collect();
+        Ok(serde_json::json!({ "from": from, "to": to, "path": path }))
+    };
+    database.run(unit).await
+}
+
+/// Every handing over of a statement key, oldest first.
+pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error> {
+    let unit = |conn: &mut PgConnection| super::rotate::list(conn);
+    let documents = database.run(unit).await?;
+    let read = |document: &String| serde_json::from_str::<Value>(document).map_err(broken);
+    Ok(serde_json::json!({ "items": documents.iter().map(read).collect::<Result<Vec<_>, Error>>()? }))
+}
+
+/// Takes what a partner signs under the current checkpoint as a witness (C2SP tlog-cosignature).
+pub async fn cosign(exchange: &Exchange, partner: Slug, kid: String, line: String) -> Result<String, Error> {
+    let unit = move |conn: &mut PgConnection| countersign::cosign(conn, &partner, &kid, &line);
+    exchange.database.run(unit).await
+}
