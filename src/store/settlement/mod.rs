@@ -3,11 +3,13 @@
 
 pub mod adjustments;
 pub mod disputes;
+pub mod estimates;
 pub mod exposures;
 pub mod lines;
 pub mod log;
 pub mod obligations;
 pub mod reconciliations;
+pub mod reports;
 pub mod statements;
 pub mod tallies;
 pub mod windows;

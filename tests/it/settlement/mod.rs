@@ -4,4 +4,5 @@ mod closing;
 mod incoming;
 mod killed;
 mod random;
+mod reports;
 mod support;
