@@ -12,6 +12,7 @@ mod movements;
 mod quotes;
 mod reconciliations;
 mod reply;
+mod reports;
 mod settlements;
 mod wanted;
 
@@ -93,6 +94,7 @@ fn configure_memberships(config: &mut ServiceConfig) {
 
 fn configure_settlement(config: &mut ServiceConfig) {
     config
+        .service(one("/v1/reports/{name}", web::get().to(reports::get)))
         .service(one("/v1/settlements", web::get().to(settlements::list)))
         .service(one("/v1/settlements/{window}", web::get().to(settlements::get)))
         .service(one("/v1/settlements/{window}/statement", web::get().to(settlements::statement)))
@@ -117,6 +119,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
     document.merge(settlements::Document::openapi());
+    document.merge(reports::Document::openapi());
     document.merge(disputes::Document::openapi());
     document.merge(reconciliations::Document::openapi());
     document

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 /// Reports read whole tables once and sum them up: until the transaction ends, scans and hashes are right again.
 pub fn begin(conn: &mut PgConnection) -> Result<(), Error> {
-    let local = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL work_mem = '64MB'";
+    let local = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL work_mem = '64MB'; \
+                 SET LOCAL statement_timeout = '120s'";
     Ok(conn.batch_execute(local)?)
 }
 
@@ -320,27 +321,12 @@ pub struct Dispute {
     pub claim: Option<i64>,
 }
 
-/// Open disputes of everybody or of one party to them, oldest first; `None` in a database that has no disputes yet.
-pub fn disputes(conn: &mut PgConnection, party: Option<&str>) -> Result<Option<Vec<Dispute>>, Error> {
-    if !has_table(conn, "disputes")? {
-        return Ok(None);
-    }
+/// Open disputes of everybody or of one party to them, oldest first.
+pub fn disputes(conn: &mut PgConnection, party: Option<&str>) -> Result<Vec<Dispute>, Error> {
     let rows = sql_query(
         "SELECT d.dispute_id, w.number, d.opener, d.counterparty, d.kind, d.state, d.opened_at, d.answer_by, d.claim \
          FROM disputes d JOIN windows w USING (window_id) WHERE d.state IN ('open', 'answered') \
          AND ($1 IS NULL OR d.opener = $1 OR d.counterparty = $1) ORDER BY d.answer_by, w.number, d.dispute_id",
     );
-    Ok(Some(rows.bind::<Nullable<Text>, _>(party).load(conn)?))
-}
-
-#[derive(QueryableByName)]
-struct ThereSql {
-    #[diesel(sql_type = Bool)]
-    there: bool,
-}
-
-fn has_table(conn: &mut PgConnection, name: &str) -> Result<bool, Error> {
-    let found: ThereSql =
-        sql_query("SELECT to_regclass($1) IS NOT NULL AS there").bind::<Text, _>(name).get_result(conn)?;
-    Ok(found.there)
+    Ok(rows.bind::<Nullable<Text>, _>(party).load(conn)?)
 }

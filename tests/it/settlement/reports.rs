@@ -442,9 +442,7 @@ async fn ageing_exposures_and_rates_say_what_stands() {
         "1|aa|1|days_1_30|overdue|7.72|3.00|4.72"
     );
 
-    let disputes = "CREATE TABLE IF NOT EXISTS disputes (dispute_id uuid, window_id uuid, opener text, counterparty text, kind text,
-          reference text, claim bigint, note text, opened_at timestamptz, answer_by date, state text, state_at timestamptz);
-        INSERT INTO disputes (dispute_id, window_id, opener, counterparty, kind, reference, claim, note, opened_at, answer_by, state, state_at)
+    let disputes = "INSERT INTO disputes (dispute_id, window_id, opener, counterparty, kind, reference, claim, note, opened_at, answer_by, state, state_at)
         SELECT gen_random_uuid(), window_id, 'aa', 'cc', 'missing', 'r' || n, n * 1500000, 'n', now(), due_on - n, s, now()
         FROM windows, unnest(ARRAY[1, 2], ARRAY['open', 'withdrawn']) x(n, s) WHERE number = 1";
     diesel::connection::SimpleConnection::batch_execute(&mut month.house.conn(), disputes).expect("disputes");

@@ -54,9 +54,8 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let open = obligations::list(conn, None, party)?;
     let mut made = report(Name::Ageing, open_facts(&catalogue, wanted)?);
     let disputes = stored::disputes(conn, party)?;
-    made.sections = vec![summed(&open, today)?, listed(&open, today)?];
-    made.sections.extend(disputes.as_ref().map(|open| disputed(open, today)).transpose()?);
-    made.notes = notes(disputes.is_some());
+    made.sections = vec![summed(&open, today)?, listed(&open, today)?, disputed(&disputes, today)?];
+    made.notes = notes();
     Ok(made)
 }
 
@@ -195,20 +194,16 @@ fn dispute_state(code: &str) -> Cell {
     known.into_iter().find(|word| word.code == code).map_or_else(|| text(code), Cell::Word)
 }
 
-fn notes(with_disputes: bool) -> Vec<Text> {
-    let mut notes = vec![Text::new(
+fn notes() -> Vec<Text> {
+    let owed = Text::new(
         "Late by the days after the last day for payment, on the business day of the moment above in the alliance's zone. “alliance” is its settlement account.",
         "逾期天数按上列时间所在业务日（联盟时区）与到期日之差计算。“alliance”指联盟结算账户。",
-    )];
-    notes.push(if with_disputes {
-        Text::new(
-            "A dispute is late by the days after the last day for its answer. What is owed stands and is paid meanwhile; what is decided is an adjustment of a later window.",
-            "争议的逾期天数按答复期限计算。争议期间应付款项照付，裁决结果以调整计入后续结算期。",
-        )
-    } else {
-        Text::new("Disputes are not kept in this database yet.", "本数据库尚无争议记录。")
-    });
-    notes
+    );
+    let disputed = Text::new(
+        "A dispute is late by the days after the last day for its answer. What is owed stands and is paid meanwhile; what is decided is an adjustment of a later window.",
+        "争议的逾期天数按答复期限计算。争议期间应付款项照付，裁决结果以调整计入后续结算期。",
+    );
+    vec![owed, disputed]
 }
 
 #[cfg(test)]
