@@ -155,7 +155,7 @@ fn reports_are_the_callers_own_and_in_every_form() {
     let answer = api.aa.get("/v1/reports/statement?window=1");
     assert_eq!(answer.status(200)["code"], "statement");
     assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"statement-w0001-aa.json\""));
-    for (format, begins) in [("csv", "\u{feff}".as_bytes()), ("xlsx", b"PK"), ("html", b"<!DOCTYPE html>")] {
+    for (format, begins) in [("csv", "\u{feff}".as_bytes()), ("xlsx", b"PK"), ("html", b"<!doctype html>")] {
         let answer = api.aa.get(&format!("/v1/reports/statement?window=1&format={format}"));
         answer.status_only(200);
         assert!(answer.body.starts_with(begins), "{format}: {}", String::from_utf8_lossy(&answer.body[..40]));
