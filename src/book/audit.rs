@@ -192,6 +192,17 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE o.window_id = n.window_id AND o.debtor = n.participant AND o.creditor IN ('alliance', n.counterparty) AND o.paid < o.amount)",
     },
     Invariant {
+        name: "disputes decided",
+        says: "every upheld dispute has given its opener just its award by one adjustment of two operators, and no other adjustment names a dispute",
+        sql: "SELECT d.dispute_id::text AS id FROM disputes d LEFT JOIN dispute_decisions p ON p.dispute_id = d.dispute_id AND p.settled = 'decided' \
+              LEFT JOIN adjustments a ON a.dispute_id = d.dispute_id \
+              WHERE (d.state = 'decided') <> (p.dispute_id IS NOT NULL) OR p.adjustment_id IS DISTINCT FROM a.adjustment_id \
+              OR (a.adjustment_id IS NOT NULL AND (CASE d.opener WHEN a.to_party THEN a.amount WHEN a.from_party THEN -a.amount END IS DISTINCT FROM p.award \
+              OR d.counterparty NOT IN (a.from_party, a.to_party) OR (a.asked_by, a.approved_by) IS DISTINCT FROM (p.proposed_by, p.settled_by))) UNION ALL \
+              SELECT adjustment_id::text FROM adjustments a WHERE dispute_id IS NOT NULL \
+              AND NOT EXISTS (SELECT FROM disputes d WHERE d.dispute_id = a.dispute_id)",
+    },
+    Invariant {
         name: "member limits",
         says: "the usage of every account's day is the sum of its conversions of that day that were not undone",
         sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT from_account, day, sum(debit) AS used FROM conversions \

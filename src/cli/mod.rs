@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod bench;
+mod breakage;
 pub mod client;
 mod clock;
 pub mod demo;
@@ -55,6 +56,9 @@ enum Command {
     Audit(audit::Args),
     /// Load a running server and measure it
     Bench(Box<bench::Args>),
+    /// Breakage as brands estimate it, beside the liability
+    #[command(subcommand)]
+    Breakage(breakage::Action),
     /// Show or move the business time of a sandbox alliance
     Clock(clock::Args),
     /// Bring members and their opening points in from a CSV, through the partner API
@@ -88,6 +92,7 @@ impl Command {
             Command::Demo(args) => demo::run(&args, global),
             Command::Audit(args) => audit::run(&args, global),
             Command::Bench(args) => bench::run(&args, global),
+            Command::Breakage(action) => breakage::run(&action, global),
             Command::Clock(args) => clock::run(&args, global),
             Command::Import(args) => import::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),

@@ -1,6 +1,7 @@
 //! `hanse settle`: windows closed, statements exported, what is owed paid, decisions posted, a window made again.
 
 pub mod export;
+pub mod reports;
 mod show;
 
 use super::house::Reach;
@@ -60,7 +61,9 @@ pub enum Action {
         #[command(flatten)]
         flags: Flags,
     },
-    /// Record a payment of an obligation
+    /// Write a finance report: CSV, JSON, XLSX or a page to print
+    Report(reports::Args),
+    /// Record a payment of an obligation, or a bank's list of payments
     Pay(PayArgs),
     /// Ask for an adjustment, which another person approves
     Adjust(AdjustArgs),
@@ -93,6 +96,9 @@ pub enum Action {
 pub struct PayArgs {
     /// obl_…; without it, what is still to be paid is listed
     obligation: Option<String>,
+    /// CSV of a bank: date, amount, payer, reference; shown, and recorded only with --by
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["obligation", "amount", "on"])]
+    file: Option<PathBuf>,
     /// Decimal; all that is left unless said
     #[arg(long)]
     amount: Option<String>,
@@ -103,8 +109,8 @@ pub struct PayArgs {
     #[arg(long, default_value = "paid", value_name = "TEXT")]
     reference: String,
     /// Who records it
-    #[arg(long, default_value = "operator", value_name = "NAME")]
-    by: String,
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -151,6 +157,7 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
                 export::window(conn, *window, participant.as_deref(), to, &jwks)
             })
         }
+        Action::Report(args) => with(global, &args.flags, |conn, _| reports::run(conn, args)),
         Action::Pay(args) => with(global, &args.flags, |conn, _| pay(conn, args, global)),
         Action::Adjust(args) => with(global, &args.flags, |conn, _| adjust(conn, args, global)),
         Action::Approve { adjustment, by, refuse, flags } => {
@@ -232,12 +239,16 @@ fn money(text: &str, name: &str) -> Result<Millionths, Error> {
 }
 
 fn pay(conn: &mut PgConnection, args: &PayArgs, global: &Global) -> Result<(), Error> {
+    if let Some(list) = &args.file {
+        return reports::incoming(conn, list, args.by.as_deref(), global);
+    }
     let Some(obligation) = &args.obligation else { return show::unpaid(conn, global) };
     let obligation: ObligationId = obligation
         .parse()
         .map_err(|_| Error::Usage(format!("'{obligation}' is no obligation: write its id, obl_ and 32 digits")))?;
     let amount = args.amount.as_deref().map(|text| money(text, "amount")).transpose()?;
-    let paid = Paid { obligation, amount, on: args.on, reference: args.reference.clone(), by: args.by.clone() };
+    let by = args.by.clone().unwrap_or_else(|| "operator".to_owned());
+    let paid = Paid { obligation, amount, on: args.on, reference: args.reference.clone(), by };
     let recorded = pay::pay(conn, &paid).map_err(Error::failed)?;
     let (row, payment) = (&recorded.obligation, &recorded.payment);
     if global.json {

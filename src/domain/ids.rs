@@ -60,6 +60,7 @@ ids! {
     PaymentId = "pay";
     AdjustmentId = "adj";
     DisputeId = "dis";
+    ReconciliationId = "rec";
 }
 
 /// A partner's slug: 2 to 32 characters of `a–z`, `0–9`, `-`, the first a letter.

@@ -2,7 +2,7 @@
 //!
 //! Where to look: `server` starts and drains both listeners · `identity` who calls (`Caller`) · `json` a strict body
 //! (`StrictJson`) · `query` a strict query and lists (`StrictQuery`, `Page`, `List`) · `idempotency` (`IdempotencyKey`) ·
-//! `problem` every no (`Problem`) · `request_id` (`RequestId`) · `public` the plain listener · `openapi` the contract.
+//! `problem` every no (`Problem`) · `stream` bodies too large to hold · `request_id` (`RequestId`) · `public` the plain listener · `openapi` the contract.
 //!
 //! A handler extracts, calls one service function and answers `Result<impl Responder, Problem>`.
 
@@ -22,6 +22,7 @@ pub mod request_id;
 mod scan;
 pub mod server;
 mod signing_keys;
+pub mod stream;
 mod tls;
 pub mod v1;
 

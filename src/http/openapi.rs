@@ -1,5 +1,6 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
+use super::v1::NOTE_MAX;
 use super::{catalogue, certificates, log, problem, proposals, public, signing_keys, v1};
 use crate::domain::text::Text;
 use std::sync::LazyLock;
@@ -10,6 +11,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 /// No control character, the C1 ones included.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+/// The same, and not spaces alone.
+const NOTE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\u0000-\u001f\u007f-\u009f\s][^\u0000-\u001f\u007f-\u009f]*$";
 
 /// What belongs to no single resource. Each file of handlers has a document of its own, merged in `document`.
 #[derive(OpenApi)]
@@ -81,11 +84,14 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     }
 }
 
-/// What is read as a text has no control characters: said here once for every field and parameter of a text's bound.
+/// What is read as a text or a note has no control characters: said here once for every field and parameter of their bounds.
 fn say_plain(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = schema else { return };
     if object.max_length == Some(Text::LENGTH_MAX) && object.pattern.is_none() {
         object.pattern = Some(PLAIN.to_owned());
+    }
+    if object.max_length == Some(NOTE_MAX) && object.pattern.is_none() {
+        object.pattern = Some(NOTE.to_owned());
     }
     object.properties.values_mut().for_each(say_plain);
 }
@@ -133,6 +139,7 @@ mod tests {
             (&PLAIN.into(), Some(128))
         );
         assert_eq!(link["to"]["pattern"], "^[a-z][a-z0-9-]{1,31}$");
+        assert_eq!(json["components"]["schemas"]["NewDispute"]["properties"]["note"]["pattern"], NOTE);
         let entries = &json["paths"]["/v1/memberships/{member_ref}/entries"]["get"]["parameters"];
         let patterns: Vec<_> = entries.as_array().into_iter().flatten().map(|one| &one["schema"]["pattern"]).collect();
         assert!(patterns.contains(&&PLAIN.into()) && patterns.contains(&&"^[A-Za-z0-9_-]{2,512}$".into()), "{entries}");

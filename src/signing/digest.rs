@@ -1,4 +1,4 @@
-//! Sixteen bytes that stand for something: keys of directory rows, fingerprints of commands.
+//! Bytes that stand for something: keys of directory rows, fingerprints of commands, whole bodies.
 
 use ring::digest::{Context, SHA256};
 use uuid::Uuid;
@@ -21,6 +21,27 @@ pub fn fingerprint(version: u8, bytes: &[u8]) -> Uuid {
     context.update(&[version]);
     context.update(bytes);
     first_half(context)
+}
+
+/// SHA-256 over bytes as they come.
+pub struct Sha256(Context);
+
+impl Default for Sha256 {
+    fn default() -> Sha256 {
+        Sha256(Context::new(&SHA256))
+    }
+}
+
+impl Sha256 {
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn finish(self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(self.0.finish().as_ref());
+        digest
+    }
 }
 
 fn put(context: &mut Context, bytes: &[u8]) {

@@ -9,7 +9,9 @@ CODES = {
     404: {"not_found"},
     405: {"method_not_allowed"},
     408: {"request_timeout"},
-    409: {"in_flight", "duplicate_reference", "stale", "already_linked", "quote_used", "undo_window_closed"},
+    409: set(
+        "in_flight duplicate_reference stale already_linked quote_used undo_window_closed dispute_closed".split()
+    ),
     410: {"quote_expired"},
     413: {"too_large"},
     415: {"unsupported_media_type"},

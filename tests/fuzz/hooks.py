@@ -51,6 +51,27 @@ IN_WORDS = [
     # RFC 3339 with an offset reaches years that UTC cannot write.
     "of a year from 0 to 9999 in UTC",
     "must be an RFC 3339 instant",
+    # Disputes: what a line, a claim and a decision have to do with each other.
+    "must be another partner, or operator",
+    "is required for",
+    "is required: the dispute",
+    "is what the line says already",
+    "of this line have no price",
+    "is not missing",
+    "must be between zero and the claim",
+    "must be above or below zero",
+    "is beyond the range of money",
+    # Lists: rows and columns are no part of a schema.
+    "must have one of",
+    "must be pairs",
+    "names a field",
+    "must name each",
+    "has amount and payable",
+    "has a column",
+    "has no column",
+    "has no heading",
+    "has a member that is no field",
+    "names neither a line",
 ]
 # Whose elements the contract does not describe.
 BARE = "/categories"

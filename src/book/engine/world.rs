@@ -114,10 +114,11 @@ pub enum EventKind {
     DisputeDecided,
     ReconciliationCompleted,
     KeyRotated,
+    DisputeWithdrawn,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 23] = [
+    pub const ALL: [(EventKind, &'static str); 24] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -141,6 +142,7 @@ impl EventKind {
         (EventKind::DisputeDecided, "dispute.decided"),
         (EventKind::ReconciliationCompleted, "reconciliation.completed"),
         (EventKind::KeyRotated, "key.rotated"),
+        (EventKind::DisputeWithdrawn, "dispute.withdrawn"),
     ];
 
     pub fn number(self) -> i16 {

@@ -36,14 +36,16 @@ pub fn is_due(settlement: &Settlement, opened: NaiveDate, today: NaiveDate) -> b
 }
 
 /// The days of a window opened on `opened` that is closed on `today`, which may be before its period is over, or long
-/// after.
+/// after: then everybody still has as many days as if it had been closed in time.
 pub fn dates(settlement: &Settlement, opened: NaiveDate, today: NaiveDate) -> Dates {
     let last_day = period_end(settlement.cycle, opened).min(today);
+    let in_time = today.checked_sub_days(Days::new(u64::from(settlement.cut_off_days.max(1)))).unwrap_or(last_day);
+    let counted = last_day.max(in_time);
     Dates {
         last_day,
-        statement_by: after(last_day, settlement.draft_days),
-        disputes_until: after(last_day, settlement.dispute_days),
-        due_on: after(last_day, settlement.due_days),
+        statement_by: after(counted, settlement.draft_days),
+        disputes_until: after(counted, settlement.dispute_days),
+        due_on: after(counted, settlement.due_days),
     }
 }
 
@@ -87,8 +89,10 @@ mod tests {
             disputes_until: day("2026-06-08"),
             due_on: day("2026-06-10"),
         };
-        // Long after, when nobody was there: the window's own period counts.
-        assert_eq!((dates("2026-06-01"), dates("2026-07-20")), (may, may));
+        assert_eq!(dates("2026-06-01"), may);
+        // Long after, when nobody was there: it is the window of its own period, with all its days still to come.
+        let late = dates("2026-07-20");
+        assert_eq!((late.last_day, late.disputes_until), (day("2026-05-31"), day("2026-07-27")));
         assert_eq!(dates("2026-05-20").last_day, day("2026-05-20"), "closed by hand");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::expiry::{self, Expiry};
 use crate::domain::ids::Slug;
+use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::text::Text;
 use crate::http::IdempotencyKey;
@@ -11,6 +12,10 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use std::borrow::Cow;
 
 pub const NOT_A_TEXT: &str = "must be 1 to 128 characters, none of them a control character";
+
+/// Characters of a note or a reason.
+pub const NOTE_MAX: usize = 500;
+const NOT_A_NOTE: &str = "must be 1 to 500 characters on one line, not all of them spaces";
 
 /// Collects the faults of one body, so that a caller learns of all of them at once.
 #[derive(Debug, Default)]
@@ -42,6 +47,30 @@ impl Fields {
 
     pub fn text(&mut self, field: &str, raw: String) -> Option<Text> {
         self.keep(field, Text::new(raw), NOT_A_TEXT)
+    }
+
+    /// What people write to people: a note, a reason.
+    pub fn note(&mut self, field: &str, raw: String) -> Option<String> {
+        let short = raw.len() <= NOTE_MAX || raw.chars().count() <= NOTE_MAX;
+        let plain = short && !raw.trim().is_empty() && !raw.chars().any(char::is_control);
+        self.keep(field, plain.then_some(raw).ok_or(()), NOT_A_NOTE)
+    }
+
+    /// An amount of money: a decimal string, at most 12 digits before the point and 6 after it.
+    pub fn money(&mut self, field: &str, raw: &str) -> Option<Millionths> {
+        let bounded =
+            raw.len() <= 20 && raw.trim_start_matches('-').split('.').next().is_some_and(|whole| whole.len() <= 12);
+        let money = Millionths::parse(raw).filter(|_| bounded).ok_or(());
+        self.keep(field, money, "must be a decimal string with at most 12 digits before the point and 6 after it")
+    }
+
+    pub fn maybe_money(&mut self, field: &str, raw: Option<&str>) -> Option<Option<Millionths>> {
+        raw.map_or(Some(None), |raw| self.money(field, raw).map(Some))
+    }
+
+    /// An id or a code, read by `read`.
+    pub fn named<T>(&mut self, field: &str, read: Option<T>, detail: &'static str) -> Option<T> {
+        self.keep(field, read.ok_or(()), detail)
     }
 
     /// `Some(None)`: absent. `None`: there and not valid.
@@ -176,6 +205,20 @@ mod tests {
         let Err(Error::Invalid(faults)) = fields.finish(Some(())) else { panic!("faults were lost") };
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/items/7/points", "/items/7/reason", "/items/7/expires_on"]);
+    }
+
+    #[test]
+    fn money_and_notes_are_bounded() {
+        let mut fields = Fields::default();
+        assert_eq!(fields.money("m", "-999999999999.000001").map(Millionths::get), Some(-999_999_999_999_000_001));
+        assert_eq!(fields.maybe_money("m", None), Some(None));
+        for bad in ["", "1000000000000", "1.0000001", "1e3", "+1", "--1"] {
+            assert_eq!(fields.money("m", bad), None, "{bad}");
+        }
+        assert!(fields.note("n", "积".repeat(500)).is_some());
+        for bad in [String::new(), "  ".into(), "a\nb".into(), "a".repeat(501)] {
+            assert_eq!(fields.note("n", bad), None);
+        }
     }
 
     #[test]

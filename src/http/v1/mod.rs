@@ -2,6 +2,7 @@
 
 mod activities;
 mod conversions;
+mod disputes;
 mod events;
 mod fields;
 mod links;
@@ -9,9 +10,13 @@ mod member_answer;
 mod memberships;
 mod movements;
 mod quotes;
+mod reconciliations;
 mod reply;
+mod reports;
 mod settlements;
 mod wanted;
+
+pub(super) use fields::NOTE_MAX;
 
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;
@@ -40,7 +45,25 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/v1/links", web::post().to(links::create)))
         .service(one("/v1/links/accept", web::post().to(links::accept)))
         .service(one("/v1/links/{id}", web::get().to(links::get)).route(web::delete().to(links::end)))
-        .service(one("/v1/events", web::get().to(events::list)));
+        .service(one("/v1/events", web::get().to(events::list)))
+        .configure(configure_disputes);
+}
+
+fn configure_disputes(config: &mut ServiceConfig) {
+    let reconciled =
+        |path: &str, route: Route| one(&format!("/v1/settlements/{{window}}/reconciliations{path}"), route);
+    let decision = one("/v1/disputes/{id}/decision", web::post().to(disputes::decide));
+    config
+        .service(one("/v1/settlements/{window}/disputes", web::post().to(disputes::open)))
+        .service(one("/v1/disputes", web::get().to(disputes::list)))
+        .service(one("/v1/disputes/{id}", web::get().to(disputes::get)))
+        .service(one("/v1/disputes/{id}/answers", web::post().to(disputes::answer)))
+        .service(one("/v1/disputes/{id}/withdrawal", web::post().to(disputes::withdraw)))
+        .service(decision.route(web::delete().to(disputes::take_back)))
+        .service(reconciled("", web::post().to(reconciliations::create)))
+        .service(reconciled("/{id}", web::get().to(reconciliations::get)))
+        .service(reconciled("/{id}/differences", web::get().to(reconciliations::differences)))
+        .service(reconciled("/{id}/disputes", web::post().to(reconciliations::open)));
 }
 
 fn configure_conversions(config: &mut ServiceConfig) {
@@ -71,6 +94,7 @@ fn configure_memberships(config: &mut ServiceConfig) {
 
 fn configure_settlement(config: &mut ServiceConfig) {
     config
+        .service(one("/v1/reports/{name}", web::get().to(reports::get)))
         .service(one("/v1/settlements", web::get().to(settlements::list)))
         .service(one("/v1/settlements/{window}", web::get().to(settlements::get)))
         .service(one("/v1/settlements/{window}/statement", web::get().to(settlements::statement)))
@@ -95,6 +119,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
     document.merge(settlements::Document::openapi());
+    document.merge(reports::Document::openapi());
+    document.merge(disputes::Document::openapi());
+    document.merge(reconciliations::Document::openapi());
     document
 }
 

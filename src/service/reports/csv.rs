@@ -43,7 +43,7 @@ fn file(section: &Section, bom: bool) -> Vec<u8> {
     }
     let mut writer = ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(bytes);
     let written = "memory takes every write, and rows are as wide as the header";
-    writer.write_record(section.columns.iter().map(|column| column.code)).expect(written);
+    writer.write_record(section.columns.iter().map(|column| column.code.as_bytes())).expect(written);
     for row in &section.rows {
         for cell in row {
             writer.write_field(field(cell).as_bytes()).expect(written);

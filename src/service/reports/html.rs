@@ -3,6 +3,7 @@
 //! One file without scripts or anything fetched, which it also forbids itself; every text is escaped by the template.
 
 use super::{Cell, Fact, Kind, Report, Section, Text, show};
+use crate::domain::money::Millionths;
 use askama::Template;
 use std::borrow::Cow;
 
@@ -12,6 +13,14 @@ const PORTRAIT_COLUMNS_MAX: usize = 7;
 const FACT_LENGTH_MAX: usize = 32;
 /// A column of texts no longer than this, such as names of partners, is not broken into lines.
 const WORD_LENGTH_MAX: usize = 14;
+/// A table with no more columns does not stretch over the paper: a figure stands near what it is of.
+const NARROW_COLUMNS_MAX: usize = 4;
+/// A table with more columns is set smaller, its words in two lines.
+const PLAIN_COLUMNS_MAX: usize = 10;
+/// A column of texts with a longer one needs room for sentences.
+const PROSE_LENGTH_MIN: usize = 24;
+/// A table with no more rows stays on one page.
+const SHORT_ROWS_MAX: usize = 12;
 
 /// The page.
 pub fn write(report: &Report) -> String {
@@ -43,10 +52,43 @@ struct Entry<'a> {
 
 struct Table<'a> {
     section: &'a Section,
+    /// The classes of the table as a whole.
+    class: String,
     /// The class of each column's cells.
     classes: Vec<&'static str>,
-    rows: Vec<Vec<Cow<'a, str>>>,
-    totals: Option<Vec<Cow<'a, str>>>,
+    rows: Vec<Row<'a>>,
+    totals: Option<Vec<Shown<'a>>>,
+}
+
+struct Row<'a> {
+    /// It begins a group: its first cell says something else than the one above.
+    begins: bool,
+    cells: Vec<Shown<'a>>,
+}
+
+/// A cell as it is read; what it is called in Chinese stands apart.
+struct Shown<'a> {
+    text: Cow<'a, str>,
+    zh: &'static str,
+}
+
+impl<'a> Shown<'a> {
+    fn of(cell: &'a Cell, decimals: usize) -> Shown<'a> {
+        match cell {
+            Cell::Word(word) => Shown { text: Cow::Borrowed(word.en), zh: word.zh },
+            _ => Shown { text: show::readable(cell, decimals), zh: "" },
+        }
+    }
+
+    /// The same with a dash for nothing, so that what is something is found among it; totals say 0.
+    fn of_body(cell: &'a Cell, decimals: usize) -> Shown<'a> {
+        let is_nothing = match cell {
+            Cell::Money(value) => *value == Millionths::ZERO,
+            Cell::Whole(value) | Cell::Points(value) | Cell::BasisPoints(value) => *value == 0,
+            Cell::Empty | Cell::Text(_) | Cell::Word(_) | Cell::Date(_) | Cell::Instant(_) => false,
+        };
+        if is_nothing { Shown { text: Cow::Borrowed("\u{2013}"), zh: "" } } else { Shown::of(cell, decimals) }
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -61,30 +103,62 @@ impl<'a> Table<'a> {
     fn of(section: &'a Section) -> Table<'a> {
         let width = section.columns.len();
         let decimals: Vec<usize> = (0..width).map(|at| show::decimals(section.column(at))).collect();
-        let row = |cells: &'a Vec<Cell>| {
-            cells.iter().zip(&decimals).map(|(cell, places)| show::readable(cell, *places)).collect()
+        let body = |cells: &'a Vec<Cell>| -> Vec<Shown<'a>> {
+            cells.iter().zip(&decimals).map(|(cell, places)| Shown::of_body(cell, *places)).collect()
         };
+        let total = |cells: &'a Vec<Cell>| -> Vec<Shown<'a>> {
+            cells.iter().zip(&decimals).map(|(cell, places)| Shown::of(cell, *places)).collect()
+        };
+        let groups = groups(section);
         Table {
             section,
+            class: layout(section),
             classes: (0..width).map(|at| class(section, at)).collect(),
-            rows: section.rows.iter().map(row).collect(),
-            totals: section.totals.as_ref().map(row),
+            rows: section.rows.iter().zip(groups).map(|(cells, begins)| Row { begins, cells: body(cells) }).collect(),
+            totals: section.totals.as_ref().map(total),
         }
     }
 }
 
+/// Which rows begin a group; none does where every row would.
+fn groups(section: &Section) -> Vec<bool> {
+    let first: Vec<&Cell> = section.rows.iter().map(|row| &row[0]).collect();
+    let same = first.windows(2).any(|pair| pair[0] == pair[1]);
+    let begins = |at: usize| same && at > 0 && first[at] != first[at - 1];
+    (0..first.len()).map(begins).collect()
+}
+
+fn layout(section: &Section) -> String {
+    let columns = section.columns.len();
+    let classes = [
+        ("narrow", columns <= NARROW_COLUMNS_MAX),
+        ("dense", columns > PLAIN_COLUMNS_MAX),
+        ("short", section.rows.len() <= SHORT_ROWS_MAX),
+    ];
+    let classes: Vec<&str> = classes.into_iter().filter(|(_, is)| *is).map(|(class, _)| class).collect();
+    classes.join(" ")
+}
+
 fn class(section: &Section, at: usize) -> &'static str {
+    let is_word = |cell: &Cell| matches!(cell, Cell::Word(_) | Cell::Empty);
     match section.columns[at].kind {
-        Kind::Text if section.column(at).all(|cell| show::exact(cell).chars().count() <= WORD_LENGTH_MAX) => "word",
+        Kind::Text if section.column(at).all(is_word) => "word",
+        Kind::Text if longest(section, at) <= WORD_LENGTH_MAX => "word",
+        Kind::Text if longest(section, at) >= PROSE_LENGTH_MIN => "text prose",
         Kind::Text => "text",
         Kind::Whole | Kind::Points | Kind::Money | Kind::Percent => "number",
         Kind::Date | Kind::Instant => "time",
     }
 }
 
+/// Characters of the longest cell.
+fn longest(section: &Section, at: usize) -> usize {
+    section.column(at).map(|cell| show::readable(cell, 0).chars().count()).max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::{Word, sample};
     use super::*;
 
     #[test]
@@ -119,6 +193,30 @@ mod tests {
         let page = write(&report);
         assert!(page.contains("size: A4 portrait"));
         assert!(!page.contains("<dl") && !page.contains("<ol"));
+    }
+
+    #[test]
+    fn nothing_is_a_dash_in_a_row_and_groups_begin_where_the_first_cell_changes() {
+        let mut report = sample::statement();
+        let mut second = sample::line("M-18");
+        second[2] = Cell::Points(0);
+        let mut third = sample::line("M-19");
+        third[0] = Cell::Text("C-0002".into());
+        report.sections[0].rows = vec![sample::line("M-17"), second, third];
+        report.sections[0].totals.as_mut().expect("there")[2] = Cell::Points(0);
+        let page = write(&report);
+        assert_eq!(page.matches("<td class=\"number\">\u{2013}</td>").count(), 1);
+        assert!(page.contains("<td class=\"number\">0</td>"), "a total says 0");
+        assert_eq!(page.matches("<tr class=\"group\"><td class=\"word\">C-0002").count(), 1);
+        report.sections[0].rows[1][0] = Cell::Text("C-0003".into());
+        assert!(!write(&report).contains("class=\"group\""), "every row is another");
+    }
+
+    #[test]
+    fn a_word_is_told_in_both_languages() {
+        let mut report = sample::statement();
+        report.sections[0].rows[0][0] = Cell::Word(Word::new("never", "Never", "永久"));
+        assert!(write(&report).contains(">Never <span lang=\"zh-Hans\">永久</span></td>"));
     }
 
     #[test]

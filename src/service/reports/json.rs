@@ -1,7 +1,7 @@
 //! A report as one JSON document: both languages, members in a fixed order, rows as objects by the columns' codes.
 //!
 //! Points and counts are integers; money and percents are decimal strings, `"0.0125"` and `"2.50"`; dates and instants
-//! are ISO 8601 strings; an empty cell is null. A column's `kind` says which it is.
+//! are ISO 8601 strings; a word is its code; an empty cell is null. A column's `kind` says which it is.
 
 use super::{Cell, Column, Fact, Kind, Report, Section, Text, show};
 use serde::ser::SerializeMap;
@@ -94,7 +94,7 @@ impl<'a> SectionObject<'a> {
 
 impl<'a> ColumnObject<'a> {
     fn of(column: &'a Column) -> ColumnObject<'a> {
-        ColumnObject { code: column.code, title: Both::of(&column.title), kind: kind(column.kind) }
+        ColumnObject { code: &column.code, title: Both::of(&column.title), kind: kind(column.kind) }
     }
 }
 
@@ -114,7 +114,7 @@ impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut row = serializer.serialize_map(Some(self.columns.len()))?;
         for (column, cell) in self.columns.iter().zip(self.cells) {
-            row.serialize_entry(column.code, &Value(cell))?;
+            row.serialize_entry(&*column.code, &Value(cell))?;
         }
         row.end()
     }
@@ -125,9 +125,12 @@ impl Serialize for Value<'_> {
         match self.0 {
             Cell::Empty => serializer.serialize_none(),
             Cell::Whole(value) | Cell::Points(value) => serializer.serialize_i64(*value),
-            Cell::Text(_) | Cell::Money(_) | Cell::BasisPoints(_) | Cell::Date(_) | Cell::Instant(_) => {
-                serializer.serialize_str(&show::exact(self.0))
-            }
+            Cell::Text(_)
+            | Cell::Word(_)
+            | Cell::Money(_)
+            | Cell::BasisPoints(_)
+            | Cell::Date(_)
+            | Cell::Instant(_) => serializer.serialize_str(&show::exact(self.0)),
         }
     }
 }

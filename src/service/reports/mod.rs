@@ -13,10 +13,13 @@ pub mod xlsx;
 
 use crate::domain::money::Millionths;
 use chrono::{DateTime, NaiveDate, Utc};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// The code of the fact that says when a report was issued; the workbook's time of creation is taken from it.
 pub const ISSUED: &str = "issued_at";
+/// The code of the fact that says of which moment a report of what is still open is.
+pub const AS_OF: &str = "as_of";
 
 /// A label in both languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +61,7 @@ pub struct Section {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Unique in the section: the header in CSV, the member's name in JSON.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     pub title: Text,
     pub kind: Kind,
 }
@@ -79,6 +82,8 @@ pub enum Kind {
 pub enum Cell {
     Empty,
     Text(String),
+    /// One of a known few.
+    Word(Word),
     /// A count.
     Whole(i64),
     /// Points in the programme's smallest unit; negative when they were taken.
@@ -90,6 +95,74 @@ pub enum Cell {
     Instant(DateTime<Utc>),
 }
 
+/// A word with a code for machines and a label in both languages for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    pub code: &'static str,
+    pub en: &'static str,
+    pub zh: &'static str,
+}
+
+impl Word {
+    pub const fn new(code: &'static str, en: &'static str, zh: &'static str) -> Word {
+        Word { code, en, zh }
+    }
+}
+
+/// What a report is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Csv,
+    Json,
+    Xlsx,
+    Html,
+}
+
+impl Form {
+    pub const ALL: [Form; 4] = [Form::Csv, Form::Json, Form::Xlsx, Form::Html];
+
+    /// Its name, and the ending of its files.
+    pub fn code(self) -> &'static str {
+        match self {
+            Form::Csv => "csv",
+            Form::Json => "json",
+            Form::Xlsx => "xlsx",
+            Form::Html => "html",
+        }
+    }
+
+    pub fn parse(code: &str) -> Option<Form> {
+        Form::ALL.into_iter().find(|form| form.code() == code)
+    }
+
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Form::Csv => "text/csv; charset=utf-8",
+            Form::Json => "application/json",
+            Form::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Form::Html => "text/html; charset=utf-8",
+        }
+    }
+}
+
+/// The report as files with their names, `stem` with an ending: one, but of CSV one a section, `<stem>-<section>.csv`,
+/// each after a byte order mark, which spreadsheets want.
+pub fn files(report: &Report, form: Form, stem: &str) -> Result<Vec<(String, Vec<u8>)>, xlsx::Error> {
+    let named = |bytes| vec![(format!("{stem}.{}", form.code()), bytes)];
+    Ok(match form {
+        Form::Csv => {
+            let section = |section: &Section| {
+                let bytes = csv::write(report, section.code, true).unwrap_or_default();
+                (format!("{stem}-{}.csv", section.code), bytes)
+            };
+            report.sections.iter().map(section).collect()
+        }
+        Form::Json => named(json::write(report)),
+        Form::Xlsx => named(xlsx::write(report)?),
+        Form::Html => named(html::write(report).into_bytes()),
+    })
+}
+
 impl Text {
     pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Text {
         Text { en: en.into(), zh: zh.into() }
@@ -97,8 +170,8 @@ impl Text {
 }
 
 impl Column {
-    pub fn new(code: &'static str, title: Text, kind: Kind) -> Column {
-        Column { code, title, kind }
+    pub fn new(code: impl Into<Cow<'static, str>>, title: Text, kind: Kind) -> Column {
+        Column { code: code.into(), title, kind }
     }
 }
 
@@ -117,12 +190,15 @@ impl Report {
         self.sections.iter().find(|section| section.code == code)
     }
 
-    /// When it was issued, if a fact [`ISSUED`] says so.
+    /// When it was issued, if a fact [`ISSUED`] says so, or else of which moment it is ([`AS_OF`]).
     pub fn issued(&self) -> Option<DateTime<Utc>> {
-        self.facts.iter().find_map(|fact| match fact.value {
-            Cell::Instant(at) if fact.code == ISSUED => Some(at),
-            _ => None,
-        })
+        let instant = |code: &str| {
+            self.facts.iter().find_map(|fact| match fact.value {
+                Cell::Instant(at) if fact.code == code => Some(at),
+                _ => None,
+            })
+        };
+        instant(ISSUED).or_else(|| instant(AS_OF))
     }
 
     /// Asserts what the renderings rely on; a report that breaks it was built wrongly.
@@ -134,7 +210,7 @@ impl Report {
 
 impl Section {
     fn check(&self) {
-        distinct(self.code, self.columns.iter().map(|column| column.code));
+        distinct(self.code, self.columns.iter().map(|column| &*column.code));
         let width = self.columns.len();
         assert!(width > 0, "{}: a table has columns", self.code);
         let whole = self.rows.iter().chain(&self.totals).all(|row| row.len() == width);
@@ -147,7 +223,7 @@ impl Section {
     }
 }
 
-fn distinct(whose: &str, codes: impl Iterator<Item = &'static str>) {
+fn distinct<'a>(whose: &str, codes: impl Iterator<Item = &'a str>) {
     let mut seen = BTreeSet::new();
     codes.for_each(|code| assert!(seen.insert(code), "{whose}: the code {code} is there twice"));
 }
@@ -168,15 +244,33 @@ mod tests {
     #[should_panic(expected = "lines: the code points is there twice")]
     fn a_column_that_is_there_twice_is_a_bug() {
         let mut report = sample::statement();
-        report.sections[0].columns[1].code = "points";
+        report.sections[0].columns[1].code = "points".into();
         csv::write_all(&report, false);
+    }
+
+    #[test]
+    fn a_report_is_one_file_and_as_csv_one_a_section() {
+        let report = sample::statement();
+        let names = |form| {
+            let files = files(&report, form, "statement-w0001-aa").expect("written");
+            assert!(files.iter().all(|(_, bytes)| !bytes.is_empty()));
+            files.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Form::Csv), ["statement-w0001-aa-lines.csv", "statement-w0001-aa-disputes.csv"]);
+        for form in [Form::Json, Form::Xlsx, Form::Html] {
+            assert_eq!(names(form), [format!("statement-w0001-aa.{}", form.code())]);
+            assert_eq!(Form::parse(form.code()), Some(form));
+        }
+        assert_eq!(Form::parse("pdf"), None);
     }
 
     #[test]
     fn the_time_of_issue_is_the_fact_of_that_name() {
         let mut report = sample::statement();
         assert_eq!(report.issued(), Some(sample::issued()));
-        report.facts.retain(|fact| fact.code != ISSUED);
+        report.facts.last_mut().expect("facts").code = AS_OF;
+        assert_eq!(report.issued(), Some(sample::issued()), "or the moment it is of");
+        report.facts.retain(|fact| fact.code != AS_OF);
         assert_eq!(report.issued(), None);
     }
 }

@@ -14,6 +14,7 @@ pub fn exact(cell: &Cell) -> Cow<'_, str> {
     match cell {
         Cell::Empty => Cow::Borrowed(""),
         Cell::Text(text) => Cow::Borrowed(text),
+        Cell::Word(word) => Cow::Borrowed(word.code),
         Cell::Whole(value) | Cell::Points(value) => Cow::Owned(value.to_string()),
         Cell::Money(value) => Cow::Owned(value.to_string()),
         Cell::BasisPoints(value) => Cow::Owned(hundredths(*value)),
@@ -22,10 +23,11 @@ pub fn exact(cell: &Cell) -> Cow<'_, str> {
     }
 }
 
-/// For people: digits in groups of three, a real minus sign, money with `decimals` decimals, or more if it has more.
+/// For people: words in both languages, digits in groups of three, a real minus sign, money with `decimals` decimals, or more if it has more.
 pub fn readable(cell: &Cell, decimals: usize) -> Cow<'_, str> {
     match cell {
         Cell::Empty | Cell::Text(_) | Cell::Date(_) => exact(cell),
+        Cell::Word(word) => Cow::Owned(format!("{} {}", word.en, word.zh)),
         Cell::Whole(value) | Cell::Points(value) => Cow::Owned(grouped(&value.to_string())),
         Cell::Money(value) => Cow::Owned(grouped(&padded(*value, decimals))),
         Cell::BasisPoints(value) => Cow::Owned(grouped(&hundredths(*value)) + "%"),
@@ -77,6 +79,7 @@ fn grouped(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::reports::Word;
     use crate::service::reports::sample::{date, instant};
 
     #[test]
@@ -84,6 +87,7 @@ mod tests {
         for (cell, machine, person) in [
             (Cell::Empty, "", ""),
             (Cell::Text("=1+1 积分".into()), "=1+1 积分", "=1+1 积分"),
+            (Cell::Word(Word::new("never", "Never", "永久")), "never", "Never 永久"),
             (Cell::Whole(-999), "-999", "\u{2212}999"),
             (Cell::Points(1_234_567), "1234567", "1,234,567"),
             (Cell::Points(i64::MIN), "-9223372036854775808", "\u{2212}9,223,372,036,854,775,808"),

@@ -148,6 +148,7 @@ fn put(sheet: &mut Worksheet, place: Place, cell: &Cell, style: &Style) -> Resul
         }
         Cell::Text(value) if limits::is_risky(value) => text(sheet, place, value, &style.risky)?,
         Cell::Text(value) => text(sheet, place, value, &style.text)?,
+        Cell::Word(_) => text(sheet, place, &show::readable(cell, 0), &style.text)?,
         Cell::Whole(_) | Cell::Points(_) | Cell::Money(_) | Cell::BasisPoints(_) => match limits::number(cell) {
             Some(number) => {
                 sheet.write_number_with_format(row, column, number, style.number(cell))?;

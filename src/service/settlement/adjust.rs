@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::book::exposures::ExposureKey;
-use crate::book::posting;
+use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AdjustmentId, ConversionId};
 use crate::domain::money::Millionths;
@@ -66,31 +66,40 @@ fn check(catalogue: &Catalogue, asked: &Asked) -> Result<(), Error> {
 /// Approves or refuses what another person has asked for; approved, it is posted. A repeat changes nothing.
 pub fn settle(conn: &mut PgConnection, id: AdjustmentId, approve: bool, by: &str) -> Result<Request, Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
-    posting::post(conn, zone, |conn, posting| {
-        let row = adjustments::lock(conn, id)?.ok_or(Error::NotFound)?;
-        let wanted = if approve { "approved" } else { "refused" };
-        if row.state == wanted {
-            return Ok(row);
+    posting::post(conn, zone, |conn, posting| settle_within(conn, posting, id, approve, by))
+}
+
+/// The same, as part of a posting that does more.
+pub(super) fn settle_within(
+    conn: &mut PgConnection,
+    posting: &mut Posting,
+    id: AdjustmentId,
+    approve: bool,
+    by: &str,
+) -> Result<Request, Error> {
+    let row = adjustments::lock(conn, id)?.ok_or(Error::NotFound)?;
+    let wanted = if approve { "approved" } else { "refused" };
+    if row.state == wanted {
+        return Ok(row);
+    }
+    if row.state != "asked" {
+        return Err(Error::Refused(format!("it was {} before", row.state)));
+    }
+    if approve && row.asked_by == by {
+        return Err(Error::Refused("who asked for it does not approve it: another person must".to_owned()));
+    }
+    adjustments::settle(conn, id, approve, by, posting.at())?;
+    if approve {
+        let party = |text: &str| Participant::parse(text).ok_or_else(|| super::broken(text));
+        let (from, to) = (party(&row.from)?, party(&row.to)?);
+        for (key, by) in exposed(&from, &to, row.amount) {
+            posting.expose(conn, &key, by)?;
         }
-        if row.state != "asked" {
-            return Err(Error::Refused(format!("it was {} before", row.state)));
-        }
-        if approve && row.asked_by == by {
-            return Err(Error::Refused("who asked for it does not approve it: another person must".to_owned()));
-        }
-        adjustments::settle(conn, id, approve, by, posting.at())?;
-        if approve {
-            let party = |text: &str| Participant::parse(text).ok_or_else(|| super::broken(text));
-            let (from, to) = (party(&row.from)?, party(&row.to)?);
-            for (key, by) in exposed(&from, &to, row.amount) {
-                posting.expose(conn, &key, by)?;
-            }
-            let (batch_no, window) = (posting.batch_no(), posting.window());
-            let posted = Posted { batch_no, window, at: posting.at(), day: posting.day() };
-            adjustments::insert(conn, &row, by, &posted)?;
-        }
-        Ok(Request { state: wanted.to_owned(), settled_by: Some(by.to_owned()), ..row })
-    })
+        let (batch_no, window) = (posting.batch_no(), posting.window());
+        let posted = Posted { batch_no, window, at: posting.at(), day: posting.day() };
+        adjustments::insert(conn, &row, by, &posted)?;
+    }
+    Ok(Request { state: wanted.to_owned(), settled_by: Some(by.to_owned()), ..row })
 }
 
 /// How each exposure moves: the pair's gross, then what each partner owes net.

@@ -119,57 +119,13 @@ impl Shared {
     /// Appends the line.
     pub fn write(&self, out: &mut Vec<u8>, part: &Part, posted: &Posted<'_>, line_no: i64, window: i64) {
         let side = self.side(part);
-        let taken = posted.reversal;
-        let source = taken.map_or(posted.conversion, |taking| taking.id);
-        text(out, &side.head);
-        money(out, part.amount);
-        text(out, "\",\"at\":\"");
-        text(out, posted.at);
-        text(out, "\",\"business_date\":\"");
-        text(out, posted.day);
-        text(out, "\"");
-        if let Some(campaign) = part.campaign.and_then(|nth| self.campaigns.get(nth)) {
-            text(out, campaign);
-        }
-        text(out, ",\"conversion_id\":\"cnv_");
-        hex(out, posted.conversion);
-        text(out, &side.counterparty_text);
-        if part.kind == Kind::Conversion {
-            text(out, ",\"debit_points\":");
-            number(out, if taken.is_some() { -posted.debit } else { posted.debit });
-        }
-        text(out, &side.entity);
-        if part.kind == Kind::Conversion {
-            text(out, ",\"fee\":\"");
-            money(out, part.fee);
-            text(out, "\"");
-        }
-        text(out, &side.fee_and_from);
-        if let Some(campaign) = part.campaign.and_then(|nth| self.terms.campaigns.get(nth)) {
-            text(out, ",\"funder\":\"");
-            text(out, slug_of(campaign.funder, &self.terms));
-            text(out, "\"");
-        }
-        text(out, ",\"kind\":\"");
-        text(out, part.kind.code());
-        text(out, "\",\"line_id\":\"lin_");
-        hex(out, id(source, part.place()).0);
-        text(out, "\",\"line_no\":");
-        number(out, line_no);
-        if let Some(taking) = taken {
-            text(out, ",\"original_line\":\"lin_");
-            hex(out, id(posted.conversion, part.place()).0);
-            text(out, "\",\"original_window\":");
-            number(out, taking.original_window);
-        }
-        text(out, &side.participant_text);
-        number(out, part.points);
-        text(out, &side.price_and_rate);
+        self.write_what(out, side, part, posted);
+        self.write_which(out, side, part, posted, line_no);
         if let Some((reference, _)) = posted.reference.filter(|(_, whose)| *whose == part.whose) {
             text(out, ",\"reference\":");
             canonical::write_string(out, reference);
         }
-        if let Some(taking) = taken {
+        if let Some(taking) = posted.reversal {
             text(out, ",\"reversal_id\":\"rev_");
             hex(out, taking.id);
             text(out, "\"");
@@ -186,12 +142,65 @@ impl Shared {
             hex(out, token);
             text(out, "\"");
         }
-        if let Some(taking) = taken {
+        if let Some(taking) = posted.reversal {
             text(out, if taking.undo { ",\"undo\":true" } else { ",\"undo\":false" });
         }
         text(out, ",\"v\":1,\"window\":");
         number(out, window);
         text(out, "}");
+    }
+
+    /// Members `agreement` to `funder`.
+    fn write_what(&self, out: &mut Vec<u8>, side: &Side, part: &Part, posted: &Posted<'_>) {
+        text(out, &side.head);
+        money(out, part.amount);
+        text(out, "\",\"at\":\"");
+        text(out, posted.at);
+        text(out, "\",\"business_date\":\"");
+        text(out, posted.day);
+        text(out, "\"");
+        if let Some(campaign) = part.campaign.and_then(|nth| self.campaigns.get(nth)) {
+            text(out, campaign);
+        }
+        text(out, ",\"conversion_id\":\"cnv_");
+        hex(out, posted.conversion);
+        text(out, &side.counterparty_text);
+        if part.kind == Kind::Conversion {
+            text(out, ",\"debit_points\":");
+            number(out, if posted.reversal.is_some() { -posted.debit } else { posted.debit });
+        }
+        text(out, &side.entity);
+        if part.kind == Kind::Conversion {
+            text(out, ",\"fee\":\"");
+            money(out, part.fee);
+            text(out, "\"");
+        }
+        text(out, &side.fee_and_from);
+        if let Some(campaign) = part.campaign.and_then(|nth| self.terms.campaigns.get(nth)) {
+            text(out, ",\"funder\":\"");
+            text(out, slug_of(campaign.funder, &self.terms));
+            text(out, "\"");
+        }
+    }
+
+    /// Members `kind` to `rate`.
+    fn write_which(&self, out: &mut Vec<u8>, side: &Side, part: &Part, posted: &Posted<'_>, line_no: i64) {
+        let source = posted.reversal.map_or(posted.conversion, |taking| taking.id);
+        text(out, ",\"kind\":\"");
+        text(out, part.kind.code());
+        text(out, "\",\"line_id\":\"lin_");
+        hex(out, id(source, part.place()).0);
+        text(out, "\",\"line_no\":");
+        number(out, line_no);
+        if let Some(taking) = posted.reversal {
+            text(out, ",\"original_line\":\"lin_");
+            hex(out, id(posted.conversion, part.place()).0);
+            text(out, "\",\"original_window\":");
+            number(out, taking.original_window);
+        }
+        text(out, &side.participant_text);
+        number(out, part.points);
+        text(out, &side.price_and_rate);
     }
 }
 

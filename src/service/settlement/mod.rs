@@ -5,21 +5,28 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` ·
-//! `rotate` one signing key hands over to the next.
+//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` · `find` one's own
+//! line · `disputes` · `reconcile` a partner's own list against its lines · `incoming` a bank's list of payments against what is
+//! owed · `rotate` one signing key hands over to the next · `estimates` of breakage, as stated · `reports` for finance.
 
 pub mod adjust;
 pub mod check;
 pub mod close;
 pub mod countersign;
 pub mod deadlines;
+pub mod disputes;
+pub mod estimates;
+mod find;
 pub mod gather;
+pub mod incoming;
 pub mod lines;
 pub mod pay;
 pub mod proofs;
 pub mod read;
 pub mod recompute;
+pub mod reconcile;
 mod release;
+pub mod reports;
 pub mod rotate;
 pub mod settings;
 mod sign;

@@ -1,6 +1,7 @@
 //! Settlement as a partner or an operator sees it over the API: windows, its own statement of each, what it owes and is owed.
 
 use super::read::{self, Lines};
+use super::reports::{self, Name, Wanted};
 use super::{Error, broken, countersign, proofs};
 use crate::domain::ids::{ConversionId, Slug, WindowId};
 use crate::domain::settlement::Participant;
@@ -8,6 +9,7 @@ use crate::domain::settlement::obligation;
 use crate::domain::settlement::window::State;
 use crate::service::answer::Shown;
 use crate::service::exchange::Exchange;
+use crate::service::reports::{Form, files};
 use crate::signing::merkle;
 use crate::store::catalogue;
 use crate::store::settlement::{log, obligations, statements, windows};
@@ -15,7 +17,12 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::PgConnection;
 use serde::Serialize;
 use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
+
+/// How long a report waits for its turn.
+const REPORT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A window as one participant sees it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -292,6 +299,46 @@ pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error
     let documents = database.run(unit).await?;
     let read = |document: &String| serde_json::from_str::<Value>(document).map_err(broken);
     Ok(serde_json::json!({ "items": documents.iter().map(read).collect::<Result<Vec<_>, Error>>()? }))
+}
+
+/// A report somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub name: Name,
+    pub window: Option<i64>,
+    pub participant: Option<Participant>,
+    pub form: Form,
+    /// Of CSV: which section; the first unless said.
+    pub section: Option<String>,
+    /// Only of a window that is published.
+    pub published: bool,
+}
+
+/// Reports made at once: each may read a whole book.
+static REPORTS: Semaphore = Semaphore::const_new(2);
+
+/// A report as a file: its name and its bytes.
+pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8>), Error> {
+    let busy = |waiting| Error::Store(crate::store::Error::Busy { waiting });
+    let turn = tokio::time::timeout(REPORT_PATIENCE, REPORTS.acquire()).await;
+    let _turn = turn.map_err(|_| busy(2))?.map_err(|_| busy(2))?;
+    let unit = move |conn: &mut PgConnection| {
+        if let Some(window) = asked.window.filter(|_| asked.published) {
+            let row = windows::numbered(conn, window)?.filter(|row| row.state == State::Published);
+            row.ok_or(Error::NotFound)?;
+        }
+        let as_of = catalogue::business_now(conn)?;
+        let wanted = Wanted { window: asked.window, participant: asked.participant.clone(), ..Wanted::at(as_of) };
+        let report = reports::make(conn, asked.name, &wanted)?;
+        let stem = reports::file_stem(asked.name, &wanted);
+        let mut files = files(&report, asked.form, &stem).map_err(broken)?;
+        let chosen = match &asked.section {
+            Some(section) => files.iter().position(|(name, _)| *name == format!("{stem}-{section}.csv")),
+            None => (!files.is_empty()).then_some(0),
+        };
+        Ok(files.swap_remove(chosen.ok_or(Error::NotFound)?))
+    };
+    exchange.database.run(unit).await
 }
 
 /// Takes what a partner signs under the current checkpoint as a witness (C2SP tlog-cosignature).

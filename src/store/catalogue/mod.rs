@@ -2,10 +2,11 @@
 //!
 //! `load` reads all of it as one immutable value. A lane reads with the fence held, so nothing can move under it;
 //! anyone else may meet a publication half way through the queries, which the version read last tells.
-//! `rows` turns rows into checked values; `find` reads parts of it; `write` is
+//! `rows` turns rows into checked values; `find` reads parts of it, `history` what was before too; `write` is
 //! for publishing alone.
 
 pub mod find;
+pub mod history;
 mod rows;
 pub mod write;
 

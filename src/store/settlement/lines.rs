@@ -135,3 +135,70 @@ pub fn places(conn: &mut PgConnection, conversion: Uuid) -> Result<Vec<Place>, E
     .load(conn)?;
     Ok(rows.into_iter().map(|row| Place { window: WindowId(row.window_id), batch_no: row.batch_no }).collect())
 }
+
+/// A conversion, what took part of one back, or an adjustment, with where its lines are and who its sides are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    pub id: Uuid,
+    pub place: Place,
+    /// Participants.
+    pub sides: [String; 2],
+}
+
+#[derive(QueryableByName)]
+struct PostedSql {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    window_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    batch_no: i64,
+    #[diesel(sql_type = Text)]
+    a: String,
+    #[diesel(sql_type = Text)]
+    b: String,
+}
+
+/// What was posted under ids within these ranges, their ends included.
+pub fn posted(conn: &mut PgConnection, ranges: &[(Uuid, Uuid)]) -> Result<Vec<Posted>, Error> {
+    let rows: Vec<PostedSql> = sql_query(
+        // In the order of the key and bounded, so that each range is a walk along the index, whatever the planner guesses.
+        "SELECT p.* FROM unnest($1, $2) r(low, high) CROSS JOIN LATERAL (\
+         (SELECT conversion_id AS id, window_id, batch_no, from_partner AS a, to_partner AS b FROM conversions \
+         WHERE conversion_id BETWEEN r.low AND r.high ORDER BY conversion_id LIMIT 64) UNION ALL \
+         (SELECT t.reversal_id, t.window_id, t.batch_no, c.from_partner, c.to_partner FROM (SELECT * FROM reversals \
+         WHERE reversal_id BETWEEN r.low AND r.high AND state = 1 ORDER BY reversal_id LIMIT 64) t \
+         JOIN conversions c USING (conversion_id)) UNION ALL \
+         (SELECT adjustment_id, window_id, batch_no, from_party, to_party FROM adjustments \
+         WHERE adjustment_id BETWEEN r.low AND r.high ORDER BY adjustment_id LIMIT 64)) p",
+    )
+    .bind::<Array<SqlUuid>, _>(ranges.iter().map(|range| range.0).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(ranges.iter().map(|range| range.1).collect::<Vec<_>>())
+    .load(conn)?;
+    let row = |sql: PostedSql| Posted {
+        id: sql.id,
+        place: Place { window: WindowId(sql.window_id), batch_no: sql.batch_no },
+        sides: [sql.a, sql.b],
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+#[derive(QueryableByName)]
+struct NamedSql {
+    #[diesel(sql_type = SqlUuid)]
+    hash: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    subject: Uuid,
+}
+
+/// What external references, by their hashes in the directory, had as their effect: conversions and what took them back.
+/// Hashes that are none are left out.
+pub fn named(conn: &mut PgConnection, hashes: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, Error> {
+    let rows: Vec<NamedSql> = sql_query(
+        "SELECT d.hash, d.subject FROM unnest($1) h(hash) JOIN directory d USING (hash) \
+         WHERE d.kind IN (2, 4) AND d.subject IS NOT NULL",
+    )
+    .bind::<Array<SqlUuid>, _>(hashes)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.hash, row.subject)).collect())
+}

@@ -1,11 +1,15 @@
-//! Rows of settlement: windows, lines, sums, statements, the log, obligations. What may be changed, and when, is also held
+//! Rows of settlement: windows, lines, sums, statements, the log, obligations, disputes, reconciliations. What may be changed, and when, is also held
 //! by triggers.
 
 pub mod adjustments;
+pub mod disputes;
+pub mod estimates;
 pub mod exposures;
 pub mod lines;
 pub mod log;
 pub mod obligations;
+pub mod reconciliations;
+pub mod reports;
 pub mod statements;
 pub mod tallies;
 pub mod windows;

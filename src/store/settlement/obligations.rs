@@ -101,6 +101,12 @@ pub fn lock(conn: &mut PgConnection, id: ObligationId) -> Result<Option<Row>, Er
     Ok(row.map(Row::from))
 }
 
+pub fn find(conn: &mut PgConnection, id: ObligationId) -> Result<Option<Row>, Error> {
+    let sql = format!("{WITH_NUMBER} WHERE o.obligation_id = $1");
+    let row: Option<ObligationSql> = sql_query(sql).bind::<SqlUuid, _>(id.0).get_result(conn).optional()?;
+    Ok(row.map(Row::from))
+}
+
 /// Obligations: of one window, or all that are not paid in full; of everybody, or of one party to them. By due date.
 pub fn list(conn: &mut PgConnection, window: Option<WindowId>, party: Option<&str>) -> Result<Vec<Row>, Error> {
     let sql = format!(
@@ -194,6 +200,22 @@ pub fn payments(conn: &mut PgConnection, id: ObligationId) -> Result<Vec<Payment
             .bind::<SqlUuid, _>(id.0)
             .load(conn)?;
     Ok(rows.into_iter().map(Payment::from).collect())
+}
+
+#[derive(QueryableByName)]
+struct ReferenceSql {
+    #[diesel(sql_type = Text)]
+    reference: String,
+    #[diesel(sql_type = SqlUuid)]
+    obligation_id: Uuid,
+}
+
+/// Which of these references a payment has been recorded under, and of which obligation.
+pub fn recorded(conn: &mut PgConnection, references: &[String]) -> Result<Vec<(String, ObligationId)>, Error> {
+    let rows: Vec<ReferenceSql> = sql_query("SELECT reference, obligation_id FROM payments WHERE reference = any($1)")
+        .bind::<diesel::sql_types::Array<Text>, _>(references)
+        .load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.reference, ObligationId(row.obligation_id))).collect())
 }
 
 /// Records a payment, after which the obligation has been paid `paid`.

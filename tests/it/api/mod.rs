@@ -2,26 +2,25 @@
 
 mod contract;
 mod conversions;
+mod disputes;
 mod import;
 mod links;
 mod memberships;
 mod movements;
+mod reconciliations;
+mod settled;
 mod settlements;
 
 use crate::support::book::{Book, audit};
 use crate::support::{poll, scratch};
 use crate::tls::{Answer, Client, Connection, House};
 use actix_web::web::{Data, ServiceConfig};
-use hanse::book::windows::Which;
 use hanse::book::{self, seal};
-use hanse::domain::settlement::window::State;
 use hanse::http::server::Limits;
 use hanse::http::v1;
 use hanse::service::exchange::Exchange;
 use hanse::service::keys::Keys;
-use hanse::service::settlement::close;
 use hanse::store;
-use hanse::store::settlement::windows::Row;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +70,11 @@ impl Api {
     }
 
     pub fn operator(&self) -> Caller {
-        Caller { client: self.house.client("operator", "ada") }
+        self.operator_named("ada")
+    }
+
+    pub fn operator_named(&self, name: &str) -> Caller {
+        Caller { client: self.house.client("operator", name) }
     }
 
     /// Two linked members, `A-1` at `aa` and `B-1` at `bb`, the first with lots of 101 and 136 points.
@@ -106,14 +109,6 @@ impl Api {
             "UPDATE alliance SET clock_offset_us = clock_offset_us + (extract(epoch FROM interval '{interval}') * 1000000)::bigint"
         );
         self.house.database.connection().batch_execute(&sql).expect("a sandbox");
-    }
-
-    /// Ends the open window and takes it to its end.
-    pub fn close_window(&self) -> Row {
-        let url = &self.house.database.url;
-        let closed = close::close(url, &self.keys, Some(Which::Open), |_| ()).expect("it closes").expect("a window");
-        assert_eq!((closed.state, &closed.blocked_by), (State::Published, &None));
-        closed
     }
 
     /// Seals until nothing is left to seal.

@@ -147,3 +147,41 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     // base64url as JOSE has it.
     assert!(URL_SAFE_NO_PAD.decode(good["protected"].as_str().expect("text")).is_ok());
 }
+
+#[test]
+fn reports_are_the_callers_own_and_in_every_form() {
+    let api = Api::new("reports-api", "");
+    a_month(&api);
+    let answer = api.aa.get("/v1/reports/statement?window=1");
+    assert_eq!(answer.status(200)["code"], "statement");
+    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"statement-w0001-aa.json\""));
+    for (format, begins) in [("csv", "\u{feff}".as_bytes()), ("xlsx", b"PK"), ("html", b"<!doctype html>")] {
+        let answer = api.aa.get(&format!("/v1/reports/statement?window=1&format={format}"));
+        answer.status_only(200);
+        assert!(answer.body.starts_with(begins), "{format}: {}", String::from_utf8_lossy(&answer.body[..40]));
+    }
+    api.aa.get("/v1/reports/statement?window=1&format=csv&section=nothing").refused(404, "not_found");
+    api.aa.get("/v1/reports/statement").refused(422, "invalid");
+    api.aa.get("/v1/reports/statement?window=2").refused(404, "not_found");
+    api.aa.get("/v1/reports/statement?window=1&participant=bb").refused(404, "not_found");
+    api.aa.get("/v1/reports/summary?window=1").refused(403, "forbidden");
+    api.aa.get("/v1/reports/nothing").refused(404, "not_found");
+    let operator = api.operator();
+    operator.get("/v1/reports/statement?window=1").refused(422, "invalid");
+    for name in [
+        "statement?window=1&participant=bb",
+        "pairs?window=1",
+        "summary?window=1",
+        "journal?window=1",
+        "invoices?window=1",
+        "exposures",
+        "liability",
+        "points",
+        "ageing",
+        "rates",
+    ] {
+        operator.get(&format!("/v1/reports/{name}")).status(200);
+    }
+    let mine = String::from_utf8(api.cc.get("/v1/reports/exposures").body).expect("UTF-8");
+    assert!(!mine.contains("pair:aa:bb"), "{mine}");
+}

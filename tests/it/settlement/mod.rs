@@ -1,8 +1,10 @@
 //! Settlement from postings to paid: windows, lines, statements, what is owed.
 
 mod closing;
+mod incoming;
 mod interop;
 mod killed;
 mod random;
+mod reports;
 mod support;
 mod verify;

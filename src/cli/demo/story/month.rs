@@ -3,18 +3,23 @@
 use super::board::{Expect, Row};
 use super::{Broken, CLOCK, Error, HARVEST, LUMEN, Reply, Scene};
 use crate::cli::demo::client::Client;
-use crate::cli::settle::export;
+use crate::cli::settle::{export, reports};
 use crate::domain::expiry::{Expiry, month_end};
 use crate::domain::holder::Holder;
 use crate::domain::money::Millionths;
+use crate::domain::settlement::Participant;
+use crate::service::reports::Form;
+use crate::service::settlement::reports::{Name, Wanted};
 use crate::service::settlement::{self, pay};
 use crate::service::signing_keys;
 use crate::signing::general::{Document, TYP};
 use crate::signing::jws::SigningKey;
+use crate::store::catalogue;
 use crate::store::settlement::{exposures, obligations};
 use chrono::{NaiveDate, TimeDelta};
 use diesel::PgConnection;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const FINANCE: &str = "Finance 财务";
@@ -57,6 +62,7 @@ impl Scene {
         let asked = format!("each from its own lines of the month to {last_day}");
         let expected = format!("{} turned round", told(mine));
         self.board.put(Row { who: "both 双方", asked, expected, got: told(theirs), holds });
+        self.dispute(&harvest, &window).await?;
         for ledger in [&lumen, &harvest] {
             self.countersign(ledger, &window).await?;
         }
@@ -122,6 +128,23 @@ impl Scene {
         sum.filter(|_| holds)
     }
 
+    /// One brand doubts a line, the other says why it is right, and the doubt is taken back. Nothing signed changes.
+    async fn dispute(&mut self, ledger: &Ledger, window: &str) -> Result<(), Broken> {
+        let line = ledger.lines.first().and_then(|line| line["line_id"].as_str()).unwrap_or_default();
+        let body =
+            json!({"line_id": line, "kind": "amount", "claimed_amount": "1.20", "note": "by our count 按我方统计"});
+        let reply = ledger.client.post(&format!("/v1/settlements/{window}/disputes"), &body).await?;
+        let expect = Expect::done(201).is("", "/state", "open").is("claim", "/claim", "0.20");
+        self.board.judge(ledger.who, "disputes a line: 1.20, not 1.00 争议", &expect, &reply);
+        let id = self.text(&reply, "/dispute_id")?;
+        let body = json!({"answer": "rejected", "note": "50 points at 0.02, see the rate's version"});
+        let reply = self.lumen.post(&format!("/v1/disputes/{id}/answers"), &body).await?;
+        self.board.judge(LUMEN, "answers: rejected", &Expect::done(200).is("", "/state", "answered"), &reply);
+        let reply = ledger.client.post(&format!("/v1/disputes/{id}/withdrawal"), &Value::Null).await?;
+        self.board.judge(ledger.who, "takes it back", &Expect::done(200).is("", "/state", "withdrawn"), &reply);
+        Ok(())
+    }
+
     /// Registers a key, signs the statement with it in the same document, and lets the key rest.
     async fn countersign(&mut self, ledger: &Ledger, window: &str) -> Result<(), Broken> {
         let pkcs8 = SigningKey::generate().map_err(|_| Error::Key)?;
@@ -170,14 +193,35 @@ impl Scene {
         let reply = self.lumen.get(&format!("/v1/settlements/{window}")).await?;
         let number = reply.number("/number").unwrap_or_default();
         let (folder, jwks) = (self.folder.clone(), self.keys.jwks());
-        let unit =
-            move |conn: &mut PgConnection| export::write(conn, number, None, &folder, &jwks).map_err(Error::Files);
+        let unit = move |conn: &mut PgConnection| {
+            let mut files = export::write(conn, number, None, &folder, &jwks).map_err(Error::Files)?;
+            files.extend(write_reports(conn, number, &folder.join("reports"))?);
+            Ok::<_, Error>(files)
+        };
         let files = self.database.run(unit).await?;
         let asked = format!("leaves the files of window {number} in {}", self.folder.display());
-        let (expected, holds) = ("statements, lines, proofs, keys, checkpoint".to_owned(), !files.is_empty());
+        let (expected, holds) = ("statements, lines, proofs, reports".to_owned(), !files.is_empty());
         self.board.put(Row { who: FINANCE, asked, expected, got: format!("{} files", files.len()), holds });
         Ok(())
     }
+}
+
+/// What finance prints and what it books.
+fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<PathBuf>, Error> {
+    let as_of = catalogue::business_now(conn)?;
+    let of = |participant: Option<&str>| Wanted {
+        window: Some(number),
+        participant: participant.and_then(Participant::parse),
+        ..Wanted::at(as_of)
+    };
+    let printed = [(Name::Statement, Some("lumen")), (Name::Pairs, None), (Name::Liability, None)];
+    let printed = printed.into_iter().flat_map(|one| [Form::Html, Form::Xlsx].map(|form| (one.0, one.1, form)));
+    let booked = [Name::Journal, Name::Invoices, Name::Summary].map(|name| (name, None, Form::Csv));
+    let mut files = Vec::new();
+    for (name, participant, form) in printed.chain(booked) {
+        files.extend(reports::write(conn, name, &of(participant), form, to).map_err(Error::Files)?);
+    }
+    Ok(files)
 }
 
 /// The published window that ended on this day.

@@ -23,7 +23,7 @@ pub fn number(cell: &Cell) -> Option<f64> {
         Cell::Money(value) => (value.get(), show::exact(cell)),
         // A percent is a fraction of one: 250 basis points are 0.025.
         Cell::BasisPoints(value) => (*value, Cow::Owned(format!("{value}e-4"))),
-        Cell::Empty | Cell::Text(_) | Cell::Date(_) | Cell::Instant(_) => return None,
+        Cell::Empty | Cell::Text(_) | Cell::Word(_) | Cell::Date(_) | Cell::Instant(_) => return None,
     };
     let size = value.unsigned_abs();
     // The sixteenth digit is kept when it is a zero.

@@ -1,0 +1,2 @@
+DROP TABLE estimates;
+DROP FUNCTION stated_is_final;

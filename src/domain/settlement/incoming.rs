@@ -1,0 +1,188 @@
+//! Payments that came in, each against the obligation it is meant for: the one its reference names, else the earliest due
+//! one of its payer of which exactly this amount is left. Pure; what it cannot tell is left to a person.
+
+use crate::domain::ids::ObligationId;
+use crate::domain::money::Millionths;
+use chrono::NaiveDate;
+use std::collections::BTreeSet;
+
+/// One payment as the bank tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    pub on: NaiveDate,
+    /// Above zero.
+    pub amount: Millionths,
+    pub payer: String,
+    pub reference: String,
+}
+
+/// An obligation to us, as far as it is not paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    pub id: ObligationId,
+    /// A partner's slug.
+    pub debtor: String,
+    pub entity: String,
+    /// Zero for one that is paid.
+    pub left: Millionths,
+    pub due_on: NaiveDate,
+}
+
+/// How a payment fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// It pays just what is left of its obligation.
+    Matched,
+    /// It pays a part of it.
+    Partial,
+    /// It is more than is left: a person says where it goes.
+    Over,
+    /// Nothing it could be for.
+    Unknown,
+    /// It was recorded before, or is in the list twice.
+    Duplicate,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 5] =
+        [Outcome::Matched, Outcome::Partial, Outcome::Over, Outcome::Unknown, Outcome::Duplicate];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Outcome::Matched => "matched",
+            Outcome::Partial => "partial",
+            Outcome::Over => "over",
+            Outcome::Unknown => "unknown",
+            Outcome::Duplicate => "duplicate",
+        }
+    }
+
+    /// Whether it is recorded as a payment.
+    pub fn pays(self) -> bool {
+        match self {
+            Outcome::Matched | Outcome::Partial => true,
+            Outcome::Over | Outcome::Unknown | Outcome::Duplicate => false,
+        }
+    }
+}
+
+/// A payment judged: what it is, and for which obligation with how much left before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    pub outcome: Outcome,
+    pub of: Option<(ObligationId, Millionths)>,
+}
+
+/// The obligations a list of payments is matched with, one payment after the other.
+#[derive(Debug, Default)]
+pub struct Matching {
+    owed: Vec<Owed>,
+    /// Names payments were recorded under, before or by this list.
+    recorded: BTreeSet<String>,
+}
+
+impl Matching {
+    pub fn new(mut owed: Vec<Owed>, recorded: impl IntoIterator<Item = String>) -> Matching {
+        owed.sort_by_key(|owed| (owed.due_on, owed.id));
+        Matching { owed, recorded: recorded.into_iter().collect() }
+    }
+
+    /// Judges the next payment, which is recorded as `name`; one that pays is counted.
+    pub fn judge(&mut self, payment: &Payment, name: &str) -> Judged {
+        let named = named_obligation(&payment.reference);
+        let place = match named {
+            Some(id) => self.owed.iter().position(|owed| owed.id == id),
+            None => self.owed.iter().position(|owed| owed.left == payment.amount && is_payer(owed, &payment.payer)),
+        };
+        let of = place.map(|place| (self.owed[place].id, self.owed[place].left));
+        if self.recorded.contains(name) {
+            return Judged { outcome: Outcome::Duplicate, of };
+        }
+        let Some(place) = place else { return Judged { outcome: Outcome::Unknown, of } };
+        let owed = &mut self.owed[place];
+        let (outcome, left) = match owed.left.minus(payment.amount) {
+            Some(Millionths::ZERO) => (Outcome::Matched, Millionths::ZERO),
+            Some(left) if left > Millionths::ZERO => (Outcome::Partial, left),
+            Some(_) | None => (Outcome::Over, owed.left),
+        };
+        owed.left = left;
+        if outcome.pays() {
+            self.recorded.insert(name.to_owned());
+        }
+        Judged { outcome, of }
+    }
+}
+
+/// The first obligation's id in a text, wherever it stands.
+pub fn named_obligation(text: &str) -> Option<ObligationId> {
+    const LENGTH: usize = "obl_".len() + 32;
+    let begins = text.match_indices("obl_").map(|(at, _)| at);
+    let mut ids = begins.filter_map(|at| text.get(at..at + LENGTH)?.parse().ok());
+    ids.next()
+}
+
+/// By its slug or its legal entity, however it is spaced and capitalised.
+fn is_payer(owed: &Owed, payer: &str) -> bool {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let payer = plain(payer);
+    !payer.is_empty() && (payer == plain(&owed.entity) || payer == owed.debtor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn owed(nth: u128, debtor: &str, left: i64, due_on: &str) -> Owed {
+        Owed {
+            id: ObligationId(Uuid::from_u128(nth)),
+            debtor: debtor.to_owned(),
+            entity: format!("{debtor} Retail  Ltd"),
+            left: Millionths::new(left),
+            due_on: due_on.parse().expect("a date"),
+        }
+    }
+
+    #[test]
+    fn payments_find_what_they_are_for_and_nothing_is_paid_twice() {
+        let id = |nth: u128| ObligationId(Uuid::from_u128(nth));
+        let mut matching = Matching::new(
+            vec![
+                owed(1, "aa", 5, "2026-07-10"),
+                owed(2, "aa", 5, "2026-06-10"),
+                owed(3, "bb", 9, "2026-06-10"),
+                owed(4, "cc", 0, "2026-06-10"),
+            ],
+            ["seen".to_owned()],
+        );
+        let mut paid = |name: &str, payer: &str, reference: &str, amount: i64| {
+            let on = "2026-06-01".parse().expect("a date");
+            let amount = Millionths::new(amount);
+            let payment = Payment { on, amount, payer: payer.to_owned(), reference: reference.to_owned() };
+            let Judged { outcome, of } = matching.judge(&payment, name);
+            (outcome.code(), of.map(|(id, left)| (id, left.get())))
+        };
+        let bb = format!("payment {}, thanks", id(3));
+        assert_eq!(paid("a", "AA retail ltd", "June", 5), ("matched", Some((id(2), 5))), "the earliest due");
+        assert_eq!(paid("a", "AA retail ltd", "June", 5), ("duplicate", Some((id(1), 5))), "the same again");
+        assert_eq!(paid("b", "aa", "July", 5), ("matched", Some((id(1), 5))));
+        assert_eq!(paid("c", "aa", "August", 5), ("unknown", None));
+        assert_eq!(paid("d", "somebody", &bb, 4), ("partial", Some((id(3), 9))), "the reference counts");
+        assert_eq!(paid("e", "bb", &bb, 6), ("over", Some((id(3), 5))));
+        assert_eq!(paid("f", "bb", "rest", 5), ("matched", Some((id(3), 5))), "over took nothing");
+        assert_eq!(paid("seen", "bb", "rest", 5), ("duplicate", None));
+        assert_eq!(paid("g", "cc", &id(4).to_string(), 1), ("over", Some((id(4), 0))), "paid already");
+        assert_eq!(paid("h", "", "", 9), ("unknown", None));
+    }
+
+    #[test]
+    fn an_obligation_is_named_anywhere_in_a_text() {
+        let id = ObligationId(Uuid::from_u128(7));
+        for text in [format!("{id}"), format!("积分 {id}/1"), format!("obl_x obl_{id}")] {
+            assert_eq!(named_obligation(&text), Some(id), "{text}");
+        }
+        for text in ["", "obl_", "obl_0000000000000000000000000000000", "OBL_00000000000000000000000000000007"] {
+            assert_eq!(named_obligation(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `/v1/reports`: finance reports, of the caller for a partner, of everybody for an operator.
+
+use crate::domain::holder::Holder;
+use crate::domain::settlement::Participant;
+use crate::http::problem::{Code, Problem};
+use crate::http::{Caller, StrictQuery};
+use crate::service::exchange::Exchange;
+use crate::service::reports::Form;
+use crate::service::settlement::reports::Name;
+use crate::service::settlement::view::{self, Asked};
+use actix_web::HttpResponse;
+use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionType};
+use actix_web::web::{Data, Path};
+use serde::Deserialize;
+use utoipa::{IntoParams, OpenApi};
+
+#[derive(OpenApi)]
+#[openapi(paths(get))]
+pub struct Document;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Wanted {
+    /// Number of the window, for `statement`, `pairs`, `summary`, `journal` and `invoices`.
+    #[param(minimum = 1, maximum = 9007199254740991_i64)]
+    window: Option<i64>,
+    /// For operators: whose; everybody's unless said.
+    #[param(pattern = "^[a-z][a-z0-9-]{1,31}$")]
+    participant: Option<String>,
+    /// `json` unless said.
+    #[param(pattern = "^(json|csv|xlsx|html)$")]
+    format: Option<String>,
+    /// Of `csv`: which section; the first unless said.
+    #[param(pattern = "^[a-z_]{1,32}$")]
+    section: Option<String>,
+}
+
+/// One report: `statement`, `pairs`, `summary` (operators alone), `journal`, `invoices`, `exposures`, `liability`, `points`,
+/// `ageing`, `rates`.
+#[utoipa::path(get, path = "/v1/reports/{name}", tag = "settlement",
+    params(("name" = String, Path, pattern = "^[a-z]{1,32}$"), Wanted),
+    responses((status = 200, description = "The report", content(("application/json"), ("text/csv"), ("text/html"),
+        ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")))))]
+pub async fn get(
+    exchange: Data<Exchange>,
+    caller: Caller,
+    name: Path<String>,
+    wanted: StrictQuery<Wanted>,
+) -> Result<HttpResponse, Problem> {
+    let (asked, media_type) = asked(&caller, &name, wanted.0)?;
+    let (file, bytes) = view::report(&exchange, asked).await?;
+    let disposition = ContentDisposition {
+        disposition: DispositionType::Attachment,
+        parameters: vec![DispositionParam::Filename(file)],
+    };
+    Ok(HttpResponse::Ok().content_type(media_type).insert_header(disposition).body(bytes))
+}
+
+fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static str), Problem> {
+    let name = Name::parse(name).ok_or_else(Problem::not_found)?;
+    let form = wanted.format.as_deref().unwrap_or("json");
+    let form = Form::parse(form).ok_or_else(|| Problem::field("?format", "must be json, csv, xlsx or html"))?;
+    if name.needs_window() && wanted.window.is_none() {
+        return Err(Problem::field("?window", "is required for this report"));
+    }
+    let named = wanted.participant.as_deref().map(|text| Participant::parse(text).ok_or_else(Problem::not_found));
+    let (participant, published) = match (&caller.kind, named.transpose()?) {
+        (Holder::Partner(_), _) if !name.is_for_partners() => {
+            return Err(Problem::new(Code::Forbidden).detail("Only an operator may call this."));
+        }
+        (Holder::Partner(slug), None) => (Some(Participant::from(slug)), true),
+        (Holder::Partner(slug), Some(named)) if named == Participant::from(slug) => (Some(named), true),
+        (Holder::Partner(_), Some(_)) => return Err(Problem::not_found()),
+        (Holder::Operator(_), named) => (named, false),
+    };
+    if name.needs_participant() && participant.is_none() {
+        return Err(Problem::field("?participant", "is required for this report"));
+    }
+    let asked = Asked { name, window: wanted.window, participant, form, section: wanted.section, published };
+    Ok((asked, form.media_type()))
+}

@@ -1,0 +1,221 @@
+//! Opening a dispute: whose line it is, whether there is still time, what is claimed. The same one again is the first one.
+
+use super::super::find;
+use super::{Error, Whole, tell, whole};
+use crate::book::engine::world::EventKind;
+use crate::book::posting::{self, Posting};
+use crate::domain::catalogue::Catalogue;
+use crate::domain::ids::{ConversionId, DisputeId, LineId, ReconciliationId, ReversalId, Slug, WindowId};
+use crate::domain::settlement::Participant;
+use crate::domain::settlement::dispute::{self, Claimed, Kind, NoClaim, Parties, State, Stated};
+use crate::domain::text::Text;
+use crate::service::exchange::reference_hash;
+use crate::store::catalogue;
+use crate::store::settlement::disputes::{self as stored, Row};
+use crate::store::settlement::lines;
+use crate::store::settlement::statements;
+use crate::store::settlement::windows;
+use chrono::{Days, NaiveDate};
+use diesel::PgConnection;
+use uuid::Uuid;
+
+/// What a dispute is about.
+#[derive(Clone, Debug)]
+pub enum About {
+    /// One of the opener's own lines.
+    Line(LineId),
+    /// The opener's own reference of a conversion or a reversal: of the line it has here, or of one that is missing.
+    Reference(Text),
+}
+
+/// A dispute to be opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub about: About,
+    pub kind: Kind,
+    /// For what is missing: a line names its own.
+    pub counterparty: Option<Participant>,
+    pub claimed: Claimed,
+    /// 1 to 500 characters.
+    pub note: String,
+    pub reconciliation: Option<ReconciliationId>,
+}
+
+/// Where disputes are opened: one partner's statement of a published window.
+pub struct Ground {
+    pub opener: Slug,
+    pub statement: statements::Row,
+    pub disputes_until: NaiveDate,
+    pub catalogue: Catalogue,
+}
+
+impl Ground {
+    /// `NotFound` when the window is not published or the partner has no statement of it.
+    pub fn find(conn: &mut PgConnection, opener: &Slug, window: WindowId) -> Result<Ground, Error> {
+        let (window, statement) = find::statement(conn, window, &Participant::from(opener))?;
+        let disputes_until = window.closed()?.dates.disputes_until;
+        Ok(Ground { opener: opener.clone(), statement, disputes_until, catalogue: catalogue::load(conn)? })
+    }
+}
+
+/// Opens a dispute, or finds the one there is; `true` when it is new.
+pub fn open(
+    conn: &mut PgConnection,
+    opener: &Slug,
+    window: WindowId,
+    opening: &Opening,
+) -> Result<(Whole, bool), Error> {
+    let ground = Ground::find(conn, opener, window)?;
+    posting::post(conn, ground.catalogue.alliance.zone, |conn, posting| open_within(conn, posting, &ground, opening))
+}
+
+/// The same, as part of a posting that does more.
+pub fn open_within(
+    conn: &mut PgConnection,
+    posting: &mut Posting,
+    ground: &Ground,
+    opening: &Opening,
+) -> Result<(Whole, bool), Error> {
+    let subject = subject(conn, ground, opening)?;
+    if let Some(first) = subject.disputed(conn, ground, opening.kind)? {
+        return Ok((whole(conn, first)?, false));
+    }
+    if posting.day() > ground.disputes_until {
+        return Err(Error::Closed(ground.disputes_until));
+    }
+    let row = draft(ground, &subject, opening, posting)?;
+    if !stored::insert(conn, &row)? {
+        // Another server has opened it in between.
+        let first = subject.disputed(conn, ground, opening.kind)?.ok_or_else(Error::not_found)?;
+        return Ok((whole(conn, first)?, false));
+    }
+    let statement = &ground.statement;
+    statements::answer(conn, statement.id, (statements::State::Published, statements::State::Disputed), posting.at())?;
+    let opened = Whole { row, answered: None, proposed: None };
+    tell(posting, EventKind::DisputeOpened, &opened, &ground.catalogue.alliance.currency)?;
+    Ok((opened, true))
+}
+
+/// What is disputed, found.
+enum Subject {
+    Line(Box<find::Line>),
+    Missing { reference: String, counterparty: Participant },
+}
+
+impl Subject {
+    /// Its dispute of this kind, if there is one.
+    fn disputed(&self, conn: &mut PgConnection, ground: &Ground, kind: Kind) -> Result<Option<Row>, Error> {
+        Ok(match self {
+            Subject::Line(line) => stored::of_line(conn, line.id, kind)?,
+            Subject::Missing { reference, .. } => {
+                stored::of_missing(conn, &Participant::from(&ground.opener), ground.statement.window, reference)?
+            }
+        })
+    }
+}
+
+fn subject(conn: &mut PgConnection, ground: &Ground, opening: &Opening) -> Result<Subject, Error> {
+    match (&opening.about, opening.kind) {
+        (About::Line(_), Kind::Missing) => {
+            Err(Error::invalid("/line_id", "must be left out: what is missing has no line, but an external_reference"))
+        }
+        (About::Reference(reference), Kind::Missing) => {
+            let counterparty = counterparty(ground, opening)?;
+            is_unknown(conn, ground, reference)?;
+            Ok(Subject::Missing { reference: reference.as_str().to_owned(), counterparty })
+        }
+        _ if opening.counterparty.is_some() => {
+            Err(Error::invalid("/counterparty", "must be left out: the line names it"))
+        }
+        (About::Line(id), _) => {
+            let line = find::by_id(conn, &ground.statement, *id)?.ok_or_else(Error::not_found)?;
+            Ok(Subject::Line(Box::new(line)))
+        }
+        (About::Reference(reference), _) => {
+            let hash = reference_hash(&ground.opener, reference).0;
+            let posted = lines::named(conn, &[hash])?.first().map(|(_, posted)| *posted);
+            let line = match posted {
+                Some(posted) => find::by_posted(conn, &ground.statement, posted)?,
+                None => None,
+            };
+            Ok(Subject::Line(Box::new(line.ok_or_else(Error::not_found)?)))
+        }
+    }
+}
+
+/// Who is to answer for what is missing: another partner, or the operator.
+fn counterparty(ground: &Ground, opening: &Opening) -> Result<Participant, Error> {
+    let known = |participant: &Participant| {
+        let partners = &ground.catalogue.partners;
+        participant.partner().is_none_or(|slug| partners.contains_key(slug) && *slug != ground.opener)
+    };
+    match &opening.counterparty {
+        Some(participant) if known(participant) => Ok(participant.clone()),
+        Some(_) => Err(Error::invalid("/counterparty", "must be another partner, or operator")),
+        None => Err(Error::invalid("/counterparty", "is required for what is missing")),
+    }
+}
+
+/// What has a line, in whatever window, is not missing.
+fn is_unknown(conn: &mut PgConnection, ground: &Ground, reference: &Text) -> Result<(), Error> {
+    let hash = reference_hash(&ground.opener, reference).0;
+    let mut named: Vec<Uuid> = lines::named(conn, &[hash])?.into_iter().map(|(_, posted)| posted).collect();
+    // A list may know a conversion by our id alone.
+    let text = reference.as_str();
+    named.extend(text.parse::<ConversionId>().map(|id| id.0));
+    named.extend(text.parse::<ReversalId>().map(|id| id.0));
+    let ranges: Vec<(Uuid, Uuid)> = named.into_iter().map(|id| (id, id)).collect();
+    let posted = lines::posted(conn, &ranges)?;
+    let own = ground.opener.as_str();
+    let Some(found) = posted.iter().find(|posted| posted.sides.iter().any(|side| side == own)) else { return Ok(()) };
+    let number = windows::numbers(conn)?.get(&found.place.window.0).copied().unwrap_or_default();
+    Err(Error::invalid("/external_reference", format!("is not missing: its line is in window {number}")))
+}
+
+fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Posting) -> Result<Row, Error> {
+    let opener = Participant::from(&ground.opener);
+    let (line, reference, parties) = match subject {
+        Subject::Line(line) => {
+            let (counterparty, origin) = (line.counterparty.clone(), Some(line.origin(&opener)));
+            (Some(line), line.reference.clone(), Parties { opener, counterparty, origin })
+        }
+        Subject::Missing { reference, counterparty } => {
+            let parties = Parties { opener, counterparty: counterparty.clone(), origin: None };
+            (None, Some(reference.clone()), parties)
+        }
+    };
+    let stated = line.map(|line| Stated { amount: line.amount, points: line.points, price: line.price });
+    let claim = dispute::claim(opening.kind, stated.as_ref(), opening.claimed).map_err(|why| refused(why, opening))?;
+    let days = Days::new(u64::from(ground.catalogue.alliance.settlement.dispute_days));
+    Ok(Row {
+        id: DisputeId(Uuid::now_v7()),
+        window: ground.statement.window,
+        number: ground.statement.number,
+        parties,
+        kind: opening.kind,
+        line: line.map(|line| line.id),
+        conversion: line.and_then(|line| line.conversion),
+        reference,
+        stated_points: stated.and_then(|stated| stated.points),
+        stated_amount: stated.map(|stated| stated.amount),
+        claimed_points: opening.claimed.points,
+        claimed_amount: opening.claimed.amount,
+        claim,
+        note: opening.note.clone(),
+        reconciliation: opening.reconciliation,
+        opened_at: posting.at(),
+        // The last representable day is far beyond any alliance's.
+        answer_by: posting.day().checked_add_days(days).unwrap_or(NaiveDate::MAX),
+        state: State::Open,
+        state_at: posting.at(),
+    })
+}
+
+fn refused(why: NoClaim, opening: &Opening) -> Error {
+    let pointer = match why {
+        NoClaim::Priceless => "/claimed_points",
+        NoClaim::Nothing if opening.claimed == Claimed::default() => "/line_id",
+        NoClaim::Unsaid | NoClaim::Nothing | NoClaim::Range => "/claimed_amount",
+    };
+    Error::invalid(pointer, why)
+}

@@ -1,0 +1,226 @@
+//! A bank's list of payments that came in, matched with what is owed to the alliance's account or the operator, and recorded
+//! when asked to.
+//!
+//! A payment is recorded under a name made of its day, amount, payer and reference, so that a list that is brought again
+//! records nothing twice.
+
+use super::{Error, broken, pay};
+use crate::domain::ids::{ObligationId, PaymentId};
+use crate::domain::money::Millionths;
+use crate::domain::settlement::incoming::{Matching, Outcome, Owed, Payment, named_obligation};
+use crate::domain::settlement::netting::Payee;
+use crate::domain::settlement::reconcile::decimal;
+use crate::service::reports::csv::plain;
+use crate::signing::digest::directory_hash;
+use crate::store::settlement::obligations;
+use chrono::NaiveDate;
+use diesel::PgConnection;
+use std::collections::BTreeSet;
+use std::io::Read;
+
+/// Rows of one list.
+const ROWS_MAX: usize = 100_000;
+/// Bytes of one list.
+const BYTES_MAX: u64 = 64 << 20;
+/// Characters of a payer or a reference.
+const TEXT_MAX: usize = 500;
+/// Characters of a payment's name.
+const NAME_MAX: usize = 255;
+
+/// One payment of the list and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// From 1, the heading not counted.
+    pub row: usize,
+    pub payment: Payment,
+    pub outcome: Outcome,
+    /// The obligation it is for, and what was left of it before.
+    pub obligation: Option<(ObligationId, Millionths)>,
+    /// Set when it was recorded.
+    pub recorded: Option<PaymentId>,
+    /// Why it was not, though it should have been.
+    pub refused: Option<String>,
+}
+
+/// How many of one outcome and what they add up to, a decimal string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    pub outcome: Outcome,
+    pub count: usize,
+    pub amount: String,
+}
+
+/// What a list came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub rows: Vec<Judged>,
+    /// Of every outcome, in the sequence of `Outcome::ALL`.
+    pub totals: Vec<Total>,
+    /// Payments were recorded; otherwise nothing was.
+    pub applied: bool,
+}
+
+/// Whether payments are recorded, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode<'a> {
+    DryRun,
+    Apply { by: &'a str },
+}
+
+/// Matches a CSV of `date, amount, payer, reference` (in any order, other columns are not read) with what is owed, and
+/// records what pays when `mode` says so. `Err(Refused)` names the first row that cannot be read; then nothing is recorded.
+pub fn incoming(conn: &mut PgConnection, list: impl Read, mode: Mode<'_>) -> Result<Report, Error> {
+    let payments = read(list)?;
+    let names: Vec<String> = payments.iter().map(name).collect();
+    let mut matching = matching(conn, &payments, &names)?;
+    let mut rows = Vec::with_capacity(payments.len());
+    for ((row, payment), name) in (1..).zip(payments).zip(&names) {
+        let judged = matching.judge(&payment, name);
+        let (outcome, obligation) = (judged.outcome, judged.of);
+        rows.push(Judged { row, payment, outcome, obligation, recorded: None, refused: None });
+    }
+    if let Mode::Apply { by } = mode {
+        for (row, name) in rows.iter_mut().zip(names) {
+            record(conn, row, name, by)?;
+        }
+    }
+    let totals = Outcome::ALL.into_iter().map(|outcome| total(&rows, outcome)).collect();
+    Ok(Report { rows, totals, applied: mode != Mode::DryRun })
+}
+
+/// What is still owed to us, and what this list names beside it; with the names payments were recorded under.
+fn matching(conn: &mut PgConnection, payments: &[Payment], names: &[String]) -> Result<Matching, Error> {
+    let mut rows = obligations::list(conn, None, None)?;
+    let open: BTreeSet<ObligationId> = rows.iter().map(|row| row.id).collect();
+    let named: BTreeSet<ObligationId> = payments.iter().filter_map(|one| named_obligation(&one.reference)).collect();
+    for id in named.difference(&open) {
+        rows.extend(obligations::find(conn, *id)?);
+    }
+    let ours = |row: &obligations::Row| row.creditor == Payee::Alliance.as_str() || row.creditor == "operator";
+    let owed = |row: obligations::Row| {
+        let left = row.amount.minus(row.paid).ok_or_else(|| broken("more was paid than was owed"))?;
+        Ok(Owed { id: row.id, debtor: row.debtor, entity: row.debtor_entity, left, due_on: row.due_on })
+    };
+    let owed = rows.into_iter().filter(ours).map(owed).collect::<Result<Vec<_>, Error>>()?;
+    let recorded = obligations::recorded(conn, names)?.into_iter().map(|(name, _)| name);
+    Ok(Matching::new(owed, recorded))
+}
+
+fn record(conn: &mut PgConnection, row: &mut Judged, name: String, by: &str) -> Result<(), Error> {
+    let Some((obligation, _)) = row.obligation.filter(|_| row.outcome.pays()) else { return Ok(()) };
+    let (amount, on) = (Some(row.payment.amount), Some(row.payment.on));
+    let paid = pay::Paid { obligation, amount, on, reference: name, by: by.to_owned() };
+    match pay::pay(conn, &paid) {
+        Ok(done) => row.recorded = Some(done.payment.id),
+        // Somebody paid it in between: the others are recorded all the same.
+        Err(Error::Refused(why)) => row.refused = Some(why),
+        Err(other) => return Err(other),
+    }
+    Ok(())
+}
+
+fn total(rows: &[Judged], outcome: Outcome) -> Total {
+    let own = rows.iter().filter(|row| row.outcome == outcome);
+    let amount: i128 = own.clone().map(|row| i128::from(row.payment.amount.get())).sum();
+    Total { outcome, count: own.count(), amount: decimal(amount) }
+}
+
+/// The name a payment is recorded under, at most 255 characters.
+fn name(payment: &Payment) -> String {
+    let Payment { on, amount, payer, reference } = payment;
+    let whole = format!("{on} {amount} {payer}: {reference}");
+    if whole.chars().count() <= NAME_MAX {
+        return whole;
+    }
+    let hash = directory_hash("payment", &[whole.as_bytes()]).simple().to_string();
+    let begin: String = whole.chars().take(NAME_MAX - 1 - hash.len()).collect();
+    format!("{begin} {hash}")
+}
+
+const COLUMNS: [&str; 4] = ["date", "amount", "payer", "reference"];
+
+fn read(list: impl Read) -> Result<Vec<Payment>, Error> {
+    // One byte more than is taken, so that one that is cut is noticed.
+    let mut bytes = Vec::new();
+    list.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|cause| refused(format!("the list stopped: {cause}")))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
+        return Err(refused(format!("the list is larger than {} MiB", BYTES_MAX >> 20)));
+    }
+    let mut reader = ::csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
+    let heading = reader.headers().map_err(|_| refused("the heading cannot be read"))?.clone();
+    let place = |name: &str| {
+        let is_it = |cell: &str| cell.trim_start_matches('\u{feff}').trim().eq_ignore_ascii_case(name);
+        heading.iter().position(is_it).ok_or_else(|| refused(format!("the heading has no column {name}")))
+    };
+    let [date, amount, payer, reference] = COLUMNS.map(place);
+    let places = [date?, amount?, payer?, reference?];
+    let mut payments = Vec::new();
+    for (row, record) in (1..).zip(reader.records()) {
+        let record = record.map_err(|_| refused(format!("row {row} is not CSV in UTF-8")))?;
+        if row > ROWS_MAX {
+            return Err(refused(format!("the list has more than {ROWS_MAX} rows")));
+        }
+        let cells = places.map(|place| plain(record.get(place).unwrap_or_default()).trim());
+        payments.push(payment(cells).map_err(|why| refused(format!("row {row}: {why}")))?);
+    }
+    Ok(payments)
+}
+
+fn payment([date, amount, payer, reference]: [&str; 4]) -> Result<Payment, &'static str> {
+    // chrono alone would also read `+2026-1-5`.
+    let plain_date = date.len() == 10 && date.starts_with(|c: char| c.is_ascii_digit());
+    let on = date.parse::<NaiveDate>().ok().filter(|_| plain_date).ok_or("the date is not YYYY-MM-DD")?;
+    let amount = Millionths::parse(amount).filter(|amount| *amount > Millionths::ZERO);
+    let amount = amount.ok_or("the amount is not a decimal above zero with at most 6 digits after the point")?;
+    let text = |text: &str| text.chars().count() <= TEXT_MAX && !text.chars().any(char::is_control);
+    if !text(payer) || !text(reference) {
+        return Err("payer and reference have at most 500 characters, none of them a control character");
+    }
+    Ok(Payment { on, amount, payer: payer.to_owned(), reference: reference.to_owned() })
+}
+
+fn refused(why: impl Into<String>) -> Error {
+    Error::Refused(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_in_any_order_of_columns_or_refused_by_its_row() {
+        let text = "\u{feff}Reference,Amount,Bank,Date,Payer\r\n'=June,3.40,x,2026-06-10, aa  Ltd \r\n";
+        let payments = read(text.as_bytes()).expect("read");
+        let one = &payments[0];
+        assert_eq!((one.reference.as_str(), one.payer.as_str(), one.amount.get()), ("=June", "aa  Ltd", 3_400_000));
+        assert_eq!(name(one), "2026-06-10 3.40 aa  Ltd: =June");
+        for (text, why) in [
+            ("", "the heading has no column date"),
+            ("date,amount,payer\n", "the heading has no column reference"),
+            ("date,amount,payer,reference\n2026-06-10,1,a,r\n10.6.2026,1,a,r\n", "row 2: the date is not YYYY-MM-DD"),
+            (
+                "date,amount,payer,reference\n2026-06-10,\"1,000\",a,r\n",
+                "row 1: the amount is not a decimal above zero with at most 6 digits after the point",
+            ),
+            (
+                "date,amount,payer,reference\n2026-06-10,-1,a,r\n",
+                "row 1: the amount is not a decimal above zero with at most 6 digits after the point",
+            ),
+        ] {
+            assert_eq!(read(text.as_bytes()).expect_err(text).to_string(), why);
+        }
+    }
+
+    #[test]
+    fn long_references_have_short_names_of_their_own() {
+        let payment = |last: &str| Payment {
+            on: "2026-06-10".parse().expect("a date"),
+            amount: Millionths::new(1),
+            payer: "积".repeat(200),
+            reference: "r".repeat(200) + last,
+        };
+        let (a, b) = (name(&payment("a")), name(&payment("b")));
+        assert_eq!((a.chars().count(), b.chars().count()), (255, 255));
+        assert_ne!(a, b);
+    }
+}

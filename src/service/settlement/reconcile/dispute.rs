@@ -1,0 +1,121 @@
+//! From differences to disputes: those that say something is wrong with a line, or missing, each once; the others are
+//! skipped. A call does a bounded number, and the next goes on where it stopped.
+
+use super::difference::Difference;
+use super::{Row, differences};
+use crate::book::posting;
+use crate::domain::ids::{ReconciliationId, Slug, WindowId};
+use crate::domain::money::Millionths;
+use crate::domain::settlement::Participant;
+use crate::domain::settlement::dispute::{Claimed, Kind};
+use crate::domain::settlement::reconcile::Finding;
+use crate::domain::text::Text;
+use crate::service::settlement::Error as Cause;
+use crate::service::settlement::disputes::{About, Error, Ground, Opening, open_within};
+use crate::store::settlement::reconciliations::{self as stored, Handled};
+use diesel::PgConnection;
+
+/// Differences in one posting, which holds the fence.
+const CHUNK: usize = 100;
+/// Differences in one call.
+const CALL_MAX: usize = 1_000;
+
+/// Opens disputes of what differs, some of it at a time; the reconciliation says how far it has come.
+pub fn open_disputes(
+    conn: &mut PgConnection,
+    partner: &Slug,
+    window: WindowId,
+    id: ReconciliationId,
+) -> Result<Row, Error> {
+    let ground = Ground::find(conn, partner, window)?;
+    let mut row = super::get(conn, partner, window, id)?;
+    let last = row.completed.as_ref().map(|completed| completed.differences);
+    let last = last.ok_or_else(|| Error::Stale("The reconciliation is not completed.".to_owned()))?;
+    for _ in 0..CALL_MAX / CHUNK {
+        if row.handled.all() >= last {
+            break;
+        }
+        let zone = ground.catalogue.alliance.zone;
+        row.handled = posting::post(conn, zone, |conn, posting| {
+            // Two calls at once go one after the other.
+            let row = stored::lock(conn, id)?.ok_or(Cause::NotFound)?;
+            let mut handled = row.handled;
+            let next = differences(conn, &row, handled.all() + 1).map_err(|cause| match cause {
+                Cause::NotFound => Error::Stale("Its differences were let go: newer lists have come since.".to_owned()),
+                other => other.into(),
+            })?;
+            for difference in next.iter().take(CHUNK) {
+                let Some(opening) = opening(&row, difference) else {
+                    handled.skipped += 1;
+                    continue;
+                };
+                match open_within(conn, posting, &ground, &opening) {
+                    Ok((_, true)) => handled.opened += 1,
+                    Ok((_, false)) => handled.known += 1,
+                    // Nothing to claim, or not missing any more.
+                    Err(Error::Invalid { .. } | Error::Settlement(Cause::NotFound)) => handled.skipped += 1,
+                    Err(other) => return Err(other),
+                }
+            }
+            stored::handled(conn, id, &handled)?;
+            Ok::<Handled, Error>(handled)
+        })?;
+    }
+    Ok(row)
+}
+
+/// The dispute a difference makes; `None`: none, or one only a person can word.
+fn opening(row: &Row, difference: &Difference) -> Option<Opening> {
+    let finding = Finding::parse(&difference.result)?;
+    let here = difference.here.as_ref();
+    let there = difference.there.as_ref();
+    let money = |text: &Option<String>| text.as_deref().and_then(Millionths::parse);
+    let line = || difference.line_id.as_deref()?.parse().ok().map(About::Line);
+    // The first line answers for all that belong to it.
+    let line_should_be = || money(&difference.line_amount)?.plus(money(&difference.difference)?);
+    let nothing = Claimed::default();
+    let (about, kind, claimed) = match finding {
+        Finding::MissingHere => {
+            let ids = [&difference.external_reference, &difference.conversion_id, &difference.reversal_id];
+            let name = ids.into_iter().flatten().next()?;
+            let claimed = Claimed { amount: money(&there?.amount), points: there?.points };
+            (About::Reference(Text::new(name.clone()).ok()?), Kind::Missing, claimed)
+        }
+        // Its opener knows of no such conversion.
+        Finding::MissingThere => (line()?, Kind::Eligibility, Claimed { amount: line_should_be(), ..nothing }),
+        Finding::Amount => (line()?, Kind::Amount, Claimed { amount: Some(line_should_be()?), ..nothing }),
+        Finding::Rate => {
+            let claimed = match (line_should_be(), there?.points) {
+                (Some(amount), _) => Claimed { amount: Some(amount), ..nothing },
+                // Points alone say what the line should be where no bonus is mixed with them.
+                (None, Some(points)) if here?.points == difference.base_points => {
+                    Claimed { points: Some(points), ..nothing }
+                }
+                (None, _) => return None,
+            };
+            (line()?, Kind::Rate, claimed)
+        }
+        // The list's own doing, and what another window settles.
+        Finding::Matched | Finding::Duplicate | Finding::Late => return None,
+    };
+    let counterparty = match kind {
+        Kind::Missing => Some(Participant::parse(difference.counterparty.as_deref()?)?),
+        Kind::Duplicate | Kind::Amount | Kind::Rate | Kind::Eligibility | Kind::Identity => None,
+    };
+    let note = note(row, difference);
+    Some(Opening { about, kind, counterparty, claimed, note, reconciliation: Some(row.id) })
+}
+
+fn note(row: &Row, difference: &Difference) -> String {
+    let amount = |side: Option<&super::difference::Side>| {
+        side.and_then(|side| side.amount.clone()).unwrap_or_else(|| "nothing".to_owned())
+    };
+    let at = difference.row.map_or_else(String::new, |row| format!(", row {row}"));
+    format!(
+        "{}{at}: {} ({} here, {} there)",
+        row.id,
+        difference.result,
+        amount(difference.here.as_ref()),
+        amount(difference.there.as_ref())
+    )
+}

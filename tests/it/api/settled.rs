@@ -1,0 +1,110 @@
+//! Windows behind the API: closed, paid, and read as they were signed.
+
+use super::{Api, Expect};
+use crate::tls::Answer;
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use hanse::book::windows::Which;
+use hanse::domain::ids::WindowId;
+use hanse::domain::settlement::Participant;
+use hanse::domain::settlement::window::State;
+use hanse::service::settlement::read::Lines;
+use hanse::service::settlement::recompute::{self, Outcome};
+use hanse::service::settlement::{close, connect, pay};
+use hanse::store::settlement::{obligations, statements, windows};
+use serde_json::{Value, json};
+
+/// An exposure that is not nothing.
+#[derive(QueryableByName, Clone, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    #[diesel(sql_type = Text)]
+    pub key: String,
+    #[diesel(sql_type = BigInt)]
+    pub value: i64,
+}
+
+impl Api {
+    fn settlement(&self) -> diesel::PgConnection {
+        connect(&self.house.database.url).expect("a connection")
+    }
+
+    /// Ends the open window and takes it to its end; making it again comes to the same.
+    pub fn close_window(&self) -> windows::Row {
+        let closed = close::close(&self.house.database.url, &self.keys, Some(Which::Open), |_| ());
+        let window = closed.expect("it closes").expect("a window");
+        assert_eq!((window.state, &window.blocked_by), (State::Published, &None));
+        let again = recompute::recompute(&mut self.settlement(), &window, |_, _| ()).expect("it is recomputed");
+        assert!(matches!(again, Outcome::Same(_)), "{again:?}");
+        window
+    }
+
+    /// The id of a window by its number.
+    pub fn window(&self, number: i64) -> WindowId {
+        let numbers = windows::numbers(&mut self.settlement()).expect("read");
+        WindowId(numbers.into_iter().find(|(_, one)| *one == number).expect("a window").0)
+    }
+
+    /// A participant's lines of a window.
+    pub fn lines(&self, window: WindowId, of: &str) -> Vec<Value> {
+        let mut conn = self.settlement();
+        let mut lines = Lines::of(&self.statement_row(window, of));
+        let mut found = Vec::new();
+        while let Some(bytes) = lines.next(&mut conn).expect("read") {
+            let each = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            found.extend(each.map(|line| serde_json::from_slice::<Value>(line).expect("JSON")));
+        }
+        found
+    }
+
+    pub fn statement_row(&self, window: WindowId, of: &str) -> statements::Row {
+        let of = Participant::parse(of).expect("a participant");
+        statements::find(&mut self.settlement(), window, &of).expect("read").expect("a statement")
+    }
+
+    /// A statement's payload.
+    pub fn statement(&self, window: WindowId, of: &str) -> Value {
+        serde_json::from_str(&self.statement_row(window, of).payload).expect("JSON")
+    }
+
+    pub fn pay_all(&self) {
+        let mut conn = self.settlement();
+        for row in obligations::list(&mut conn, None, None).expect("obligations") {
+            let paid = pay::Paid {
+                obligation: row.id,
+                amount: None,
+                on: None,
+                reference: "all of it".into(),
+                by: "test".into(),
+            };
+            pay::pay(&mut conn, &paid).expect("paid");
+        }
+    }
+
+    pub fn sql(&self, sql: &str) -> diesel::QueryResult<()> {
+        diesel::connection::SimpleConnection::batch_execute(&mut self.house.database.connection(), sql)
+    }
+
+    /// Names of the invariants that do not hold.
+    pub fn broken_invariants(&self) -> Vec<&'static str> {
+        let findings = hanse::book::audit::run(&mut self.house.database.connection(), |_| ()).expect("the audit runs");
+        findings.iter().filter(|finding| finding.violations > 0).map(|finding| finding.name).collect()
+    }
+
+    pub fn exposures(&self) -> Vec<Exposure> {
+        let sql = "SELECT key, value FROM exposures WHERE value <> 0 ORDER BY key";
+        sql_query(sql).load(&mut self.settlement()).expect("exposures")
+    }
+
+    /// `points` of the member `A-1` become those of `B-1`, under this reference; its answer.
+    pub fn converted(&self, reference: &str, points: i64) -> Value {
+        let body = json!({ "member_ref": "A-1", "to": "bb", "points": points, "external_reference": reference });
+        self.aa.post("/v1/conversions", reference, &body).status(201)
+    }
+}
+
+/// The types of a partner's events that begin with `family`, in sequence.
+pub fn told(events: Answer, family: &str) -> Vec<Value> {
+    let events = events.status(200);
+    let of = |event: &&Value| event["type"].as_str().is_some_and(|kind| kind.starts_with(family));
+    events["items"].as_array().expect("events").iter().filter(of).cloned().collect()
+}

@@ -1,0 +1,85 @@
+//! A bank's list of payments: matched with what is owed, recorded once, whatever is brought again.
+
+use super::support::{House, convert};
+use crate::support::book::pair;
+use hanse::domain::settlement::incoming::Outcome;
+use hanse::service::settlement::Error;
+use hanse::service::settlement::incoming::{Mode, Report, incoming};
+use hanse::store::settlement::obligations;
+use std::fmt::Write;
+
+fn brought(house: &House, list: &str, mode: Mode<'_>) -> Report {
+    incoming(&mut house.conn(), list.as_bytes(), mode).expect("read")
+}
+
+fn outcomes(report: &Report) -> Vec<Outcome> {
+    report.rows.iter().map(|row| row.outcome).collect()
+}
+
+#[actix_web::test]
+async fn payments_are_matched_recorded_and_never_recorded_twice() {
+    use Outcome::{Duplicate, Matched, Over, Partial, Unknown};
+    let house = House::new("incoming", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 200).await;
+    house.closed();
+    convert(&house.server, "c2", a, 400).await;
+    house.closed();
+    // aa owes the alliance's account 5.05 and 10.10; what that owes others is none of this.
+    let owed: Vec<_> = obligations::list(&mut house.conn(), None, Some("aa")).expect("read");
+    let amounts: Vec<String> = owed.iter().map(|row| row.amount.to_string()).collect();
+    assert_eq!(amounts, ["5.05", "10.10"]);
+    let mut list = "date,amount,payer,reference\n".to_owned();
+    let second = owed[1].id;
+    for (amount, payer, reference) in [
+        ("5.05", "AA LTD", "June".to_owned()),
+        ("5.05", "AA LTD", "June".to_owned()),
+        ("10.00", "somebody", format!("part of {second}")),
+        ("10.00", "aa", format!("all of {second}")),
+        ("3.00", "nobody", "gift".to_owned()),
+    ] {
+        writeln!(list, "2026-06-10,{amount},{payer},{reference}").expect("written");
+    }
+    let wanted = [Matched, Duplicate, Partial, Over, Unknown];
+    let dry = brought(&house, &list, Mode::DryRun);
+    assert_eq!((outcomes(&dry), dry.applied), (wanted.to_vec(), false));
+    assert_eq!(obligations::list(&mut house.conn(), None, Some("aa")).expect("read"), owed, "nothing is recorded");
+
+    let applied = brought(&house, &list, Mode::Apply { by: "fin" });
+    assert_eq!(outcomes(&applied), wanted);
+    let recorded: Vec<bool> = applied.rows.iter().map(|row| row.recorded.is_some()).collect();
+    assert_eq!(recorded, [true, false, true, false, false]);
+    let totals: Vec<_> =
+        applied.totals.iter().map(|total| (total.outcome, total.count, total.amount.as_str())).collect();
+    assert_eq!(
+        totals,
+        [(Matched, 1, "5.05"), (Partial, 1, "10.00"), (Over, 1, "10.00"), (Unknown, 1, "3.00"), (Duplicate, 1, "5.05")]
+    );
+    let left = obligations::list(&mut house.conn(), None, Some("aa")).expect("read");
+    assert_eq!(
+        left.iter().map(|row| (row.id, row.paid.to_string())).collect::<Vec<_>>(),
+        [(second, "10.00".to_owned())]
+    );
+    house.book.audit();
+
+    // The same list again, with the rest of the second.
+    list += "2026-06-11,0.10,Aa Ltd,rest\n";
+    let again = brought(&house, &list, Mode::Apply { by: "fin" });
+    assert_eq!(outcomes(&again), [Duplicate, Duplicate, Duplicate, Over, Unknown, Matched]);
+    assert_eq!(obligations::list(&mut house.conn(), None, Some("aa")).expect("read"), []);
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
+}
+
+#[actix_web::test]
+async fn a_list_with_a_row_that_cannot_be_read_records_nothing() {
+    let house = House::new("incoming-refused", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 200).await;
+    house.closed();
+    let list = "date,amount,payer,reference\n2026-06-10,5.05,aa,June\n2026-06-10,5.05 CNY,aa,July\n";
+    let refused = incoming(&mut house.conn(), list.as_bytes(), Mode::Apply { by: "fin" });
+    assert!(matches!(&refused, Err(Error::Refused(why)) if why.starts_with("row 2: ")), "{refused:?}");
+    assert_eq!(obligations::list(&mut house.conn(), None, Some("aa")).expect("read").len(), 1);
+}
