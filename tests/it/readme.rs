@@ -67,7 +67,14 @@ fn every_block_of_commands_is_run_by_a_test() {
 fn the_first_conversion_works_as_the_readme_writes_it() {
     let demo = Demo::start("readme", &["--quiet"]);
     let pki = demo.pki().display().to_string();
-    let script = script("demo", &[("https://127.0.0.1:8443", &demo.api), (".hanse/demo/pki", &pki)]);
+    let data = demo.pki().parent().expect("a folder").display().to_string();
+    let here = [
+        ("https://127.0.0.1:8443", demo.api.as_str()),
+        (".hanse/demo/pki", &pki),
+        (".hanse/demo", &data),
+        ("target/release/hanse", env!("CARGO_BIN_EXE_hanse")),
+    ];
+    let script = script("demo", &here);
     let said = run(&script, &demo.pki());
     for wanted in [
         r#""remainder_points":1,"#,
@@ -75,6 +82,10 @@ fn the_first_conversion_works_as_the_readme_writes_it() {
         r#""total_credit_points":74,"#,
         r#""balance":74,"#,
         r#""type":"conversion.completed""#,
+        r#""state":"published""#,
+        r#""kind":"conversion""#,
+        "harvest-statement.json",
+        "statement-w0001-harvest.html",
     ] {
         assert!(said.contains(wanted), "{wanted} is not in\n{said}");
     }
