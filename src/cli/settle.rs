@@ -151,7 +151,7 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
         Action::List { flags } => with(global, flags, |conn, _| show::list(conn, global)),
         Action::Show { window, flags } => with(global, flags, |conn, _| show::window(conn, *window, global)),
         Action::Export { window, participant, to, flags } => {
-            let config = global.begin(flags)?;
+            let config = global.config(flags)?;
             with(global, flags, |conn, reach| {
                 let jwks = keys(&config, reach)?.jwks();
                 export::window(conn, *window, participant.as_deref(), to, &jwks)
