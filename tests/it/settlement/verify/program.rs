@@ -17,9 +17,11 @@ async fn it_says_what_it_checked_and_ends_with_0_1_or_2() {
         std::fs::write(path(name), bytes).expect("written");
         path(name)
     };
-    let statement = put("statement.json", &files.statement);
+    // As `hanse settle export` writes them: a line feed at the end, and what is not signed laid out for people.
+    let laid_out = |bytes: &[u8]| format!("{:#}\n", serde_json::from_slice::<Value>(bytes).expect("JSON")).into_bytes();
+    let statement = put("statement.json", &[files.statement.as_slice(), b"\n"].concat());
     let (ndjson, csv) = (put("lines.ndjson", &files.ndjson), put("lines.csv", &files.csv));
-    let (proofs, jwks) = (put("proofs.json", &files.proofs), put("jwks.json", &months.jwks));
+    let (proofs, jwks) = (put("proofs.json", &laid_out(&files.proofs)), put("jwks.json", &laid_out(&months.jwks)));
     let (code, printed, told) = run(&mut hanse(&["verify", &csv, &proofs, &statement, &jwks, &ndjson]));
     assert_eq!((code, &*told), (Some(0), ""), "{printed}");
     for line in [
