@@ -44,6 +44,10 @@ pub enum Error {
     Key,
     #[error("the files cannot be written: {0}")]
     Files(crate::cli::Error),
+    #[error("a file of the month: {0}")]
+    Open(std::io::Error),
+    #[error("a file cannot be verified: {0}")]
+    Verify(crate::service::verify::Unreadable),
 }
 
 /// Where the story is played.
@@ -71,6 +75,7 @@ pub async fn play(place: &Place) -> Result<Board, Error> {
         zone: place.zone,
         keys: place.keys.clone(),
         folder: place.folder.clone(),
+        own_keys: Vec::new(),
         run: run[..8].to_owned(),
         board: Board::default(),
     };
@@ -109,6 +114,8 @@ struct Scene {
     zone: Tz,
     keys: Arc<Keys>,
     folder: PathBuf,
+    /// The brands' own public keys, left beside the other files.
+    own_keys: Vec<PathBuf>,
     /// Part of every reference and key of this play.
     run: String,
     board: Board,

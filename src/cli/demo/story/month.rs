@@ -11,7 +11,7 @@ use crate::domain::settlement::Participant;
 use crate::service::reports::Form;
 use crate::service::settlement::reports::{Name, Wanted};
 use crate::service::settlement::{self, pay};
-use crate::service::signing_keys;
+use crate::service::{signing_keys, verify};
 use crate::signing::general::{Document, TYP};
 use crate::signing::jws::SigningKey;
 use crate::store::catalogue;
@@ -19,6 +19,7 @@ use crate::store::settlement::{exposures, obligations};
 use chrono::{NaiveDate, TimeDelta};
 use diesel::PgConnection;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -154,6 +155,11 @@ impl Scene {
         let body = json!({"jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof)});
         let reply = ledger.client.post("/v1/signing-keys", &body).await?;
         self.must(ledger.who, "registers a signing key", &reply)?;
+        let file = self.folder.join(format!("{}-key.json", ledger.client.name()));
+        std::fs::create_dir_all(&self.folder)
+            .and_then(|()| std::fs::write(&file, key.public().to_jwk().to_string()))
+            .map_err(Error::Open)?;
+        self.own_keys.push(file);
         let made = key.sign_detached(TYP, ledger.document.payload());
         let body = json!({"protected": made.protected, "signature": made.signature});
         let reply = ledger.client.post(&format!("/v1/settlements/{window}/signatures"), &body).await?;
@@ -202,6 +208,29 @@ impl Scene {
         let asked = format!("leaves the files of window {number} in {}", self.folder.display());
         let (expected, holds) = ("statements, lines, proofs, reports".to_owned(), !files.is_empty());
         self.board.put(Row { who: FINANCE, asked, expected, got: format!("{} files", files.len()), holds });
+        for (who, slug) in [(LUMEN, "lumen"), (HARVEST, "harvest")] {
+            self.verify(who, slug, &files)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a brand's own files, and nothing else, as it would anywhere.
+    fn verify(&mut self, who: &'static str, slug: &str, files: &[PathBuf]) -> Result<(), Broken> {
+        let own = |file: &&PathBuf| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&format!("{slug}-")) || name == "jwks.json" || name == "checkpoint.txt"
+        };
+        let mut inputs = Vec::new();
+        for file in files.iter().chain(&self.own_keys).filter(own) {
+            let source = Box::new(File::open(file).map_err(Error::Open)?);
+            inputs.push(verify::Input { name: file.display().to_string(), source });
+        }
+        let report = verify::verify(inputs, |_| ()).map_err(Error::Verify)?;
+        let (held, wrong) = (report.count(verify::Mark::Holds), report.first_wrong());
+        let got = wrong.map_or_else(|| format!("{held} checks hold"), |(_, finding)| finding.says.clone());
+        let (asked, expected) =
+            ("verifies its files offline 离线验证".to_owned(), "all that is checked holds".to_owned());
+        self.board.put(Row { who, asked, expected, got, holds: wrong.is_none() && held > 0 });
         Ok(())
     }
 }
