@@ -22,7 +22,7 @@ pub struct Args {
     /// Whose: a partner, or `operator`; everybody's unless said
     #[arg(long, value_name = "SLUG")]
     participant: Option<String>,
-    /// csv, json, xlsx or html
+    /// csv (with a byte order mark), csv_plain, json, xlsx or html
     #[arg(long, default_value = "xlsx", value_name = "FORM")]
     form: String,
     /// Folder to write into
@@ -38,7 +38,7 @@ pub fn run(conn: &mut PgConnection, args: &Args) -> Result<(), Error> {
     let name = Name::parse(&args.name)
         .ok_or_else(|| Error::Usage(format!("'{}' is no report: {}", args.name, names.join(", "))))?;
     let form = Form::parse(&args.form)
-        .ok_or_else(|| Error::Usage(format!("'{}' is no form: csv, json, xlsx or html", args.form)))?;
+        .ok_or_else(|| Error::Usage(format!("'{}' is no form: csv, csv_plain, json, xlsx or html", args.form)))?;
     let participant = args.participant.as_deref().map(|text| {
         Participant::parse(text).ok_or_else(|| Error::Usage(format!("'{text}' is neither a partner nor `operator`")))
     });

@@ -28,8 +28,8 @@ pub struct Wanted {
     /// For operators: whose; everybody's unless said.
     #[param(pattern = "^[a-z][a-z0-9-]{1,31}$")]
     participant: Option<String>,
-    /// `json` unless said.
-    #[param(pattern = "^(json|csv|xlsx|html)$")]
+    /// `json` unless said; `csv` begins with a byte order mark, `csv_plain` does not.
+    #[param(pattern = "^(json|csv|csv_plain|xlsx|html)$")]
     format: Option<String>,
     /// Of `csv`: which section; the first unless said.
     #[param(pattern = "^[a-z_]{1,32}$")]
@@ -60,7 +60,8 @@ pub async fn get(
 fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static str), Problem> {
     let name = Name::parse(name).ok_or_else(Problem::not_found)?;
     let form = wanted.format.as_deref().unwrap_or("json");
-    let form = Form::parse(form).ok_or_else(|| Problem::field("?format", "must be json, csv, xlsx or html"))?;
+    let form =
+        Form::parse(form).ok_or_else(|| Problem::field("?format", "must be json, csv, csv_plain, xlsx or html"))?;
     if name.needs_window() && wanted.window.is_none() {
         return Err(Problem::field("?window", "is required for this report"));
     }

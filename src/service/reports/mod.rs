@@ -112,19 +112,23 @@ impl Word {
 /// What a report is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// After a byte order mark, which spreadsheets want.
     Csv,
+    /// Without one, for machines.
+    CsvPlain,
     Json,
     Xlsx,
     Html,
 }
 
 impl Form {
-    pub const ALL: [Form; 4] = [Form::Csv, Form::Json, Form::Xlsx, Form::Html];
+    pub const ALL: [Form; 5] = [Form::Csv, Form::CsvPlain, Form::Json, Form::Xlsx, Form::Html];
 
-    /// Its name, and the ending of its files.
+    /// Its name.
     pub fn code(self) -> &'static str {
         match self {
             Form::Csv => "csv",
+            Form::CsvPlain => "csv_plain",
             Form::Json => "json",
             Form::Xlsx => "xlsx",
             Form::Html => "html",
@@ -137,7 +141,7 @@ impl Form {
 
     pub fn media_type(self) -> &'static str {
         match self {
-            Form::Csv => "text/csv; charset=utf-8",
+            Form::Csv | Form::CsvPlain => "text/csv; charset=utf-8",
             Form::Json => "application/json",
             Form::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             Form::Html => "text/html; charset=utf-8",
@@ -145,14 +149,13 @@ impl Form {
     }
 }
 
-/// The report as files with their names, `stem` with an ending: one, but of CSV one a section, `<stem>-<section>.csv`,
-/// each after a byte order mark, which spreadsheets want.
+/// The report as files with their names, `stem` with an ending: one, but of CSV one a section, `<stem>-<section>.csv`.
 pub fn files(report: &Report, form: Form, stem: &str) -> Result<Vec<(String, Vec<u8>)>, xlsx::Error> {
     let named = |bytes| vec![(format!("{stem}.{}", form.code()), bytes)];
     Ok(match form {
-        Form::Csv => {
+        Form::Csv | Form::CsvPlain => {
             let section = |section: &Section| {
-                let bytes = csv::write(report, section.code, true).unwrap_or_default();
+                let bytes = csv::write(report, section.code, form == Form::Csv).unwrap_or_default();
                 (format!("{stem}-{}.csv", section.code), bytes)
             };
             report.sections.iter().map(section).collect()
