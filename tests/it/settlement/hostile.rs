@@ -1,0 +1,243 @@
+//! What somebody with money at stake would try: settlement goes on, exposures return to zero, and what was signed stays.
+
+use super::support::{House, convert, reverse};
+use crate::support::book::{self, pair};
+use diesel::connection::SimpleConnection;
+use hanse::book::exposures::{self, ExposureKey};
+use hanse::book::{audit, fence};
+use hanse::domain::money::Millionths;
+use hanse::domain::settlement::Participant;
+use hanse::domain::settlement::window::State;
+use hanse::service::settlement::adjust;
+use hanse::service::settlement::recompute::Outcome;
+
+fn participant(text: &str) -> Participant {
+    Participant::parse(text).expect("a participant")
+}
+
+/// `from` owes `to` the amount, by two persons.
+fn adjusted(house: &House, from: &str, to: &str, amount: i64) {
+    let asked = adjust::Asked {
+        from: participant(from),
+        to: participant(to),
+        amount: Millionths::new(amount),
+        reason: "agreed on".into(),
+        dispute: None,
+        conversion: None,
+        by: "one".into(),
+    };
+    let mut conn = house.conn();
+    let id = adjust::ask(&mut conn, &asked).expect("asked");
+    adjust::settle(&mut conn, id, true, "other").expect("approved");
+}
+
+/// As publishing an agreement does.
+fn agree(house: &House, from: &str, to: &str) {
+    let mut conn = house.conn();
+    diesel::Connection::transaction(&mut conn, |conn| {
+        fence::exclusive(conn, 4)?;
+        exposures::open(conn, &ExposureKey::Pair(book::slug(from), book::slug(to)), None)
+    })
+    .expect("opened");
+}
+
+/// A third partner without agreements.
+const STRANGER: &str = "
+INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, programme_code, programme_name_en,
+    programme_name_zh, scale, unit_cost, expiry_months, tiers)
+SELECT 'cc', name_en, name_zh, trade, 'cc Ltd', '91cc', status, hosted, 'CC', programme_name_en, programme_name_zh, scale, unit_cost,
+    expiry_months, tiers FROM partners WHERE slug = 'aa';
+INSERT INTO exposures (key, value, cap) VALUES ('partner:cc', 0, NULL);
+";
+
+#[actix_web::test]
+async fn an_adjustment_before_there_is_an_agreement_counts_like_any_other() {
+    let house = House::new("before-agreement", STRANGER).await;
+    adjusted(&house, "aa", "cc", 3_000_000);
+    house.book.audit();
+    agree(&house, "aa", "cc");
+    house.book.audit();
+    let first = house.closed();
+    assert!(matches!(house.recompute(&first), Outcome::Same(_)));
+    adjusted(&house, "cc", "bb", 2_000_000);
+    house.closed();
+    agree(&house, "cc", "bb");
+    house.book.audit();
+    house.pay_all();
+    house.book.audit();
+    assert_eq!(house.exposures(), []);
+    assert_eq!(house.closed().state, State::Published);
+}
+
+#[actix_web::test]
+async fn what_takes_back_nothing_because_all_is_spent_has_its_lines_all_the_same() {
+    let spent = "SET session_replication_role = replica; UPDATE agreements SET target_pays_spent = true; RESET session_replication_role";
+    let house = House::new("spent", spent).await;
+    let (a, b) = pair(&house.server, "1", 1_000).await;
+    let made = convert(&house.server, "c1", a, 200).await;
+    let window = house.closed();
+    let debit = hanse::book::command::Debit { who: b.who, points: book::points(110), reason: "spent".into() };
+    let answer = house.server.submit(book::request("bb", "d1", hanse::book::command::Command::Debit(debit))).await;
+    assert_eq!(book::code(&answer), "done", "{answer:?}");
+    reverse(&house.server, "r1", made, 40).await;
+    reverse(&house.server, "r2", made, 60).await;
+    let later = house.closed();
+    for window in [&window, &later] {
+        assert!(matches!(house.recompute(window), Outcome::Same(_)), "{:?}", house.recompute(window));
+    }
+    house.book.audit();
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
+}
+
+#[actix_web::test]
+async fn what_is_signed_is_changed_by_no_statement_of_its_owner() {
+    let house = House::new("final", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 200).await;
+    house.closed();
+    house.pay_all();
+    let mut conn = house.conn();
+    for change in [
+        "UPDATE windows SET state = 'closed' WHERE number = 1",
+        "UPDATE windows SET published_at = now() WHERE number = 1",
+        "UPDATE statements SET payload = payload || ' '",
+        "UPDATE statements SET state = 'disputed', closing = 0",
+        "UPDATE obligations SET amount = amount + 1",
+        "UPDATE obligations SET creditor = 'bb'",
+        "UPDATE obligations SET paid = 0, paid_at = NULL",
+        "UPDATE tallies SET groups = ''",
+        "UPDATE nets SET exact = 0",
+        "UPDATE nets SET released = NULL",
+        "UPDATE window_exposures SET value = 0",
+        "DELETE FROM obligations",
+        "DELETE FROM tallies",
+        "DELETE FROM nets",
+        "DELETE FROM window_exposures",
+        "DELETE FROM line_chunks",
+        "DELETE FROM payments",
+        "DELETE FROM log_leaves",
+        "TRUNCATE windows",
+        "TRUNCATE line_chunks",
+        "TRUNCATE statements",
+        "TRUNCATE statement_signatures",
+        "TRUNCATE log_leaves",
+        "TRUNCATE checkpoints",
+        "TRUNCATE cosignatures",
+        "TRUNCATE adjustments",
+        "TRUNCATE payments",
+        "TRUNCATE releases",
+        "TRUNCATE obligations",
+        "TRUNCATE tallies",
+        "TRUNCATE nets",
+        "TRUNCATE window_exposures",
+        "TRUNCATE disputes, dispute_answers, dispute_decisions",
+    ] {
+        let done = diesel::Connection::transaction(&mut conn, |conn| conn.batch_execute(change));
+        assert!(done.is_err(), "{change}: done");
+    }
+}
+
+#[actix_web::test]
+async fn an_amount_that_cannot_be_turned_is_no_adjustment() {
+    let house = House::new("turned", "").await;
+    for amount in [i64::MIN, i64::MAX] {
+        let asked = adjust::Asked {
+            from: participant("aa"),
+            to: participant("operator"),
+            amount: Millionths::new(amount),
+            reason: "all there is".into(),
+            dispute: None,
+            conversion: None,
+            by: "one".into(),
+        };
+        assert!(adjust::ask(&mut house.conn(), &asked).is_err(), "{amount}");
+    }
+}
+
+const TABLES: [&str; 13] = [
+    "reversals",
+    "windows",
+    "batches",
+    "line_chunks",
+    "statements",
+    "nets",
+    "log_leaves",
+    "checkpoints",
+    "obligations",
+    "payments",
+    "adjustments",
+    "releases",
+    "exposures",
+];
+
+/// Each change breaks just what its invariant says; the audit must name it.
+#[actix_web::test]
+async fn every_invariant_of_settlement_can_fail() {
+    let house = House::new("can-fail", "").await;
+    let (a, _) = pair(&house.server, "1", 10_000).await;
+    let made = convert(&house.server, "c1", a, 2_000).await;
+    adjusted(&house, "aa", "operator", 1_000_000);
+    house.closed();
+    reverse(&house.server, "r1", made, 40).await;
+    reverse(&house.server, "r2", made, 60).await;
+    convert(&house.server, "c2", a, 2_000).await;
+    house.pay_all();
+    house.closed();
+    convert(&house.server, "c3", a, 2_000).await;
+    house.book.audit();
+    for table in TABLES {
+        house.conn().batch_execute(&format!("CREATE TABLE saved_{table} AS TABLE {table}")).expect("saved");
+    }
+    for (name, change) in [
+        (
+            "parts taken back",
+            "UPDATE reversals SET bonuses[1] = bonuses[1] + 1, bonus = bonus + 1 WHERE reversal_id = (SELECT reversal_id FROM reversals ORDER BY 1 DESC LIMIT 1)",
+        ),
+        ("windows in line", "UPDATE windows SET number = 7 WHERE number = 3"),
+        ("windows in line", "UPDATE windows SET last_batch = last_batch + 1 WHERE number = 2"),
+        (
+            "windows in line",
+            "UPDATE batches SET window_id = (SELECT window_id FROM windows WHERE state = 'open') WHERE batch_no = (SELECT last_batch FROM windows WHERE number = 1)",
+        ),
+        ("windows in line", "UPDATE batches SET window_id = gen_random_uuid() WHERE batch_no = 1"),
+        ("dense lines", "DELETE FROM line_chunks WHERE participant = 'aa' AND first_line = 1"),
+        (
+            "dense lines",
+            "INSERT INTO line_chunks SELECT participant, first_line + lines, lines, window_id, first_batch, last_batch, body FROM line_chunks WHERE participant = 'bb' ORDER BY first_line DESC LIMIT 1",
+        ),
+        (
+            "dense lines",
+            "UPDATE statements SET first_line = first_line + 1 WHERE number = 2 AND participant = 'operator'",
+        ),
+        ("dense lines", "DELETE FROM statements WHERE number = 2 AND participant = 'bb'"),
+        ("nets are nothing together", "UPDATE nets SET exact = exact + 1 WHERE participant = 'aa'"),
+        ("statements chain", "UPDATE statements SET closing = closing + 1 WHERE number = 2 AND participant = 'bb'"),
+        ("statements chain", "UPDATE statements SET closing = closing + 1 WHERE number = 1 AND participant = 'bb'"),
+        ("statements chain", "DELETE FROM statements WHERE number = 2 AND participant = 'bb'"),
+        ("statements chain", "UPDATE log_leaves SET leaf = sha256('x') WHERE leaf_index = 1"),
+        ("dense log", "DELETE FROM log_leaves WHERE leaf_index = 1"),
+        ("dense log", "DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)"),
+        ("dense log", "UPDATE checkpoints SET size = size - 1 WHERE size = (SELECT min(size) FROM checkpoints)"),
+        ("obligations paid", "UPDATE payments SET amount = amount - 1"),
+        ("obligations paid", "UPDATE nets SET released = NULL WHERE participant = 'bb'"),
+        ("obligations = nets", "UPDATE obligations SET amount = amount + 10000 WHERE paid = 0"),
+        ("obligations = nets", "DELETE FROM obligations WHERE paid = 0"),
+        ("exposures = lines", "UPDATE adjustments SET amount = amount - 1"),
+        ("exposures = lines", "DELETE FROM releases WHERE key = 'partner:aa'"),
+        ("exposures = lines", "UPDATE exposures SET value = value + 1 WHERE key = 'pair:aa:bb'"),
+        ("one window", "UPDATE reversals SET window_id = (SELECT window_id FROM windows WHERE number = 1)"),
+    ] {
+        let mut conn = house.conn();
+        let changed = conn.batch_execute(&format!("SET session_replication_role = replica; {change}"));
+        changed.unwrap_or_else(|error| panic!("{change}: {error}"));
+        let findings = audit::run(&mut house.conn(), |_| ()).expect("the audit runs");
+        let broken: Vec<&str> = findings.iter().filter(|found| found.violations > 0).map(|found| found.name).collect();
+        assert!(broken.contains(&name), "{change}: {name} is not among {broken:?}");
+        for table in TABLES {
+            let restore = format!("TRUNCATE {table}; INSERT INTO {table} SELECT * FROM saved_{table}");
+            conn.batch_execute(&restore).expect("as it was");
+        }
+    }
+}
