@@ -2,14 +2,17 @@
 
 use super::support::{House, convert, reverse};
 use crate::support::book::{self, pair};
+use crate::support::is_long;
 use diesel::connection::SimpleConnection;
 use hanse::book::exposures::{self, ExposureKey};
+use hanse::book::windows::Which;
 use hanse::book::{audit, fence};
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
-use hanse::service::settlement::adjust;
 use hanse::service::settlement::recompute::Outcome;
+use hanse::service::settlement::{adjust, close};
+use std::time::{Duration, Instant};
 
 fn participant(text: &str) -> Participant {
     Participant::parse(text).expect("a participant")
@@ -240,4 +243,86 @@ async fn every_invariant_of_settlement_can_fail() {
             conn.batch_execute(&restore).expect("as it was");
         }
     }
+}
+
+/// Two servers close one window after the other while members convert and finance pays, adjusts and looks for what is late.
+#[actix_web::test]
+async fn windows_close_by_two_servers_in_the_midst_of_everything() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    let house = House::new("storm", "").await;
+    let (a, _) = pair(&house.server, "1", 10_000_000).await;
+    let (b, _) = pair(&house.server, "2", 10_000_000).await;
+    let over = AtomicBool::new(false);
+    let closes = AtomicUsize::new(0);
+    let url = house.book.database.url.clone();
+    let closing = || {
+        while !over.load(Ordering::Relaxed) {
+            let closed = close::close(&url, &house.keys, Some(Which::Open), |_| ()).expect("it closes");
+            closes.fetch_add(usize::from(closed.is_some()), Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let adjusting = || {
+        for nth in 0.. {
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            let (from, to) = [("aa", "bb"), ("bb", "aa"), ("operator", "aa"), ("bb", "operator")][nth % 4];
+            adjusted(&house, from, to, 1_234_567);
+        }
+    };
+    let paying = || {
+        while !over.load(Ordering::Relaxed) {
+            house.pay_all();
+            let mut conn = house.conn();
+            let loaded = hanse::store::catalogue::load(&mut conn).expect("the catalogue");
+            hanse::service::settlement::deadlines::answer_late(&mut conn, &loaded).expect("told");
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = [scope.spawn(closing), scope.spawn(closing)];
+        let others = [scope.spawn(adjusting)];
+        let payers = [scope.spawn(paying), scope.spawn(paying)];
+        let server = &house.server;
+        let work = async {
+            let mut slowest = Duration::ZERO;
+            let until = Instant::now() + Duration::from_secs(if is_long() { 60 } else { 4 });
+            for nth in 0.. {
+                if Instant::now() > until {
+                    break;
+                }
+                let began = Instant::now();
+                let (one, other) = (format!("a{nth}"), format!("b{nth}"));
+                let made = tokio::join!(convert(server, &one, a, 20), convert(server, &other, b, 40));
+                if nth % 3 == 0 {
+                    super::support::undo(server, &format!("u{nth}"), made.0).await;
+                }
+                slowest = slowest.max(began.elapsed());
+            }
+            slowest
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let slowest = scope.spawn(move || runtime.block_on(work)).join().expect("converted");
+        over.store(true, Ordering::Relaxed);
+        for thread in threads {
+            thread.join().expect("closed");
+        }
+        for thread in others {
+            thread.join().expect("adjusted");
+        }
+        for thread in payers {
+            thread.join().expect("paid");
+        }
+        println!("{} closes, the slowest conversions took {slowest:?}", closes.load(Ordering::Relaxed));
+    });
+    house.book.audit();
+    let last = house.closed();
+    for number in 1..=last.number {
+        let window =
+            hanse::store::settlement::windows::numbered(&mut house.conn(), number).expect("read").expect("there");
+        assert!(matches!(house.recompute(&window), Outcome::Same(_)), "{number}: {:?}", house.recompute(&window));
+    }
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
 }
