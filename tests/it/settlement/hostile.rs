@@ -326,3 +326,26 @@ async fn windows_close_by_two_servers_in_the_midst_of_everything() {
     assert_eq!(house.exposures(), []);
     house.book.audit();
 }
+
+#[actix_web::test]
+async fn what_no_longer_adds_up_at_signing_is_blocked_and_closes_once_it_is_mended() {
+    let house = House::new("at-signing", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 200).await;
+    let stop = "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stopped'; END $$; \
+                CREATE TRIGGER stop BEFORE INSERT ON statements FOR EACH ROW EXECUTE FUNCTION stop()";
+    house.conn().batch_execute(stop).expect("stopped");
+    let close = |which| close::close(&house.book.database.url, &house.keys, which, |_| ());
+    assert!(close(Some(Which::Open)).is_err(), "no statement can be written");
+    let go_on = "DROP TRIGGER stop ON statements; UPDATE nets SET exact = exact + 1 WHERE participant = 'aa'";
+    house.conn().batch_execute(go_on).expect("goes on");
+    let window = close(None).expect("it is blocked").expect("a window");
+    assert_eq!(window.state, State::Blocked, "{window:?}");
+    close::retry(&mut house.conn(), &window).expect("tried again");
+    let window = close(None).expect("it closes").expect("a window");
+    assert_eq!(window.state, State::Published, "{:?}", window.blocked_by);
+    assert!(matches!(house.recompute(&window), Outcome::Same(_)));
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
+}
