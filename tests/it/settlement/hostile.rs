@@ -4,13 +4,14 @@ use super::support::{House, convert, reverse};
 use crate::support::book::{self, pair};
 use crate::support::is_long;
 use diesel::connection::SimpleConnection;
+use hanse::book::command::{Ask, Command, Convert, Direction, Outcome, Reverse, Undo, Want};
 use hanse::book::exposures::{self, ExposureKey};
 use hanse::book::windows::Which;
 use hanse::book::{audit, fence};
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
-use hanse::service::settlement::recompute::Outcome;
+use hanse::service::settlement::recompute::Outcome as Again;
 use hanse::service::settlement::{adjust, close};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,7 @@ async fn an_adjustment_before_there_is_an_agreement_counts_like_any_other() {
     agree(&house, "aa", "cc");
     house.book.audit();
     let first = house.closed();
-    assert!(matches!(house.recompute(&first), Outcome::Same(_)));
+    assert!(matches!(house.recompute(&first), Again::Same(_)));
     adjusted(&house, "cc", "bb", 2_000_000);
     house.closed();
     agree(&house, "cc", "bb");
@@ -80,13 +81,13 @@ async fn what_takes_back_nothing_because_all_is_spent_has_its_lines_all_the_same
     let made = convert(&house.server, "c1", a, 200).await;
     let window = house.closed();
     let debit = hanse::book::command::Debit { who: b.who, points: book::points(110), reason: "spent".into() };
-    let answer = house.server.submit(book::request("bb", "d1", hanse::book::command::Command::Debit(debit))).await;
+    let answer = house.server.submit(book::request("bb", "d1", Command::Debit(debit))).await;
     assert_eq!(book::code(&answer), "done", "{answer:?}");
     reverse(&house.server, "r1", made, 40).await;
     reverse(&house.server, "r2", made, 60).await;
     let later = house.closed();
     for window in [&window, &later] {
-        assert!(matches!(house.recompute(window), Outcome::Same(_)), "{:?}", house.recompute(window));
+        assert!(matches!(house.recompute(window), Again::Same(_)), "{:?}", house.recompute(window));
     }
     house.book.audit();
     house.pay_all();
@@ -320,7 +321,7 @@ async fn windows_close_by_two_servers_in_the_midst_of_everything() {
     for number in 1..=last.number {
         let window =
             hanse::store::settlement::windows::numbered(&mut house.conn(), number).expect("read").expect("there");
-        assert!(matches!(house.recompute(&window), Outcome::Same(_)), "{number}: {:?}", house.recompute(&window));
+        assert!(matches!(house.recompute(&window), Again::Same(_)), "{number}: {:?}", house.recompute(&window));
     }
     house.pay_all();
     assert_eq!(house.exposures(), []);
@@ -344,7 +345,48 @@ async fn what_no_longer_adds_up_at_signing_is_blocked_and_closes_once_it_is_mend
     close::retry(&mut house.conn(), &window).expect("tried again");
     let window = close(None).expect("it closes").expect("a window");
     assert_eq!(window.state, State::Published, "{:?}", window.blocked_by);
-    assert!(matches!(house.recompute(&window), Outcome::Same(_)));
+    assert!(matches!(house.recompute(&window), Again::Same(_)));
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
+}
+
+/// Three campaigns, each of another funder; taken back in parts at once, an undo beside them, in a later window.
+#[actix_web::test]
+async fn parts_taken_back_at_once_add_up_over_windows_and_campaigns() {
+    let house = House::new("parts", super::random::THIRD).await;
+    let server = &house.server;
+    let (c, b) = (book::member(server, "cc", "1").await, book::member(server, "bb", "1").await);
+    book::link(server, c, b).await;
+    book::credit(server, "cc", "opening", c, 100_000, hanse::domain::expiry::Expiry::Never).await;
+    let convert = |key: &str| {
+        let ask = Ask::Now { want: Want::Points(book::points(3_003)), floor: None };
+        let convert = Convert { who: c.who, direction: Direction::To(book::slug("bb")), ask };
+        book::request("cc", key, Command::Convert(convert))
+    };
+    let mut made = Vec::new();
+    for nth in 0..3 {
+        let answer = server.submit(convert(&format!("c{nth}"))).await.expect("decided");
+        let Outcome::Conversion(row) = answer.outcome else { panic!("{answer:?}") };
+        made.push(row.id);
+    }
+    house.closed();
+    let mut asked = Vec::new();
+    for (nth, credit) in [2, 998, 14, 86, 902].into_iter().enumerate() {
+        for conversion in &made[..2] {
+            let reverse =
+                Reverse { conversion: *conversion, credit_points: book::points(credit), reason: "back".into() };
+            asked.push(book::request("cc", &format!("r{nth}-{conversion}"), Command::Reverse(reverse)));
+        }
+    }
+    asked.push(book::request("cc", "u", Command::Undo(Undo { conversion: made[2] })));
+    asked.push(convert("again"));
+    for answer in server.submit_all(asked).await {
+        assert_eq!(book::code(&answer), "done", "{answer:?}");
+    }
+    let later = house.closed();
+    assert!(matches!(house.recompute(&later), Again::Same(_)), "{:?}", house.recompute(&later));
+    house.book.audit();
     house.pay_all();
     assert_eq!(house.exposures(), []);
     house.book.audit();

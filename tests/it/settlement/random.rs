@@ -23,7 +23,7 @@ use hanse::service::settlement::{adjust, deadlines, pay};
 use hanse::store::settlement::{obligations, statements, windows};
 
 /// A third partner, and terms with odd prices, every payer of a fee and every funder of a bonus.
-const THIRD: &str = "
+pub const THIRD: &str = "
 INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, programme_code, programme_name_en,
     programme_name_zh, scale, unit_cost, expiry_months, tiers)
 SELECT 'cc', name_en, name_zh, trade, 'cc \"Ltd\"', '=91cc', status, hosted, 'CC', programme_name_en, programme_name_zh, scale, unit_cost,
