@@ -1,13 +1,13 @@
 //! What somebody with money at stake would try: settlement goes on, exposures return to zero, and what was signed stays.
 
-use super::support::{House, convert, reverse};
-use crate::support::book::{self, pair};
+use super::support::{House, convert, reverse, undo};
+use crate::support::book::{self, Member, pair};
 use crate::support::is_long;
 use diesel::connection::SimpleConnection;
 use hanse::book::command::{Ask, Command, Convert, Direction, Outcome, Reverse, Undo, Want};
 use hanse::book::exposures::{self, ExposureKey};
 use hanse::book::windows::Which;
-use hanse::book::{audit, fence};
+use hanse::book::{Handle, audit, fence};
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
@@ -246,6 +246,25 @@ async fn every_invariant_of_settlement_can_fail() {
     }
 }
 
+/// Converts for some seconds, and takes some of it back; the longest it took.
+async fn converting(server: &Handle, a: Member, b: Member) -> Duration {
+    let mut slowest = Duration::ZERO;
+    let until = Instant::now() + Duration::from_secs(if is_long() { 60 } else { 4 });
+    for nth in 0.. {
+        if Instant::now() > until {
+            break;
+        }
+        let began = Instant::now();
+        let (one, other) = (format!("a{nth}"), format!("b{nth}"));
+        let made = tokio::join!(convert(server, &one, a, 20), convert(server, &other, b, 40));
+        if nth % 3 == 0 {
+            undo(server, &format!("u{nth}"), made.0).await;
+        }
+        slowest = slowest.max(began.elapsed());
+    }
+    slowest
+}
+
 /// Two servers close one window after the other while members convert and finance pays, adjusts and looks for what is late.
 #[actix_web::test]
 async fn windows_close_by_two_servers_in_the_midst_of_everything() {
@@ -285,23 +304,7 @@ async fn windows_close_by_two_servers_in_the_midst_of_everything() {
         let others = [scope.spawn(adjusting)];
         let payers = [scope.spawn(paying), scope.spawn(paying)];
         let server = &house.server;
-        let work = async {
-            let mut slowest = Duration::ZERO;
-            let until = Instant::now() + Duration::from_secs(if is_long() { 60 } else { 4 });
-            for nth in 0.. {
-                if Instant::now() > until {
-                    break;
-                }
-                let began = Instant::now();
-                let (one, other) = (format!("a{nth}"), format!("b{nth}"));
-                let made = tokio::join!(convert(server, &one, a, 20), convert(server, &other, b, 40));
-                if nth % 3 == 0 {
-                    super::support::undo(server, &format!("u{nth}"), made.0).await;
-                }
-                slowest = slowest.max(began.elapsed());
-            }
-            slowest
-        };
+        let work = converting(server, a, b);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let slowest = scope.spawn(move || runtime.block_on(work)).join().expect("converted");
         over.store(true, Ordering::Relaxed);
