@@ -125,10 +125,12 @@ pub const INVARIANTS: &[Invariant] = &[
               moves AS (SELECT 'pair:' || f || ':' || t AS key, price * (credit + by_from) AS amount FROM lines UNION ALL \
               SELECT 'partner:' || f, price * (credit + by_from) + CASE payer WHEN 'from' THEN fee ELSE 0 END FROM lines UNION ALL \
               SELECT 'partner:' || t, -price * (credit + by_from + by_operator) + CASE payer WHEN 'to' THEN fee ELSE 0 END FROM lines), \
-              decided AS (SELECT 'pair:' || from_party || ':' || to_party AS key, amount FROM adjustments UNION ALL \
-              SELECT 'partner:' || from_party, amount FROM adjustments UNION ALL SELECT 'partner:' || to_party, -amount FROM adjustments), \
+              decided AS (SELECT 'pair:' || from_party || ':' || to_party AS key, amount FROM adjustments \
+              WHERE 'operator' NOT IN (from_party, to_party) UNION ALL \
+              SELECT 'partner:' || from_party, amount FROM adjustments WHERE from_party <> 'operator' UNION ALL \
+              SELECT 'partner:' || to_party, -amount FROM adjustments WHERE to_party <> 'operator'), \
               sums AS (SELECT key, sum(amount) AS amount FROM (SELECT * FROM moves UNION ALL \
-              SELECT d.* FROM decided d JOIN exposures USING (key) UNION ALL SELECT key, delta FROM releases) m GROUP BY 1) \
+              SELECT * FROM decided UNION ALL SELECT key, delta FROM releases) m GROUP BY 1) \
               SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.value, 0) <> coalesce(s.amount, 0)",
     },
     Invariant {
@@ -137,16 +139,20 @@ pub const INVARIANTS: &[Invariant] = &[
         sql: "SELECT r.reversal_id::text AS id FROM (SELECT *, sum(credit) OVER (PARTITION BY conversion_id) AS total, \
               count(*) OVER (PARTITION BY conversion_id) AS n FROM reversals WHERE state = 1) r JOIN conversions c USING (conversion_id) \
               WHERE r.bonus <> (SELECT coalesce(sum(b), 0) FROM unnest(r.bonuses) b) OR cardinality(r.bonuses) <> cardinality(c.bonuses) \
-              OR (r.n = 1 AND EXISTS (SELECT FROM unnest(c.bonuses, r.bonuses) x(whole, part) WHERE x.part <> ceil(x.whole::numeric * r.total / c.credit)))",
+              OR (r.n = 1 AND EXISTS (SELECT FROM unnest(c.bonuses, r.bonuses) x(whole, part) WHERE x.part <> ceil(x.whole::numeric * r.total / c.credit))) UNION ALL \
+              SELECT c.conversion_id || ':' || p.nth FROM (SELECT r.conversion_id, b.nth, sum(b.part) AS part FROM reversals r, \
+              unnest(r.bonuses) WITH ORDINALITY b(part, nth) WHERE r.state = 1 GROUP BY 1, 2) p JOIN conversions c USING (conversion_id) \
+              JOIN (SELECT conversion_id, sum(credit) AS total FROM reversals WHERE state = 1 GROUP BY 1) t USING (conversion_id) \
+              WHERE p.part <> ceil(c.bonuses[p.nth]::numeric * t.total / c.credit)",
     },
     Invariant {
         name: "windows in line",
         says: "windows follow each other without a gap, and each has exactly the batches of its run of numbers",
-        sql: "SELECT 'window ' || number AS id FROM (SELECT number, first_batch, closed_at, lag(last_batch, 1, 0::bigint) OVER w AS before, \
-              opened_at, lag(closed_at) OVER w AS ended FROM windows WINDOW w AS (ORDER BY number)) w \
-              WHERE first_batch <> before + 1 OR opened_at <> ended UNION ALL \
-              SELECT 'batch ' || b.batch_no FROM batches b JOIN windows w USING (window_id) \
-              WHERE w.state <> 'open' AND b.batch_no NOT BETWEEN w.first_batch AND w.last_batch",
+        sql: "SELECT 'window ' || number AS id FROM (SELECT number, first_batch, last_batch, closed_at, opened_at, lag(closed_at) OVER w AS ended, \
+              lag(number, 1, 0::bigint) OVER w AS former, lag(last_batch, 1, 0::bigint) OVER w AS before FROM windows WINDOW w AS (ORDER BY number)) w \
+              WHERE number <> former + 1 OR first_batch <> before + 1 OR last_batch < before OR opened_at <> ended UNION ALL \
+              SELECT 'batch ' || b.batch_no FROM batches b LEFT JOIN windows w USING (window_id) WHERE (CASE w.state WHEN 'open' \
+              THEN b.batch_no > (SELECT coalesce(max(last_batch), 0) FROM windows) ELSE b.batch_no BETWEEN w.first_batch AND w.last_batch END) IS NOT TRUE",
     },
     Invariant {
         name: "dense lines",
@@ -156,7 +162,13 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE first_line <> expected UNION ALL \
               SELECT s.participant || ':' || s.number FROM statements s LEFT JOIN (SELECT window_id, participant, min(first_line) AS first, \
               sum(lines) AS lines FROM line_chunks GROUP BY 1, 2) c USING (window_id, participant) \
-              WHERE s.lines <> coalesce(c.lines, 0) OR s.first_line <> coalesce(c.first, s.first_line)",
+              WHERE s.lines <> coalesce(c.lines, 0) OR s.first_line <> coalesce(c.first, s.first_line) UNION ALL \
+              SELECT participant || ':' || number FROM (SELECT participant, number, first_line, \
+              lag(first_line + lines, 1, 1::bigint) OVER (PARTITION BY participant ORDER BY number) AS expected FROM statements) s \
+              WHERE first_line <> expected UNION ALL \
+              SELECT c.participant || ':' || c.first_line FROM line_chunks c JOIN windows w USING (window_id) \
+              LEFT JOIN statements s ON s.window_id = c.window_id AND s.participant = c.participant WHERE w.state IN ('signed', 'published') \
+              AND (c.first_line >= s.first_line AND c.first_line + c.lines <= s.first_line + s.lines) IS NOT TRUE",
     },
     Invariant {
         name: "nets are nothing together",
@@ -171,6 +183,8 @@ pub const INVARIANTS: &[Invariant] = &[
         sql: "SELECT s.participant || ':' || s.number AS id FROM (SELECT *, lag(closing) OVER w AS before, lag(encode(leaf, 'hex')) OVER w AS previous, \
               lag(number) OVER w AS last FROM statements WINDOW w AS (PARTITION BY participant ORDER BY number)) s LEFT JOIN log_leaves l USING (leaf_index) \
               WHERE (s.payload::jsonb->>'opening')::numeric * 1000000 <> coalesce(s.before, 0) \
+              OR (s.payload::jsonb->>'closing')::numeric * 1000000 <> s.closing \
+              OR s.payload::jsonb->>'participant' <> s.participant OR (s.payload::jsonb->'window'->>'number')::bigint <> s.number \
               OR s.payload::jsonb->'previous'->>'leaf' IS DISTINCT FROM s.previous OR s.last <> s.number - 1 \
               OR l.leaf IS DISTINCT FROM s.leaf OR s.leaf <> sha256('\\x00'::bytea || convert_to(s.payload, 'UTF8')) UNION ALL \
               SELECT w.number || ':' || p.slug FROM windows w, LATERAL jsonb_object_keys(w.settings::jsonb->'participants') p(slug) \
@@ -178,9 +192,25 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "dense log",
-        says: "the log has no gap, and every checkpoint is over as many leaves as there are",
+        says: "the log has no gap, every checkpoint is over leaves that are there, and the newest over all of them",
         sql: "SELECT leaf_index::text AS id FROM (SELECT leaf_index, row_number() OVER (ORDER BY leaf_index) - 1 AS expected FROM log_leaves) l \
-              WHERE leaf_index <> expected UNION ALL SELECT 'size ' || size FROM checkpoints WHERE size > (SELECT count(*) FROM log_leaves)",
+              WHERE leaf_index <> expected UNION ALL \
+              SELECT 'size ' || size FROM checkpoints WHERE size > (SELECT count(*) FROM log_leaves) OR split_part(note, chr(10), 2) <> size::text UNION ALL \
+              SELECT 'leaves ' || n FROM (SELECT count(*) AS n FROM log_leaves) l WHERE n > 0 AND n <> (SELECT coalesce(max(size), 0) FROM checkpoints)",
+    },
+    Invariant {
+        name: "obligations = nets",
+        says: "what is owed for a signed window is just its nets: each participant's one, or in a bilateral alliance each pair's",
+        sql: "WITH due AS (SELECT n.*, w.settings::jsonb->>'netting' AS netting FROM nets n JOIN windows w USING (window_id) \
+              WHERE w.state IN ('signed', 'published')), \
+              wanted AS (SELECT window_id, participant AS debtor, counterparty AS creditor, -rounded AS amount FROM due \
+              WHERE netting = 'bilateral' AND rounded < 0 UNION ALL \
+              SELECT window_id, CASE WHEN sum(rounded) < 0 THEN participant ELSE 'alliance' END, \
+              CASE WHEN sum(rounded) < 0 THEN 'alliance' ELSE participant END, abs(sum(rounded)) FROM due \
+              WHERE netting = 'multilateral' GROUP BY window_id, participant HAVING sum(rounded) <> 0) \
+              SELECT coalesce(o.window_id, x.window_id) || ':' || coalesce(o.debtor, x.debtor) || ':' || coalesce(o.creditor, x.creditor) AS id \
+              FROM wanted x FULL JOIN obligations o ON o.window_id = x.window_id AND o.debtor = x.debtor AND o.creditor = x.creditor \
+              WHERE o.amount IS DISTINCT FROM x.amount",
     },
     Invariant {
         name: "obligations paid",

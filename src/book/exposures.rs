@@ -1,4 +1,5 @@
-//! Exposure rows: made and capped when agreements and partners are published, moved by postings alone.
+//! Exposure rows: made and capped when agreements and partners are published, or made by the first adjustment of a
+//! direction without an agreement; moved by postings alone.
 
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
@@ -44,5 +45,13 @@ pub fn open(conn: &mut PgConnection, key: &ExposureKey, cap: Option<Millionths>)
     .bind::<Text, _>(key.text())
     .bind::<Nullable<BigInt>, _>(cap.map(Millionths::get))
     .execute(conn)?;
+    Ok(())
+}
+
+/// Makes the row, without a stop line, unless there is one. Called with the fence held shared.
+pub fn keep(conn: &mut PgConnection, key: &ExposureKey) -> QueryResult<()> {
+    sql_query("INSERT INTO exposures (key, value, cap) VALUES ($1, 0, NULL) ON CONFLICT (key) DO NOTHING")
+        .bind::<Text, _>(key.text())
+        .execute(conn)?;
     Ok(())
 }

@@ -63,7 +63,7 @@ impl State {
             (State::Open | State::Closing, Step::Close) => Some(State::Closing),
             (State::Closing | State::Closed, Step::Sealed) => Some(State::Closed),
             (State::Closed | State::Netted, Step::Conserved) => Some(State::Netted),
-            (State::Closed | State::Blocked, Step::Differs) => Some(State::Blocked),
+            (State::Closed | State::Netted | State::Blocked, Step::Differs) => Some(State::Blocked),
             (State::Blocked | State::Closing, Step::Retry) => Some(State::Closing),
             (State::Netted | State::Signed, Step::Sign) => Some(State::Signed),
             (State::Signed | State::Published, Step::Publish) => Some(State::Published),
@@ -98,6 +98,8 @@ mod tests {
             assert_eq!(State::Published.on(step), None, "{step:?}");
         }
         assert_eq!(State::Closed.on(Step::Differs), Some(State::Blocked));
+        assert_eq!(State::Netted.on(Step::Differs), Some(State::Blocked), "up to its signing");
+        assert_eq!(State::Signed.on(Step::Differs), None);
         assert_eq!(State::Blocked.on(Step::Sign), None);
         assert_eq!(State::Blocked.on(Step::Retry), Some(State::Closing));
         assert!(State::ALL.iter().all(|state| State::parse(state.code()) == Some(*state)));

@@ -13,6 +13,7 @@ use crate::domain::catalogue::{Accounts, Alliance, MemberLimits, Partner, Partne
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
 use crate::domain::plan::{AgreementTerms, Plan, PlannedPartner};
+use crate::domain::settlement::netting::Payee;
 use std::collections::{BTreeMap, BTreeSet};
 use value::Values;
 
@@ -150,6 +151,10 @@ fn check_partner(values: &mut Values<'_>, source: &Source, raw: &PartnerFile) ->
     }
     if slug.as_str() == Party::Operator.code() {
         let problem = "`operator` names the operator in settlement lines and answers; choose another slug";
+        values.say(table.slug.span(), "partner.slug", problem);
+    }
+    if slug.as_str() == Payee::Alliance.as_str() {
+        let problem = "`alliance` names the alliance's settlement account in what is owed; choose another slug";
         values.say(table.slug.span(), "partner.slug", problem);
     }
     let endpoint = table.endpoint.as_ref().map(|url| {

@@ -269,13 +269,15 @@ fn a_fault_of_the_operator_or_of_an_account_is_told_with_its_place_and_the_cure(
 }
 
 #[test]
-fn no_partner_is_called_operator() {
+fn no_partner_is_called_operator_or_alliance() {
     let alliance = Source::new("pilot/alliance.toml".into(), ALLIANCE_TEXT.into());
-    let text = partner_text("operator", "").replace("OPERATOR", "OPS");
-    let found = only(check::plan(&alliance, &[Source::new("pilot/operator.toml".into(), text)]));
-    assert_eq!(
-        found,
-        "pilot/operator.toml:2: partner.slug: `operator` names the operator in settlement lines and answers; choose \
-         another slug"
-    );
+    for (slug, names) in [
+        ("operator", "the operator in settlement lines and answers"),
+        ("alliance", "the alliance's settlement account in what is owed"),
+    ] {
+        let text = partner_text(slug, "").replace(&slug.to_uppercase(), "OPS");
+        let found = only(check::plan(&alliance, &[Source::new(format!("pilot/{slug}.toml"), text)]));
+        let wanted = format!("pilot/{slug}.toml:2: partner.slug: `{slug}` names {names}; choose another slug");
+        assert_eq!(found, wanted);
+    }
 }

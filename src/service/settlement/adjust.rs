@@ -1,7 +1,7 @@
 //! Adjustments: one person asks, another approves, and it is posted in the window open then.
 
 use super::Error;
-use crate::book::exposures::ExposureKey;
+use crate::book::exposures::{self, ExposureKey};
 use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AdjustmentId, ConversionId};
@@ -11,6 +11,9 @@ use crate::store::catalogue;
 use crate::store::settlement::adjustments::{self, Posted, Request};
 use diesel::prelude::*;
 use uuid::Uuid;
+
+/// The largest amount, either way: a hundred thousand million. Some ninety of them still add up.
+const AMOUNT_MAX: u64 = 100_000_000_000_000_000;
 
 /// What somebody asks for: `from` owes `to` the amount, negative the other way.
 #[derive(Clone, Debug)]
@@ -54,6 +57,9 @@ fn check(catalogue: &Catalogue, asked: &Asked) -> Result<(), Error> {
     if asked.amount == Millionths::ZERO {
         return refuse("an adjustment is an amount above or below zero");
     }
+    if asked.amount.get().unsigned_abs() > AMOUNT_MAX {
+        return refuse("an adjustment is at most 100000000000.00, either way");
+    }
     if asked.reason.trim().is_empty()
         || asked.reason.chars().count() > 500
         || asked.reason.chars().any(char::is_control)
@@ -93,6 +99,8 @@ pub(super) fn settle_within(
         let party = |text: &str| Participant::parse(text).ok_or_else(|| super::broken(text));
         let (from, to) = (party(&row.from)?, party(&row.to)?);
         for (key, by) in exposed(&from, &to, row.amount) {
+            // There may be no agreement in this direction yet: what is owed counts all the same.
+            exposures::keep(conn, &key)?;
             posting.expose(conn, &key, by)?;
         }
         let (batch_no, window) = (posting.batch_no(), posting.window());

@@ -124,18 +124,19 @@ fn advance(
         }
         State::Closed => {
             let netted = write_lines(conn, url, window, &settings, told).and_then(|()| net(conn, window, &settings));
-            match netted {
-                Err(Error::Differs(why)) => {
-                    tracing::error!(window = window.number, %why, "a window does not add up: it is blocked");
-                    Ok(conn.transaction(|conn| windows::block(conn, window, &why.to_string()))?)
-                }
-                other => other,
-            }
+            netted.or_else(|why| block(conn, window, why))
         }
-        State::Netted => sign::sign(conn, keys, window, &settings),
+        State::Netted => sign::sign(conn, keys, window, &settings).or_else(|why| block(conn, window, why)),
         State::Signed => publish(conn, window, &settings),
         State::Open | State::Blocked | State::Published => Ok(()),
     }
+}
+
+/// What does not add up blocks the window; whatever else went wrong is for the next try.
+fn block(conn: &mut PgConnection, window: &Row, why: Error) -> Result<(), Error> {
+    let Error::Differs(why) = why else { return Err(why) };
+    tracing::error!(window = window.number, %why, "a window does not add up: it is blocked");
+    Ok(conn.transaction(|conn| windows::block(conn, window, &why.to_string()))?)
 }
 
 /// What `gather` goes on from.

@@ -17,7 +17,7 @@ use crate::store::settlement::statements::{self, Row, Signature, State};
 use crate::store::settlement::windows;
 use crate::store::signing_keys;
 use diesel::{Connection, PgConnection};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Adds the signature `protected`, `signature` by a registered key of `partner`; the same one again changes nothing.
 pub fn countersign(
@@ -49,8 +49,9 @@ pub fn countersign(
         });
         let key =
             key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
-        let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
-        let known_key = |asked: &str| if asked == kid { Some(public.clone()) } else { keys.statement_key(asked) };
+        let own = own_keys(conn, &key.jwk, &known, partner)?;
+        let known_key =
+            |asked: &str| own.iter().find(|key| key.kid() == asked).cloned().or_else(|| keys.statement_key(asked));
         document.verify_all(known_key).map_err(refused)?;
         let made = Signature {
             place: i16::try_from(known.len()).map_err(broken)?,
@@ -87,6 +88,21 @@ pub fn countersign(
         let row = Row { state: State::Acknowledged, ..row };
         Ok((row, document))
     })
+}
+
+/// The key of the new signature and those `partner` signed with before, whatever became of them since.
+fn own_keys(
+    conn: &mut PgConnection,
+    jwk: &Value,
+    known: &[Signature],
+    partner: &Slug,
+) -> Result<Vec<PublicKey>, Error> {
+    let mut own = vec![PublicKey::from_jwk(jwk).map_err(broken)?];
+    for made in known.iter().filter(|made| made.signer == partner.as_str()) {
+        let before = signing_keys::find(conn, &made.kid)?;
+        own.extend(before.map(|key| PublicKey::from_jwk(&key.jwk)).transpose().map_err(broken)?);
+    }
+    Ok(own)
 }
 
 fn refused(why: Refused) -> Error {

@@ -41,9 +41,11 @@ impl Settler {
             None => super::connect(&self.url)?,
         };
         let wanted = self.wanted(&mut conn)?;
-        let closed = wanted.map(|which| close::close(&self.url, &self.keys, which, |_| ())).transpose()?.flatten();
+        let closed = wanted.map(|which| close::close(&self.url, &self.keys, which, |_| ())).transpose();
+        // A window that cannot be signed now keeps no deadline of others from coming.
         let answered = answer_late(&mut conn, &self.catalogue.load())?;
         self.conn = Some(conn);
+        let closed = closed?.flatten();
         Ok(answered || closed.is_some_and(|window| window.blocked_by.is_none()))
     }
 

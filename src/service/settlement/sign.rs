@@ -7,7 +7,7 @@ use super::{Error, broken, check, release};
 use crate::book::posting::{self, Posting};
 use crate::domain::ids::{ObligationId, StatementId};
 use crate::domain::money::Millionths;
-use crate::domain::settlement::netting::{self, Duty, Net, Nets, Payee};
+use crate::domain::settlement::netting::{self, Differs, Duty, Net, Nets, Payee};
 use crate::domain::settlement::window::Step;
 use crate::service::keys::Keys;
 use crate::signing::merkle::{self, Hash};
@@ -73,7 +73,7 @@ fn nets(conn: &mut PgConnection, window: &windows::Row, settings: &Settings) -> 
     // What is signed is what was checked: the sums that are stored must still come to these.
     let checked = check::conserved(conn, window, settings)?;
     let same = checked.iter().filter(|(_, own)| !own.is_empty()).eq(nets.iter());
-    if same { Ok(nets) } else { Err(broken(format!("the nets of window {} are not its lines'", window.number))) }
+    if same { Ok(nets) } else { Err(Differs::Journal("the nets are not those of the lines".to_owned()).into()) }
 }
 
 fn keep(conn: &mut PgConnection, keys: &Keys, posting: &Posting, row: &statements::Row) -> Result<(), Error> {

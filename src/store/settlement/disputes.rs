@@ -157,6 +157,20 @@ pub fn of_line(conn: &mut PgConnection, line: LineId, kind: Kind) -> Result<Opti
     row.optional()?.map(DisputeSql::checked).transpose()
 }
 
+/// Another dispute of the same line that was upheld. Until the transaction ends, nobody else decides about the line.
+pub fn upheld_beside(conn: &mut PgConnection, line: LineId, but: DisputeId) -> Result<Option<DisputeId>, Error> {
+    // A statement of its own before the look, so that it sees what the one before it decided.
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('disputed line ' || $1::text, 0))")
+        .bind::<SqlUuid, _>(line.0)
+        .execute(conn)?;
+    let sql = format!(
+        "{WITH_NUMBER} WHERE d.line_id = $1 AND d.dispute_id <> $2 AND EXISTS (SELECT FROM dispute_decisions p \
+         WHERE p.dispute_id = d.dispute_id AND p.settled = 'decided' AND p.outcome = 'upheld') ORDER BY d.dispute_id LIMIT 1"
+    );
+    let row = sql_query(sql).bind::<SqlUuid, _>(line.0).bind::<SqlUuid, _>(but.0).get_result::<DisputeSql>(conn);
+    Ok(row.optional()?.map(DisputeSql::checked).transpose()?.map(|row| row.id))
+}
+
 /// The dispute of what `opener` says is missing in a window.
 pub fn of_missing(
     conn: &mut PgConnection,

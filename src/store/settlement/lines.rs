@@ -78,9 +78,10 @@ pub fn from(
     from: i64,
     limit: i64,
 ) -> Result<Vec<Chunk>, Error> {
+    // No chunk has more than 1,024 lines: the index leads to where they begin.
     let rows: Vec<ChunkSql> = sql_query(
         "SELECT participant, first_line, lines, first_batch, last_batch, body FROM line_chunks \
-         WHERE window_id = $1 AND participant = $2 AND first_line + lines > $3 ORDER BY first_line LIMIT $4",
+         WHERE window_id = $1 AND participant = $2 AND first_line > $3 - 1024 AND first_line + lines > $3 ORDER BY first_line LIMIT $4",
     )
     .bind::<SqlUuid, _>(window.0)
     .bind::<Text, _>(of.as_str())

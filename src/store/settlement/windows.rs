@@ -226,7 +226,7 @@ pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>) -> R
 pub fn block(conn: &mut PgConnection, row: &Row, why: &str) -> Result<(), Error> {
     sql_query(
         "UPDATE windows SET state = 'blocked', blocked_by = $2, through_batch = first_batch - 1 \
-         WHERE window_id = $1 AND state = 'closed'",
+         WHERE window_id = $1 AND state IN ('closed', 'netted')",
     )
     .bind::<SqlUuid, _>(row.id.0)
     .bind::<Text, _>(why)

@@ -306,6 +306,29 @@ fn what_nobody_answers_is_decided_after_its_day_and_a_proposal_can_be_taken_back
 }
 
 #[test]
+fn a_line_disputed_for_two_reasons_is_made_good_once() {
+    let api = Api::new("disputes-twice", "");
+    let window = closed(&api);
+    let (ada, bob) = (api.operator(), api.operator_named("bob"));
+    let own = line(&api, window, "aa", "conversion");
+    let body = |kind: &str| json!({ "line_id": own, "kind": kind, "claimed_amount": "-3.00", "note": "less of it" });
+    let opened = ["amount", "eligibility"].map(|kind| api.aa.post(&place(window), "", &body(kind)).status(201));
+    for one in &opened {
+        answer(&api.bb, one, "accepted");
+        // Both may be proposed: it is the first decision that counts.
+        ada.post(&path(one, "/decision"), "", &upheld("0.40")).status(200);
+    }
+    let decide = |nth: usize, body: &Value| bob.post(&path(&opened[nth], "/decision"), "", body);
+    assert_eq!(decide(0, &upheld("0.40")).status(200)["state"], "decided");
+    decide(1, &upheld("0.40")).refused(409, "stale");
+    assert_eq!(bob.send("DELETE", &path(&opened[1], "/decision"), "", None).status(200)["state"], "answered");
+    let rejected = json!({ "outcome": "rejected", "reason": "it was made good already" });
+    decide(1, &rejected).status(200);
+    assert_eq!(ada.post(&path(&opened[1], "/decision"), "", &rejected).status(200)["state"], "decided");
+    crate::support::book::audit(&api.house.database);
+}
+
+#[test]
 fn what_is_missing_is_given_by_a_decision() {
     let api = Api::new("disputes-missing", "");
     let window = closed(&api);

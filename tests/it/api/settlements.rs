@@ -127,13 +127,16 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     assert_eq!(post(&api.aa, &good).body, answer.body, "the same signature again");
     assert_eq!(api.aa.get(&path).status(200)["statement"]["state"], "acknowledged");
     assert_eq!(api.bb.get(&path).status(200)["statement"]["state"], "published");
+    // Another key of the partner may sign as well.
+    let second = key_of(&api.aa, "aa");
+    post(&api.aa, &sign(&second, document.payload())).status(201);
 
     let note = hanse::service::settlement::read::checkpoint(&mut api.house.database.connection(), None);
     let note = note.expect("read").expect("a checkpoint");
     let mut note = Note::parse(note.as_bytes()).expect("a note");
     let log = api.keys.checkpoint_keys("small.example").expect("keys").pop().expect("a key");
-    // Four statements and one receipt.
-    assert_eq!(note.checkpoint(&log).expect("it holds").size, 5);
+    // Four statements and two receipts.
+    assert_eq!(note.checkpoint(&log).expect("it holds").size, 6);
     let at = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("an instant");
     note.cosign("bb", &theirs, at).expect("cosigned");
     let line = note.to_string().trim_end().lines().last().expect("a line").to_owned();

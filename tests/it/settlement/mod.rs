@@ -1,6 +1,7 @@
 //! Settlement from postings to paid: windows, lines, statements, what is owed.
 
 mod closing;
+mod hostile;
 mod incoming;
 mod interop;
 mod killed;

@@ -1,22 +1,29 @@
-//! Random windows: conversions in every direction under every funder and payer, undone, reversed, adjusted, paid in parts.
+//! Random windows: conversions in every direction under every funder and payer, undone, reversed, adjusted, disputed, paid in
+//! parts, while days pass, partners join, entities and netting change.
 //! Whatever happens, sides agree, statements chain, the same comes out again, and all paid is zero.
 
 use super::support::House;
 use crate::support::book::{self, Member, credit, link, member, points, slug};
 use crate::support::is_long;
+use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use hanse::book::Handle;
 use hanse::book::command::{Ask, Command, Convert, Direction, Outcome, Reverse, Undo, Want};
 use hanse::domain::expiry::Expiry;
+use hanse::domain::holder::Holder;
 use hanse::domain::ids::ConversionId;
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
+use hanse::domain::settlement::dispute::{Answer, Claimed, Kind, Outcome as Decided};
+use hanse::service::clock;
+use hanse::service::settlement::disputes::{self, About, Opening};
+use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::Outcome as Again;
-use hanse::service::settlement::{adjust, pay};
-use hanse::store::settlement::obligations;
+use hanse::service::settlement::{adjust, deadlines, pay};
+use hanse::store::settlement::{obligations, statements, windows};
 
 /// A third partner, and terms with odd prices, every payer of a fee and every funder of a bonus.
-const THIRD: &str = "
+pub const THIRD: &str = "
 INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, programme_code, programme_name_en,
     programme_name_zh, scale, unit_cost, expiry_months, tiers)
 SELECT 'cc', name_en, name_zh, trade, 'cc \"Ltd\"', '=91cc', status, hosted, 'CC', programme_name_en, programme_name_zh, scale, unit_cost,
@@ -37,6 +44,15 @@ VALUES ('aa', 'cc', 'gift', 1, 'Gift', '礼', '*', 333, 'from', false, '2000-01-
        ('cc', 'bb', 'sent', 1, 'Sent', '送', '*', 51, 'from', true, '2000-01-01', '2100-01-01');
 INSERT INTO exposures (key, value, cap) VALUES ('pair:aa:cc', 0, NULL), ('pair:cc:aa', 0, NULL), ('pair:bb:cc', 0, NULL),
     ('pair:cc:bb', 0, NULL), ('partner:cc', 0, NULL);
+";
+
+/// One more partner joins; once.
+const JOINS: &str = "
+INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, programme_code, programme_name_en,
+    programme_name_zh, scale, unit_cost, expiry_months, tiers)
+SELECT 'dd', name_en, name_zh, trade, 'dd Ltd', '91dd', status, hosted, 'DD', programme_name_en, programme_name_zh, scale, unit_cost,
+    expiry_months, tiers FROM partners WHERE slug = 'aa' ON CONFLICT DO NOTHING;
+INSERT INTO exposures (key, value, cap) VALUES ('partner:dd', 0, NULL) ON CONFLICT DO NOTHING;
 ";
 
 /// Seeded, so that what fails can be run again.
@@ -98,12 +114,15 @@ impl Walk {
     async fn step(&mut self) {
         self.step += 1;
         let key = format!("k{}", self.step);
-        match self.chance.below(20) {
+        match self.chance.below(24) {
             0..12 => self.convert(&key).await,
             12..14 => self.undo(&key).await,
             14..17 => self.reverse(&key).await,
             17 => self.adjust(),
-            _ => self.pay_some(&key),
+            18..20 => self.pay_some(&key),
+            20..22 => self.dispute(),
+            22 => self.days_pass(),
+            _ => self.change(),
         }
     }
 
@@ -142,9 +161,13 @@ impl Walk {
     }
 
     fn adjust(&mut self) {
-        let parties = ["aa", "bb", "cc", "operator"].map(|text| Participant::parse(text).expect("a participant"));
-        let from = usize::try_from(self.chance.below(4)).expect("small");
-        let to = (from + 1 + usize::try_from(self.chance.below(3)).expect("small")) % 4;
+        let joined = hanse::store::catalogue::load(&mut self.house.conn()).expect("the catalogue").partners.len();
+        let parties = ["aa", "bb", "cc", "operator", "dd"].map(|text| Participant::parse(text).expect("a participant"));
+        // The fourth partner has no agreement with anybody.
+        let count = joined + 1;
+        let below = |count: usize| u64::try_from(count).expect("few");
+        let from = usize::try_from(self.chance.below(below(count))).expect("small");
+        let to = (from + 1 + usize::try_from(self.chance.below(below(count - 1))).expect("small")) % count;
         let amount = self.chance.amount(90_000_000) - 45_000_000;
         if amount == 0 {
             return;
@@ -162,6 +185,64 @@ impl Walk {
         let id = adjust::ask(&mut conn, &asked).expect("asked");
         assert!(adjust::settle(&mut conn, id, true, "one").is_err(), "four eyes");
         adjust::settle(&mut conn, id, true, "other").expect("approved");
+    }
+
+    /// Some line of some statement is disputed, answered and decided, or let go.
+    fn dispute(&mut self) {
+        let mut conn = self.house.conn();
+        let published = windows::list(&mut conn, i64::MAX, 3).expect("windows");
+        let published: Vec<_> = published.into_iter().filter(|row| row.closed.is_some()).collect();
+        let Some(window) = published.get(usize::try_from(self.chance.below(2)).expect("small")) else { return };
+        let opener = ["aa", "bb", "cc"][usize::try_from(self.chance.below(3)).expect("small")];
+        let participant = Participant::parse(opener).expect("a participant");
+        let row = statements::find(&mut conn, window.id, &participant).expect("read").expect("a statement");
+        let Some(lines) = Lines::of(&row).next(&mut conn).expect("lines") else { return };
+        let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let nth = self.chance.below(u64::try_from(lines.len()).expect("few"));
+        let line: serde_json::Value = serde_json::from_slice(lines[usize::try_from(nth).expect("few")]).expect("JSON");
+        let opening = Opening {
+            about: About::Line(line["line_id"].as_str().expect("an id").parse().expect("an id")),
+            kind: Kind::Amount,
+            counterparty: None,
+            claimed: Claimed { points: None, amount: Some(Millionths::new(self.chance.amount(9_000_000) - 4_500_000)) },
+            note: "it should be this".into(),
+            reconciliation: None,
+        };
+        // Too late, or another claim of the same line before: then that one goes on.
+        let Ok((opened, _)) = disputes::open(&mut conn, &slug(opener), window.id, &opening) else { return };
+        let id = opened.row.id;
+        if self.chance.below(4) == 0 {
+            let _ = disputes::withdraw(&mut conn, &slug(opener), id);
+        }
+        let answers = match opened.row.parties.counterparty.partner() {
+            Some(partner) => Holder::Partner(partner.clone()),
+            None => Holder::Operator("desk".into()),
+        };
+        let _ = disputes::answer(&mut conn, &answers, id, (Answer::Accepted, "so it is"));
+        let decision = disputes::Decision { outcome: Decided::Upheld, amount: None, reason: "both say so".into() };
+        for by in ["one", "one", "other", "third"] {
+            let _ = disputes::decide(&mut conn, by, id, &decision);
+        }
+    }
+
+    /// Business time goes on: statements are deemed accepted, obligations late.
+    fn days_pass(&mut self) {
+        let mut conn = self.house.conn();
+        clock::advance(&mut conn, TimeDelta::hours(self.chance.amount(400))).expect("it goes on");
+        let loaded = hanse::store::catalogue::load(&mut conn).expect("the catalogue");
+        while deadlines::answer_late(&mut conn, &loaded).expect("told") {}
+    }
+
+    /// What the catalogue may change between windows.
+    fn change(&mut self) {
+        let changes = [
+            "UPDATE partners SET legal_entity = legal_entity || ' 2', tax_code = '' WHERE slug = 'aa'",
+            "UPDATE alliance SET netting = CASE netting WHEN 'bilateral' THEN 'multilateral' ELSE 'bilateral' END",
+            "UPDATE alliance SET rounding = CASE rounding WHEN 'half_up' THEN 'half_even' ELSE 'half_up' END",
+            JOINS,
+        ];
+        let change = changes[usize::try_from(self.chance.below(4)).expect("small")];
+        self.house.conn().batch_execute(change).expect("changed");
     }
 
     fn pay_some(&mut self, key: &str) {
@@ -197,6 +278,11 @@ async fn walk(seed: u64, settings: &str) {
     walk.house.pay_all();
     assert_eq!(walk.house.exposures(), [], "seed {seed}");
     walk.house.book.audit();
+    // Who has paid everything stands at nothing.
+    let last = walk.house.closed();
+    for row in statements::of_window(&mut walk.house.conn(), last.id).expect("read") {
+        assert_eq!(row.closing, Millionths::ZERO, "seed {seed}: {}", row.payload);
+    }
     assert!(walk.made.len() > 20, "seed {seed}: something was converted");
 }
 
