@@ -103,6 +103,8 @@ pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) ->
     let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
     let cosigner = Vkey::new(partner.as_str(), note::Kind::Cosigner, &public);
     let cosigner = cosigner.map_err(|why| Error::Refused(why.to_string()))?;
+    // It may come with the end it has in a note, which is added where the note is written.
+    let line = line.strip_suffix('\n').unwrap_or(line);
     conn.transaction(|conn| {
         log::lock(conn)?;
         let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?;

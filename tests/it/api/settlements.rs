@@ -138,7 +138,8 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     note.cosign("bb", &theirs, at).expect("cosigned");
     let line = note.to_string().trim_end().lines().last().expect("a line").to_owned();
     api.aa.post("/checkpoint/cosignatures", "", &json!({ "kid": mine.kid(), "line": line })).refused(422, "invalid");
-    let body = json!({ "kid": theirs.kid(), "line": line });
+    // With the end it has in a note, or without.
+    let body = json!({ "kid": theirs.kid(), "line": format!("{line}\n") });
     let cosigned = api.bb.post("/checkpoint/cosignatures", "", &body);
     cosigned.status_only(201);
     let cosigned = Note::parse(&cosigned.body).expect("a note");
