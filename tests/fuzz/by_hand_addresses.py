@@ -218,6 +218,8 @@ def ids(hand):
                     headers = [JSON, ("idempotency-key", fresh("key"))]
                     if label == "POST /v1/settlements/{window}/signatures":
                         body = json.dumps({"protected": "AA", "signature": "AA"}).encode()
+                    if label.endswith("/reconciliations"):
+                        headers = [("content-type", "text/csv")]
                     target = at(place.replace(name, quote(one, safe="%")))
                     yield "an id of another form", wanted, attempt(wire.send, method.upper(), target, body, headers)
 

@@ -111,7 +111,7 @@ def same(wire, method, place, real, unreal, body):
         told = {name: value for name, value in answer.json().items() if name != "request_id"}
         answers.append((answer.status, told, sorted(set(answer.headers) - {"content-length"})))
     if answers[0] != answers[1]:
-        return f"{answers[0][:2]} and {answers[1][:2]}"
+        return f"{answers[0]} and {answers[1]}"
     return "the same 404" if answers[0][0] == 404 else f"the same {answers[0][0]} {answers[0][1].get('code')}"
 
 
@@ -199,7 +199,8 @@ def foreign_fields(hand):
 def operator(hand):
     """The operator on every route: partners' own are forbidden, whatever is sent"""
     wire, things = Wire.of(hand.address, "ops"), hand.things
-    ref, recipes = things.member(), good.as_partner(hand.things)
+    ref, recipes = things.member(), good.as_partner(things)
+    recipes |= {label: make for label, make in good.as_operator(things).items() if label.endswith("/decision")}
     for path, methods in hand.document["paths"].items():
         if not path.startswith("/v1/"):
             continue
