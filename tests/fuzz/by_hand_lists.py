@@ -150,6 +150,14 @@ def slow(hand):
         yield "its sender reads meanwhile", "200", attempt(wire.send, "GET", "/v1/settlements")
     answer = attempt(other.send, "POST", path, HEADING + f"{fresh('r')},1\r\n".encode(), [CSV])
     yield "another partner's list", "201", answer
+    # Another one brings its list as slowly.
+    connection = other.open()
+    connection.sendall(head(path, b"content-length: 1000000") + HEADING)
+    held.append(connection)
+    third = Wire.of(hand.address, STRANGER)
+    answer = attempt(third.send, "POST", path, HEADING + f"{fresh('r')},1\r\n".encode(), [CSV])
+    # Two are taken at once.
+    yield "a third partner's list, beside two slow ones", ["201", "503 queue_full"], answer
     for connection in held:
         connection.close()
     answer = attempt(wire.send, "POST", path, HEADING + f"{fresh('r')},1\r\n".encode(), [CSV])

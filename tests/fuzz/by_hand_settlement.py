@@ -1,9 +1,12 @@
 """Settlement: other partners' windows and disputes, signatures of other things, the log, reports, many readers."""
 
 import base64
+import http.client
 import json
+import socket
 import threading
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import requests
@@ -14,7 +17,7 @@ from wire import Answer, Wire, attempt
 
 NOTHING, FORBIDDEN = "404 not_found", "403 forbidden"
 NO_LINE = "lin_" + "0" * 32
-READERS, SLOWLY_S = 100, 3
+READERS, READER_KIB, SLOWLY_S = 100, 4_096, 5
 # How long others may wait for an answer while there are so many readers.
 PROMPT_S = 2
 
@@ -318,30 +321,41 @@ def readers(hand):
     things = hand.things
     window = things.window()["window_id"]
     head = f"GET /v1/settlements/{window}/lines HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
-    wire, open_ones = Wire.of(hand.address, OTHER), []
+    wire, slow_ones, before = Wire.of(hand.address, STRANGER), [], memory(hand)
+    whole = len(attempt(wire.send, "GET", f"/v1/settlements/{window}/lines").content)
     for _ in range(READERS):
         connection = wire.open()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         connection.sendall(head)
-        open_ones.append(connection)
+        slow_ones.append(connection)
     slowest, until = 0.0, time.monotonic() + SLOWLY_S
     while time.monotonic() < until:
         began = time.monotonic()
-        answer = post(Wire.of(hand.address, OWN), "/v1/quotes", {"member_ref": things.ready_pair()[0], "to": OTHER, "points": 20})
+        answer = post(
+            Wire.of(hand.address, OWN),
+            "/v1/quotes",
+            {"member_ref": things.ready_pair()[0], "to": OTHER, "points": 20},
+        )
         slowest = max(slowest, time.monotonic() - began)
         yield "others are answered meanwhile", "201", answer
     yield f"within {PROMPT_S} s", "so", "so" if slowest < PROMPT_S else f"{slowest:.1f} s"
-    for connection in open_ones[: READERS // 2]:
+    more = memory(hand) - before
+    most = READERS * READER_KIB
+    yield f"each takes at most {READER_KIB} KiB", "so", "so" if more < most else f"{more // READERS} KiB each of {whole}"
+    for connection in slow_ones[READERS // 20 :]:
         connection.close()
-    for connection in open_ones[READERS // 2 :]:
+    for connection in slow_ones[: READERS // 20]:
         connection.settimeout(30)
-        got = b""
-        while not got.endswith(b"0\r\n\r\n"):
-            piece = connection.recv(1024)
-            if not piece:
-                break
-            got += piece
-        yield "who reads on has it whole", "whole", "whole" if got.endswith(b"0\r\n\r\n") else "broken off"
+        got = http.client.HTTPResponse(connection)
+        got.begin()
+        yield "who reads on has it whole", str(whole), str(len(got.read()))
         connection.close()
+
+
+def memory(hand):
+    """What the server has in memory, in KiB."""
+    status = Path(f"/proc/{hand.exchange.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
 
 
 def at_once(calls):

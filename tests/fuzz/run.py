@@ -45,7 +45,9 @@ def main():
         exchange.propose(PROPOSED)
         exchange.second_operator()
         # A window with business in it, closed; what comes after is in the next.
-        Things(exchange.address()).business()
+        things = Things(exchange.address())
+        things.business()
+        things.crowd()
         exchange.close_window()
         document = requests.get(f"{exchange.public}/openapi.json", timeout=30).json()
         if told.only != "hand":

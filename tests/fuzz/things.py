@@ -30,7 +30,7 @@ class Things:
     def __init__(self, address):
         self.own, self.other, self.stranger = (Client(address, name) for name in (OWN, OTHER, STRANGER))
         self.operator, self.second = Client(address, "ops"), Client(address, "two")
-        self.public = address["public"]
+        self.address, self.public = address, address["public"]
         self.signed = {}
         self.pair_left = 0
         self.keys = []
@@ -235,6 +235,16 @@ class Things:
         """Conversions for a window that is to be closed."""
         for _ in range(count):
             self.conversion()
+
+    def crowd(self, batches=8, of=1_000):
+        """So many conversions between two brands that are not ours: a statement with as many lines."""
+        ref = self.rich(self.stranger, Client(self.address, "nest"), 10**9)
+        for _ in range(batches):
+            items = [
+                {"member_ref": ref, "to": "nest", "points": 1_000, "idempotency_key": fresh("key")} for _ in range(of)
+            ]
+            done = self.stranger.must("POST", "/v1/conversions/batch", {"items": items})["items"]
+            assert all(one["status"] == 201 for one in done), done[0]
 
     def stock(self, members=6, pairs=4):
         """Fills the spare things, which random requests may freeze, empty and close."""
