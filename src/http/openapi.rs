@@ -59,7 +59,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     each.into_iter().filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
 }
 
-/// What every operation has: an id of its own, and for callers with a certificate the ways it says no.
+/// What every operation has: an id of its own, and the ways it says no.
 fn complete(path: &str, method: &str, operation: &mut Operation) {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     operation.operation_id = Some(words.fold(method.to_owned(), |id, word| id + "_" + word));
@@ -70,7 +70,7 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
             None => {}
         }
     }
-    if !path.starts_with("/v1/") {
+    if !says_no(path) {
         return;
     }
     for (status, description) in [
@@ -82,6 +82,11 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
         let problem = ResponseBuilder::new().description(description).content(problem::MEDIA_TYPE, content).build();
         operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(problem));
     }
+}
+
+/// Whether there is anything in a request of this address to refuse: probes and keys take none.
+fn says_no(path: &str) -> bool {
+    path.starts_with("/v1/") || path.starts_with("/checkpoint")
 }
 
 /// What is read as a text or a note has no control characters: said here once for every field and parameter of their bounds.
@@ -124,7 +129,9 @@ mod tests {
                 let id = operation.operation_id.clone().expect("an id");
                 assert!(ids.insert(id.clone()), "{method} {path}: {id} is taken");
                 let refuses = operation.responses.responses.contains_key("4XX");
-                assert_eq!(refuses, path.starts_with("/v1/"), "{method} {path}");
+                let takes = operation.parameters.is_some() || operation.request_body.is_some();
+                assert_eq!(refuses, says_no(path), "{method} {path}");
+                assert!(refuses || !takes, "{method} {path} takes something and never refuses it");
             }
         }
         assert!(ids.contains("post_v1_conversions_id_undo"), "{ids:?}");

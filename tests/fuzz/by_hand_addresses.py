@@ -11,6 +11,7 @@ from wire import Wire, attempt
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "BREW"]
 ANYTHING = {"{id}": "cnv_" + "0" * 32, "{member_ref}": "nobody", "{kid}": "k" * 43}
+ANYTHING |= {"{window}": "win_" + "0" * 32, "{conversion_id}": "cnv_" + "0" * 32, "{name}": "points"}
 
 
 def at(path):
@@ -204,15 +205,23 @@ def ids(hand):
         "null",
         "' OR 1=1",
     ]
+    window = hand.things.window()["window_id"]
+    odd += ["win_", "win_" + hexadecimal, "dis_" + hexadecimal, "rec_" + hexadecimal, window.upper(), window + "0"]
     for path, methods in hand.document["paths"].items():
-        if "{id}" not in path:
-            continue
-        for method in methods:
-            for one in odd:
-                body = json.dumps(body_of(f"{method.upper()} {path}")).encode()
-                headers = [JSON, ("idempotency-key", fresh("key"))]
-                answer = attempt(wire.send, method.upper(), path.replace("{id}", quote(one, safe="%")), body, headers)
-                yield "an id of another form", "404 not_found", answer
+        for name in ("{id}", "{window}", "{conversion_id}"):
+            for method in methods if name in path else ():
+                label, place = f"{method.upper()} {path}", path if name == "{window}" else path.replace("{window}", window)
+                # Who may not decide is told so before it is looked what about.
+                wanted = "403 forbidden" if path.endswith("/decision") else "404 not_found"
+                for one in odd:
+                    body = json.dumps(body_of(label)).encode()
+                    headers = [JSON, ("idempotency-key", fresh("key"))]
+                    if label == "POST /v1/settlements/{window}/signatures":
+                        body = json.dumps({"protected": "AA", "signature": "AA"}).encode()
+                    if label.endswith("/reconciliations"):
+                        headers = [("content-type", "text/csv")]
+                    target = at(place.replace(name, quote(one, safe="%")))
+                    yield "an id of another form", wanted, attempt(wire.send, method.upper(), target, body, headers)
 
 
 def heads(hand):

@@ -22,6 +22,12 @@ def body_of(label):
         return {"type": "visit", "occurred_at": "2026-01-05T08:00:00Z", "external_reference": fresh("ref")}
     if label.endswith("/approvals"):
         return {"jws": "e30.e30.e30"}
+    if label.endswith("/disputes"):
+        return {"kind": "missing", "counterparty": OTHER, "claimed_amount": "1", "note": "n", "external_reference": "x"}
+    if label.endswith("/answers"):
+        return {"answer": "accepted", "note": "n"}
+    if label == "POST /v1/disputes/{id}/decision":
+        return {"outcome": "rejected", "reason": "r"}
     points = "credit_points" if label == "POST /v1/conversions/{id}/reversals" else "points"
     return {points: 1, "reason": "r", "external_reference": fresh("ref")}
 
@@ -242,11 +248,13 @@ def media_types(hand):
         "application/json; charset=utf-7",
         "text/json",
     ]
+    window = hand.things.window()["window_id"]
     for path, methods in hand.document["paths"].items():
         for method, operation in methods.items():
             if "requestBody" not in operation or not path.startswith("/v1/"):
                 continue
             at = path.replace("{id}", "cnv_" + "0" * 32).replace("{member_ref}", "x").replace("{kid}", "x")
+            at = at.replace("{window}", window)
             for kind in wrong:
                 headers = [("idempotency-key", fresh("key"))] + ([("content-type", kind)] if kind else [])
                 # An id in the address may be looked at first.

@@ -88,6 +88,16 @@ class Exchange:
         code, printed = self.beside("partners", "apply", folder)
         assert code == 0, printed
 
+    def close_window(self):
+        """Ends the open window of settlement: it is closed, signed and published when this returns."""
+        code, printed = self.beside("settle", "close")
+        assert code == 0, printed
+
+    def second_operator(self):
+        """A certificate of another operator: what needs four eyes needs two."""
+        code, printed = self.beside("pki", "issue", "operator/two")
+        assert code == 0, printed
+
     def address(self):
         """What another process needs to reach this exchange."""
         return {"api": self.api, "public": self.public, "pki": str(self.pki)}
@@ -130,6 +140,10 @@ class Client:
     def send(self, method, path, body=None, key=None):
         headers = {"Idempotency-Key": key} if key else {}
         return self.session.request(method, self.api + path, json=body, headers=headers, timeout=60)
+
+    def send_text(self, method, path, text, kind="text/csv"):
+        headers = {"Content-Type": kind}
+        return self.session.request(method, self.api + path, data=text.encode(), headers=headers, timeout=60)
 
     def must(self, method, path, body=None, key=None):
         """The answer's JSON; anything but a 2xx ends the run with what was answered."""

@@ -4,16 +4,19 @@ An operation without an entry is sent as generated: it must reach a 2xx by itsel
 request it wants to set.
 """
 
+import itertools
 from datetime import datetime, timezone
 
 from exchange import fresh
-from things import CONSENT, OTHER
+from things import CONSENT, DECISION, OTHER
 
+REPORTS = "statement pairs journal invoices exposures liability points ageing rates".split()
+FORMATS = ["json", "csv", "xlsx", "html"]
 MEMBER = {"tier": "ordinary", "status": "active"}
 
 
 class Request(dict):
-    """Parts: `path` parameters, `query`, `body`, `key`."""
+    """Parts: `path` parameters, `query`, `body` and its `kind` where that is not JSON, `key`."""
 
 
 def as_partner(things):
@@ -98,6 +101,63 @@ def as_partner(things):
         "POST /v1/reversals/{id}/confirmation": lambda: of_id(things.reversal, keyed=True),
         "GET /v1/events": lambda: Request(query={"limit": 10}),
         **catalogue(things),
+        **settlement(things),
+        **disputes(things),
+    }
+
+
+def settlement(things, whose=None):
+    """Of windows and reports: `whose` for the operator, who names a partner."""
+
+    def window():
+        return {"window": things.window()["window_id"]}
+
+    def of_window(make=None):
+        return lambda: Request(path=window(), query=dict(named), **({"body": make()} if make else {}))
+
+    named = {"participant": whose} if whose else {}
+    # One after the other, in every format.
+    reports = (
+        Request(path={"name": name}, query={"window": things.window()["number"], "format": form, **named})
+        for name, form in itertools.cycle(itertools.product(REPORTS, FORMATS))
+    )
+    return {
+        "GET /v1/settlements": lambda: Request(query={"limit": 2, **named}),
+        "GET /v1/settlements/{window}": of_window(),
+        "GET /v1/settlements/{window}/statement": of_window(),
+        "GET /v1/settlements/{window}/lines": of_window(),
+        "GET /v1/settlements/{window}/proofs/{conversion_id}": lambda: Request(path=things.place(), query=dict(named)),
+        "POST /v1/settlements/{window}/signatures": lambda: Request(path=window(), body=things.counter_signature()),
+        "POST /checkpoint/cosignatures": lambda: Request(body=things.cosignature()),
+        "GET /v1/reports/{name}": lambda: next(reports),
+    }
+
+
+def disputes(things):
+    """Of what is wrong with lines, as a partner."""
+
+    def window():
+        return {"window": things.window()["window_id"]}
+
+    def of_dispute(body=None, **how):
+        parts = Request(path={"id": things.dispute(**how)}, query={})
+        return Request(parts, body=body) if body else parts
+
+    def of_list():
+        return Request(path=window(), query={}, body=things.list_csv(), kind="text/csv")
+
+    answer = {"answer": "accepted", "note": "so it is"}
+    one = "/v1/settlements/{window}/reconciliations/{id}"
+    return {
+        "POST /v1/settlements/{window}/disputes": lambda: Request(path=window(), body=things.missing()),
+        "GET /v1/disputes": lambda: Request(query={"limit": 3}),
+        "GET /v1/disputes/{id}": of_dispute,
+        "POST /v1/disputes/{id}/answers": lambda: of_dispute(dict(answer), opener=things.other, counterparty="lumen"),
+        "POST /v1/disputes/{id}/withdrawal": of_dispute,
+        "POST /v1/settlements/{window}/reconciliations": of_list,
+        f"GET {one}": lambda: Request(path=things.reconciliation(), query={}),
+        f"GET {one}/differences": lambda: Request(path=things.reconciliation(), query={}),
+        f"POST {one}/disputes": lambda: Request(path=things.reconciliation(), query={}),
     }
 
 
@@ -131,6 +191,19 @@ def as_operator(things):
         "GET /v1/conversions": lambda: Request(query={"confirmation": things.conversion()["confirmation"]}),
         "GET /v1/conversions/{id}": lambda: Request(path={"id": things.conversion()["conversion_id"]}),
         **catalogue(things, operator=True),
+        **settlement(things, whose="lumen"),
+        "GET /v1/disputes": lambda: Request(query={"limit": 3}),
+        "GET /v1/disputes/{id}": lambda: Request(path={"id": things.dispute()}),
+        "POST /v1/disputes/{id}/answers": lambda: Request(
+            path={"id": things.dispute(counterparty="operator")}, body={"answer": "accepted", "note": "so it is"}
+        ),
+        # Proposed by the other operator: this one decides.
+        "POST /v1/disputes/{id}/decision": lambda: Request(
+            path={"id": things.dispute(answered=True, proposed=True)}, body=dict(DECISION)
+        ),
+        "DELETE /v1/disputes/{id}/decision": lambda: Request(
+            path={"id": things.dispute(answered=True, proposed=True)}
+        ),
     }
     for tail in ("", "/entries", "/export"):
         good[f"GET /v1/memberships/{{member_ref}}{tail}"] = lambda: Request(path=membership(), query={})
@@ -165,8 +238,17 @@ def fields(things, spare, rng):
         "confirmation": lambda: things.conversion()["confirmation"],
         "cursor": lambda: pick(spare["cursors"]),
         "id": lambda: pick(
-            spare["cnv"] + spare["rev"] + spare["prp"] + spare["lnk"] + spare["credits"] + spare["debits"]
+            [one for kind in ("cnv", "rev", "prp", "lnk", "credits", "debits", "dis", "rec") for one in spare[kind]]
         ),
+        "window": lambda: pick(spare["windows"]),
+        "conversion_id": lambda: pick(spare["settled"] + spare["cnv"]),
+        "line_id": lambda: pick(spare["lines"]),
+        "counterparty": lambda: pick([OTHER, "operator", "sprout"]),
+        "participant": lambda: pick(["lumen", OTHER, "operator"]),
+        "name": lambda: pick([*REPORTS, "summary"]),
+        "protected": lambda: things.counter_signature()["protected"],
+        "signature": lambda: things.counter_signature()["signature"],
+        "line": lambda: things.cosignature()["line"],
         "at": lambda: pick(["2026-03-01T00:00:00Z", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"]),
         "kid": lambda: pick(spare["kids"]),
     }

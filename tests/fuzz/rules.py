@@ -6,6 +6,7 @@ import uuid
 from catalogue import fault_of_body, fault_of_problem
 
 
+SPREADSHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # Beyond it readers of JSON disagree.
 WHOLE_MAX = 2**53 - 1
 
@@ -35,8 +36,34 @@ def fault_of_answer(answer):
         return fault or fault_of_numbers(answer.content)
     if 300 <= answer.status:
         return f"a status nobody documented: {answer.status}"
-    if answer.headers.get("content-type") == "application/json":
-        return fault_of_numbers(answer.content)
+    return fault_of_content(answer)
+
+
+def fault_of_content(answer):
+    """An answer is what it says it is."""
+    kind, content = answer.headers.get("content-type"), answer.content
+    if not content and kind is None:
+        return None
+    if kind in ("application/json", "application/jose+json"):
+        return fault_of_numbers(content)
+    if kind == "application/x-ndjson":
+        whole = not content or content.endswith(b"\n")
+        faults = (fault_of_numbers(line) for line in content.split(b"\n")[:-1])
+        return next(filter(None, faults), None) if whole else "a last line without an end"
+    if kind == SPREADSHEET:
+        return None if content.startswith(b"PK\x03\x04") else "a spreadsheet that is none"
+    if not kind or not kind.startswith("text/"):
+        return f"an answer of the type {kind}"
+    if "charset=utf-8" not in kind:
+        return f"text of the type {kind}"
+    try:
+        text = content.decode()
+    except ValueError:
+        return "text that is not UTF-8"
+    if kind.startswith("text/csv") and not text.endswith("\r\n"):
+        return "a table whose last row has no end"
+    if kind.startswith("text/html") and not text.lower().startswith("<!doctype html>"):
+        return "a page that is none"
     return None
 
 

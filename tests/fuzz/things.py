@@ -6,7 +6,10 @@
 import base64
 import hashlib
 import json
+import struct
+import time
 
+import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,6 +18,8 @@ from exchange import Client, fresh
 # The brand whose certificate the fuzzer uses, its usual other side, and one that shares nothing with either's members.
 OWN, OTHER, STRANGER = "lumen", "harvest", "sprout"
 CONSENT = {"version": "2026-01", "purpose": "exchange of points", "method": "app", "pull": True}
+# What an operator decides of a dispute.
+DECISION = {"outcome": "rejected", "reason": "the receipt shows it"}
 # The other side of the proposal that waits for approvals.
 PROPOSED = "nest"
 # Lumen lets a member convert 200 points a day: ten times twenty.
@@ -24,7 +29,9 @@ CONVERSIONS_OF_A_PAIR = 10
 class Things:
     def __init__(self, address):
         self.own, self.other, self.stranger = (Client(address, name) for name in (OWN, OTHER, STRANGER))
-        self.operator = Client(address, "ops")
+        self.operator, self.second = Client(address, "ops"), Client(address, "two")
+        self.address, self.public = address, address["public"]
+        self.signed = {}
         self.pair_left = 0
         self.keys = []
         self.approvers = {}
@@ -128,6 +135,91 @@ class Things:
         body = self.new_key_body(operator)
         return self.keys[-1][0].must("POST", "/v1/signing-keys", body)["kid"]
 
+    def kept_key(self, client):
+        """The id and the key of one that stays registered."""
+        if client not in self.approvers:
+            body, kid, key = self.proof(client, "operator" if client is self.operator else "partner")
+            client.must("POST", "/v1/signing-keys", body)
+            self.approvers[client] = kid, key
+        return self.approvers[client]
+
+    # Settlement.
+
+    def window(self):
+        """The newest window that is published, as ours sees it."""
+        windows = self.own.must("GET", "/v1/settlements")["items"]
+        return next(one for one in windows if one["state"] == "published" and one["statement"])
+
+    def lines(self, client=None):
+        """The first lines of a statement of that window."""
+        path = f"/v1/settlements/{self.window()['window_id']}/lines"
+        answer = (client or self.own).send("GET", path)
+        return [json.loads(line) for line in answer.text.splitlines()[:50]]
+
+    def place(self):
+        """A window and a conversion in it."""
+        line = next(line for line in self.lines() if "conversion_id" in line)
+        return {"window": self.window()["window_id"], "conversion_id": line["conversion_id"]}
+
+    def missing(self, counterparty=OTHER):
+        """A body that disputes a line that is not there: a new dispute each time."""
+        body = {"kind": "missing", "counterparty": counterparty, "claimed_amount": "1.00", "note": "not in it"}
+        return {**body, "external_reference": fresh("ref")}
+
+    def dispute(self, opener=None, counterparty=OTHER, answered=False, proposed=False):
+        """A new dispute: its id."""
+        path = f"/v1/settlements/{self.window()['window_id']}/disputes"
+        one = (opener or self.own).must("POST", path, self.missing(counterparty))["dispute_id"]
+        if answered:
+            self.other.must("POST", f"/v1/disputes/{one}/answers", {"answer": "rejected", "note": "it is not"})
+        if proposed:
+            self.second.must("POST", f"/v1/disputes/{one}/decision", dict(DECISION))
+        return one
+
+    def list_csv(self):
+        """A list of ours, another each time."""
+        named = next(line["reference"] for line in self.lines() if line.get("reference"))
+        return f"external_reference,amount\r\n{named},-1.00\r\n{fresh('ref')},-3.00\r\n"
+
+    def reconciliation(self, client=None):
+        """The window and the id of a reconciliation."""
+        window = self.window()["window_id"]
+        answer = (client or self.own).send_text("POST", f"/v1/settlements/{window}/reconciliations", self.list_csv())
+        assert answer.status_code == 201, answer.text
+        return {"window": window, "id": answer.json()["reconciliation_id"]}
+
+    def counter_signature(self, payload=None, client=None, key=None, typ="settlement+jws"):
+        """A signature over the statement of that window; of ours it is the same one each time."""
+        client = client or self.own
+        window = self.window()["window_id"]
+        if payload is None and key is None and (client, window) in self.signed:
+            return self.signed[client, window]
+        document = client.must("GET", f"/v1/settlements/{window}/statement")
+        kid, signer = key or self.kept_key(client)
+        header = b64(canonical({"alg": "EdDSA", "kid": kid, "typ": typ}))
+        signature = signer.sign(f"{header}.{payload or document['payload']}".encode())
+        made = {"protected": header, "signature": b64(signature)}
+        if payload is None and key is None:
+            self.signed[client, window] = made
+        return made
+
+    def checkpoint(self):
+        """The signed note, and the text in it that is signed."""
+        note = requests.get(f"{self.public}/checkpoint", timeout=30).text
+        return note, note[: note.rindex("\n\n") + 1]
+
+    def cosignature(self, text=None, client=None, name=None, at=None):
+        """A line under the checkpoint, or under another text (C2SP tlog-cosignature)."""
+        client = client or self.own
+        kid, key = self.kept_key(client)
+        name, text = name or client.name, text or self.checkpoint()[1]
+        point = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        at = int(time.time()) if at is None else at
+        signature = key.sign(f"cosignature/v1\ntime {at}\n{text}".encode())
+        named = hashlib.sha256(name.encode() + b"\n\x04" + point).digest()[:4]
+        line = base64.b64encode(named + struct.pack(">Q", at) + signature).decode()
+        return {"kid": kid, "line": f"\u2014 {name} {line}"}
+
     # Proposals.
 
     def proposal(self):
@@ -136,12 +228,23 @@ class Things:
     def approval(self, operator=False):
         """A signature over the open proposal, by a key that stays registered."""
         client = self.operator if operator else self.own
-        if client not in self.approvers:
-            body, kid, key = self.proof(client, "operator" if operator else "partner")
-            client.must("POST", "/v1/signing-keys", body)
-            self.approvers[client] = kid, key
-        kid, key = self.approvers[client]
+        kid, key = self.kept_key(client)
         return jws(key, {"alg": "EdDSA", "kid": kid, "typ": "proposal+jws"}, self.proposal()["canonical"].encode())
+
+    def business(self, count=2 * CONVERSIONS_OF_A_PAIR):
+        """Conversions for a window that is to be closed."""
+        for _ in range(count):
+            self.conversion()
+
+    def crowd(self, batches=8, of=1_000):
+        """So many conversions between two brands that are not ours: a statement with as many lines."""
+        ref = self.rich(self.stranger, Client(self.address, "nest"), 10**9)
+        for _ in range(batches):
+            items = [
+                {"member_ref": ref, "to": "nest", "points": 1_000, "idempotency_key": fresh("key")} for _ in range(of)
+            ]
+            done = self.stranger.must("POST", "/v1/conversions/batch", {"items": items})["items"]
+            assert all(one["status"] == 201 for one in done), done[0]
 
     def stock(self, members=6, pairs=4):
         """Fills the spare things, which random requests may freeze, empty and close."""
@@ -166,6 +269,13 @@ class Things:
         page = self.own.must("GET", "/v1/memberships?limit=1")
         entries = self.own.must("GET", f"/v1/memberships/{spare['refs'][0]}/entries?limit=1")
         spare["cursors"] = [page["next_cursor"], entries["next_cursor"]]
+        spare["dis"] = [self.dispute() for _ in range(pairs)] + [self.dispute(answered=True)]
+        spare["rec"] = [self.reconciliation()["id"]]
+        cursor = self.own.must("GET", "/v1/disputes?limit=1")["next_cursor"]
+        spare["cursors"] += [cursor, self.own.must("GET", "/v1/settlements?limit=1")["next_cursor"]]
+        spare["windows"] = [self.window()["window_id"]]
+        spare["lines"] = [line["line_id"] for line in self.lines()]
+        spare["settled"] = [line["conversion_id"] for line in self.lines() if "conversion_id" in line]
         return spare
 
 

@@ -6,6 +6,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::{Caller, StrictQuery};
 use crate::service::exchange::Exchange;
 use crate::service::reports::Form;
+use crate::service::settlement::Error;
 use crate::service::settlement::reports::Name;
 use crate::service::settlement::view::{self, Asked};
 use actix_web::HttpResponse;
@@ -49,12 +50,20 @@ pub async fn get(
     wanted: StrictQuery<Wanted>,
 ) -> Result<HttpResponse, Problem> {
     let (asked, media_type) = asked(&caller, &name, wanted.0)?;
-    let (file, bytes) = view::report(&exchange, asked).await?;
+    let (file, bytes) = view::report(&exchange, asked).await.map_err(refused)?;
     let disposition = ContentDisposition {
         disposition: DispositionType::Attachment,
         parameters: vec![DispositionParam::Filename(file)],
     };
     Ok(HttpResponse::Ok().content_type(media_type).insert_header(disposition).body(bytes))
+}
+
+/// What cannot be said of a window as it stands is no matter of who asks.
+fn refused(error: Error) -> Problem {
+    match error {
+        Error::Refused(why) => Problem::field("?window", why),
+        other => other.into(),
+    }
 }
 
 fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static str), Problem> {

@@ -225,12 +225,13 @@ impl From<Error> for Problem {
     }
 }
 
-/// Lines on their way out: a task reads ahead by a piece or two, and holds no connection while the reader is slow.
+/// Lines on their way out: a task reads ahead by a piece or two, each below a megabyte, and holds no connection of the
+/// database while the reader is slow.
 struct Streamed(Receiver<Result<Bytes, Error>>);
 
 impl Streamed {
     fn begin(exchange: Data<Exchange>, reading: Reading) -> Streamed {
-        let (to, from) = channel(2);
+        let (to, from) = channel(1);
         actix_web::rt::spawn(async move {
             let mut rest = reading;
             loop {

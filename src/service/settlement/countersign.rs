@@ -36,7 +36,11 @@ pub fn countersign(
         log::lock(conn)?;
         let row = statements::find(conn, window, &of)?.ok_or(Error::NotFound)?;
         let known = statements::signatures(conn, row.id)?;
-        if known.iter().any(|made| made.protected == protected && made.signature == signature) {
+        let same = |made: &Signature| {
+            (made.signer.as_str(), made.protected.as_str(), made.signature.as_str())
+                == (partner.as_str(), protected, signature)
+        };
+        if known.iter().any(same) {
             let document = read::document(conn, &row)?;
             return Ok((row, document));
         }
@@ -124,6 +128,8 @@ pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) ->
         let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?;
         let mut note = Note::parse(current.note.as_bytes()).map_err(broken)?;
         note.add_cosignature(line, &cosigner).map_err(|why| Error::Refused(why.to_string()))?;
+        // It may have come with the end it has in a note, which is added where the note is written.
+        let line = line.strip_suffix('\n').unwrap_or(line);
         let at = crate::store::catalogue::business_now(conn)?;
         log::insert_cosignature(conn, current.size, partner.as_str(), line, at)?;
         read::checkpoint(conn, None)?.ok_or(Error::NotFound)

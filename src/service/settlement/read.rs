@@ -35,6 +35,7 @@ pub fn checkpoint(conn: &mut PgConnection, leaf: Option<i64>) -> Result<Option<S
 
 /// A participant's lines of a window, a bounded number at a time.
 pub struct Lines {
+    chunks: i64,
     window: WindowId,
     of: Participant,
     next: i64,
@@ -43,7 +44,13 @@ pub struct Lines {
 
 impl Lines {
     pub fn of(row: &statements::Row) -> Lines {
-        Lines { window: row.window, of: row.participant.clone(), next: row.first_line, end: row.first_line + row.lines }
+        let end = row.first_line + row.lines;
+        Lines { chunks: CHUNKS, window: row.window, of: row.participant.clone(), next: row.first_line, end }
+    }
+
+    /// For readers of whom there may be many, and slow ones: a chunk at a time, some 1,000 lines.
+    pub fn slowly(row: &statements::Row) -> Lines {
+        Lines { chunks: 1, ..Lines::of(row) }
     }
 
     /// The next of them, each ended by a line feed. `None` after the last.
@@ -51,7 +58,7 @@ impl Lines {
         if self.next >= self.end {
             return Ok(None);
         }
-        let chunks = stored::from(conn, self.window, &self.of, self.next, CHUNKS)?;
+        let chunks = stored::from(conn, self.window, &self.of, self.next, self.chunks)?;
         let mut bytes = Vec::new();
         for chunk in &chunks {
             if chunk.first_line != self.next {

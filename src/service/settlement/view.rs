@@ -218,7 +218,7 @@ pub struct Reading {
 
 /// Begins to read a statement's lines.
 pub async fn lines(exchange: &Exchange, of: Participant, id: WindowId, format: Format) -> Result<Reading, Error> {
-    let unit = move |conn: &mut PgConnection| Ok::<_, Error>(Lines::of(&published(conn, &of, id)?));
+    let unit = move |conn: &mut PgConnection| Ok::<_, Error>(Lines::slowly(&published(conn, &of, id)?));
     let lines = exchange.database.run(unit).await?;
     Ok(Reading { lines, format, begun: false })
 }

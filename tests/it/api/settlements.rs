@@ -95,6 +95,9 @@ fn a_partner_reads_its_statement_lines_and_proofs_and_nobody_elses() {
     assert_eq!(operator.get(&format!("/v1/settlements/{window}")).status(200)["statement"]["participant"], "operator");
     let open = list["items"][0]["window_id"].as_str().expect("an id");
     api.aa.get(&format!("/v1/settlements/{open}/statement")).refused(404, "not_found");
+    let early = format!("/v1/reports/statement?window={}", list["items"][0]["number"]);
+    api.aa.get(&early).refused(404, "not_found");
+    operator.get(&format!("{early}&participant=bb")).refused(422, "invalid");
     api.aa.get("/v1/settlements/win_00000000000000000000000000000000").refused(404, "not_found");
     api.aa.get(&format!("/v1/settlements/{window}/lines?format=xml")).refused(422, "invalid");
 }
@@ -115,6 +118,9 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     post(&api.aa, &sign(&theirs, document.payload())).refused(422, "invalid");
     post(&api.aa, &sign(&mine, b"{}")).refused(422, "invalid");
     post(&api.bb, &sign(&mine, document.payload())).refused(422, "invalid");
+    let alliances = document.signatures().next().expect("the alliance's own");
+    let alliances = json!({ "protected": alliances.protected, "signature": alliances.signature });
+    post(&api.aa, &alliances).refused(422, "invalid");
     let good = sign(&mine, document.payload());
     let answer = post(&api.aa, &good);
     answer.status(201);
@@ -141,7 +147,8 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     note.cosign("bb", &theirs, at).expect("cosigned");
     let line = note.to_string().trim_end().lines().last().expect("a line").to_owned();
     api.aa.post("/checkpoint/cosignatures", "", &json!({ "kid": mine.kid(), "line": line })).refused(422, "invalid");
-    let body = json!({ "kid": theirs.kid(), "line": line });
+    // With the end it has in a note, or without.
+    let body = json!({ "kid": theirs.kid(), "line": format!("{line}\n") });
     let cosigned = api.bb.post("/checkpoint/cosignatures", "", &body);
     cosigned.status_only(201);
     let cosigned = Note::parse(&cosigned.body).expect("a note");
