@@ -157,18 +157,29 @@ pub fn of_line(conn: &mut PgConnection, line: LineId, kind: Kind) -> Result<Opti
     row.optional()?.map(DisputeSql::checked).transpose()
 }
 
-/// Another dispute of the same line that was upheld. Until the transaction ends, nobody else decides about the line.
-pub fn upheld_beside(conn: &mut PgConnection, line: LineId, but: DisputeId) -> Result<Option<DisputeId>, Error> {
+/// Another dispute of the same line, or of the same missing reference in whatever window, that was upheld. Until the
+/// transaction ends, nobody else decides about it.
+pub fn upheld_beside(conn: &mut PgConnection, row: &Row) -> Result<Option<DisputeId>, Error> {
+    let reference = row.reference.as_deref().unwrap_or_default();
+    let (same, what) = match row.line {
+        Some(line) => ("d.line_id::text = $1", line.0.to_string()),
+        None => ("d.line_id IS NULL AND d.reference = $1", reference.to_owned()),
+    };
     // A statement of its own before the look, so that it sees what the one before it decided.
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('disputed line ' || $1::text, 0))")
-        .bind::<SqlUuid, _>(line.0)
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('disputed ' || $1 || ' of ' || $2, 0))")
+        .bind::<Text, _>(&what)
+        .bind::<Text, _>(row.parties.opener.as_str())
         .execute(conn)?;
     let sql = format!(
-        "{WITH_NUMBER} WHERE d.line_id = $1 AND d.dispute_id <> $2 AND EXISTS (SELECT FROM dispute_decisions p \
+        "{WITH_NUMBER} WHERE d.opener = $2 AND {same} AND d.dispute_id <> $3 AND EXISTS (SELECT FROM dispute_decisions p \
          WHERE p.dispute_id = d.dispute_id AND p.settled = 'decided' AND p.outcome = 'upheld') ORDER BY d.dispute_id LIMIT 1"
     );
-    let row = sql_query(sql).bind::<SqlUuid, _>(line.0).bind::<SqlUuid, _>(but.0).get_result::<DisputeSql>(conn);
-    Ok(row.optional()?.map(DisputeSql::checked).transpose()?.map(|row| row.id))
+    let found = sql_query(sql)
+        .bind::<Text, _>(&what)
+        .bind::<Text, _>(row.parties.opener.as_str())
+        .bind::<SqlUuid, _>(row.id.0)
+        .get_result::<DisputeSql>(conn);
+    Ok(found.optional()?.map(DisputeSql::checked).transpose()?.map(|row| row.id))
 }
 
 /// The dispute of what `opener` says is missing in a window.

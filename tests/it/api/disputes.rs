@@ -349,6 +349,10 @@ fn what_is_missing_is_given_by_a_decision() {
     let next = api.close_window();
     assert_eq!(api.statement(next.id, "bb")["net"], "2.50");
     assert_eq!(api.statement(next.id, "aa")["net"], "-2.50");
+    // Missing in the next window too, it is made good once.
+    let again = api.bb.post(&place(next.id), "", &body).status(201);
+    answer(&api.aa, &again, "accepted");
+    ada.post(&path(&again, "/decision"), "", &upheld("2.50")).refused(409, "stale");
     api.pay_all();
     assert_eq!(api.exposures(), []);
 }

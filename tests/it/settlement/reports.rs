@@ -527,12 +527,13 @@ async fn figures_that_do_not_agree_are_no_report() {
             assert!(matches!(made, Err(Error::Differs(_))), "{name:?} after {change}");
         }
     };
+    // Triggers keep what is signed as it is: somebody has put them aside.
+    broken("SET session_replication_role = replica", &[]);
     broken("UPDATE reversals SET credit = credit + 1 WHERE bonus = 16", &[Name::Journal, Name::Summary]);
     broken(
         "UPDATE nets SET rounded = rounded + 10000 WHERE participant = 'aa' AND counterparty = 'bb'",
         &[Name::Pairs],
     );
-    broken("ALTER TABLE adjustments DISABLE TRIGGER USER", &[]);
     broken("UPDATE adjustments SET amount = amount + 1 WHERE reason = 'postage'", &[Name::Statement]);
     broken("UPDATE accounts SET balance = balance + 1 WHERE partner = 'bb'", &[Name::Liability, Name::Points]);
 }

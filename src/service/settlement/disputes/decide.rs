@@ -48,7 +48,7 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
             let until = known.row.answer_by;
             return Err(Error::Stale(format!("The counterparty has not answered and may do so until {until}.")));
         }
-        once_a_line(conn, &known.row, award)?;
+        made_good_once(conn, &known.row, award)?;
         let Some(proposed) = known.proposed else {
             let proposed = Proposed {
                 dispute: id,
@@ -75,11 +75,12 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
     })
 }
 
-/// What is wrong with a line is made good once, under whatever kinds it was disputed.
-fn once_a_line(conn: &mut PgConnection, row: &Row, award: Option<Millionths>) -> Result<(), Error> {
-    let (Some(line), Some(_)) = (row.line, award) else { return Ok(()) };
-    match stored::upheld_beside(conn, line, row.id)? {
-        Some(other) => Err(Error::Stale(format!("Another dispute of this line was upheld before: {other}."))),
+/// What is wrong with a line is made good once, under whatever kinds it was disputed; so is what is missing, in whatever
+/// windows.
+fn made_good_once(conn: &mut PgConnection, row: &Row, award: Option<Millionths>) -> Result<(), Error> {
+    let Some(_) = award else { return Ok(()) };
+    match stored::upheld_beside(conn, row)? {
+        Some(other) => Err(Error::Stale(format!("Another dispute of the same was upheld before: {other}."))),
         None => Ok(()),
     }
 }
