@@ -6,6 +6,10 @@
 use super::store::statement::{Column, Statement};
 use diesel::prelude::*;
 use diesel::sql_query;
+use std::time::Duration;
+
+/// Between two tries to have the fence alone.
+const REST: Duration = Duration::from_millis(25);
 
 /// Advisory lock key of the fence.
 pub const FENCE: i64 = 0x4841_4e53_4500_0001;
@@ -19,7 +23,8 @@ pub fn shared(conn: &mut PgConnection) -> QueryResult<()> {
 
 /// Waits for every posting under way, and keeps new ones out until the transaction ends.
 ///
-/// Asks for a quarter of a second at a time, so that postings behind a waiting request are not held up for long;
+/// Asks for a quarter of a second at a time, and rests in between, so that postings behind a waiting request are not held up
+/// for long;
 /// errors of the last try are returned after `rounds`.
 pub fn exclusive(conn: &mut PgConnection, rounds: u32) -> QueryResult<()> {
     let mut left = rounds;
@@ -36,7 +41,7 @@ pub fn exclusive(conn: &mut PgConnection, rounds: u32) -> QueryResult<()> {
                 return Ok(());
             }
             Err(error) if left == 0 => return Err(error),
-            Err(_) => {}
+            Err(_) => std::thread::sleep(REST),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::engine::world::EventKind;
 use super::store::Error;
+use super::store::codec::Unreadable;
 use super::{fence, posting};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::settlement::calendar::{self, Dates};
@@ -30,7 +31,7 @@ pub enum Which {
 pub fn close(
     conn: &mut PgConnection,
     which: Which,
-    settings: impl FnOnce(&Catalogue) -> String,
+    settings: impl FnOnce(&Catalogue) -> Result<String, Unreadable>,
 ) -> Result<Option<Row>, Error> {
     // Read before, for it may be large; under the fence it is only asked whether it is still the same.
     let mut catalogue = catalogue::load(conn)?;
@@ -53,7 +54,7 @@ pub fn close(
             return Ok(None);
         }
         let dates = calendar::dates(settlement, opened, today);
-        let closing = Closing { closed_at: now, first_day: opened, dates, settings: settings(&catalogue) };
+        let closing = Closing { closed_at: now, first_day: opened, dates, settings: settings(&catalogue)? };
         let closed = windows::close(conn, &open, &closing)?;
         tell(conn, &catalogue, &closed, &dates)?;
         Ok(Some(closed))

@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// Lines of the journal in one run: some 16,000 conversions.
 const ENTRIES_MAX: i64 = 40_000;
 /// Batches looked at to make up one run.
-const BATCHES_MAX: i64 = 1_000;
+const BATCHES_MAX: i64 = 4_000;
 
 /// A conversion as its lines need it.
 #[derive(Clone, Debug)]

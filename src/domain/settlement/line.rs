@@ -114,7 +114,7 @@ pub fn parts(terms: &Terms, moved: Moved<'_>) -> Option<Vec<Part>> {
 }
 
 impl Part {
-    /// What tells this line from the others of its posting: a number below 64 for up to 14 campaigns, part of its id.
+    /// What tells this line from the others of its posting: a number below 4,096 for up to 1,000 campaigns, part of its id.
     pub fn place(&self) -> u128 {
         let whose = match self.whose {
             Party::From => 1,
@@ -193,6 +193,6 @@ mod tests {
         let lines = parts(&terms, moved).expect("within range");
         let places: std::collections::BTreeSet<u128> = lines.iter().map(Part::place).collect();
         assert_eq!(places.len(), lines.len());
-        assert!(places.iter().all(|place| *place < 64));
+        assert!(places.iter().all(|place| *place < 4_096));
     }
 }

@@ -8,8 +8,10 @@ use super::settings::Settings;
 use super::{Error, broken, check, sign};
 use crate::book::posting;
 use crate::book::seal;
+use crate::book::store::codec::Unreadable;
 use crate::book::store::journal;
 use crate::book::windows::{self as book, Which};
+use crate::domain::catalogue::Catalogue;
 use crate::domain::settlement::window::{State, Step};
 use crate::service::keys::Keys;
 use crate::store::catalogue;
@@ -33,8 +35,8 @@ pub enum Told<'a> {
     Lines(i64, i64),
 }
 
-/// Closes whatever is to be closed: finishes windows that have ended, then ends the open one if `which` says so and
-/// finishes that. Returns the last one it came to. `Ok(None)`: nothing to do, or another server settles now.
+/// Closes whatever is to be closed: ends the open window if `which` says so, then takes every window that has ended to its
+/// end, oldest first. Returns the last one it came to. `Ok(None)`: nothing to do, or another server settles now.
 pub fn close(
     url: &str,
     keys: &Keys,
@@ -46,25 +48,17 @@ pub fn close(
     if !take_turn(&mut conn)? {
         return Ok(None);
     }
-    let mut last = finish(&mut conn, url, keys, &mut told)?;
+    // First: a window ends with its period, whatever an earlier one waits for.
     if let Some(which) = which {
-        let mut unwritable = None;
-        let ended = book::close(&mut conn, which, |catalogue| {
-            Settings::freeze(catalogue).write().unwrap_or_else(|error| {
-                unwritable = Some(error);
-                String::new()
-            })
-        })?;
-        match (unwritable, ended) {
-            (Some(error), _) => return Err(error),
-            (None, None) => {}
-            (None, Some(row)) => {
-                told(Told::State(&row));
-                last = finish(&mut conn, url, keys, &mut told)?.or(last);
-            }
+        let settings = |catalogue: &Catalogue| {
+            let written = Settings::freeze(catalogue).write();
+            written.map_err(|cause| Unreadable { column: "windows.settings", value: cause.to_string() })
+        };
+        if let Some(row) = book::close(&mut conn, which, settings)? {
+            told(Told::State(&row));
         }
     }
-    Ok(last)
+    finish(&mut conn, url, keys, &mut told)
 }
 
 #[derive(QueryableByName)]

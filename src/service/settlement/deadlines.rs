@@ -72,7 +72,7 @@ pub fn answer_late(conn: &mut PgConnection, loaded: &Catalogue) -> Result<bool, 
     posting::post(conn, zone, |conn, posting| {
         let (at, today) = (posting.at(), posting.day());
         for row in statements::unanswered(conn, today, CHUNK)? {
-            if statements::answer(conn, row.id, (State::Published, State::Deemed), at)? {
+            if statements::answer(conn, row.id, (row.state, State::Deemed), at)? {
                 tell_of(posting, EventKind::StatementDeemed, &row);
             }
         }

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// The lowest bits of a line's id say which line of its posting it is.
-const PLACES: u128 = 63;
+const PLACES: u128 = 4_095;
 
 /// What a line says, as far as it is compared or disputed. Its bytes are what counts elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,6 +49,9 @@ pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
             }
             return Ok(Recorded { obligation: row, payment, repeated: true });
         }
+        if paid.amount.is_none() && row.paid >= row.amount {
+            return Err(Error::Refused("it has been paid in full, under another reference".to_owned()));
+        }
         let amount = paid.amount.or_else(|| row.amount.minus(row.paid)).unwrap_or(Millionths::ZERO);
         let after = obligation::pay(row.amount, row.paid, amount).map_err(|why| Error::Refused(why.to_string()))?;
         let payment = Payment {

@@ -154,11 +154,13 @@ pub fn before(conn: &mut PgConnection, of: &Participant, number: i64, limit: i64
     rows.into_iter().map(StatementSql::checked).collect()
 }
 
-/// Published statements whose window's time for disputes was over before `day`, at most `limit`.
+/// Statements that nobody answered, or whose every dispute is over, and whose window's time for disputes was over before `day`;
+/// at most `limit`.
 pub fn unanswered(conn: &mut PgConnection, day: chrono::NaiveDate, limit: i64) -> Result<Vec<Row>, Error> {
     let rows: Vec<StatementSql> = sql_query(
-        "SELECT s.* FROM statements s JOIN windows w USING (window_id) WHERE s.state = 'published' AND w.state = 'published' \
-         AND w.disputes_until < $1 ORDER BY s.number, s.participant LIMIT $2",
+        "SELECT s.* FROM statements s JOIN windows w USING (window_id) WHERE w.state = 'published' AND w.disputes_until < $1 \
+         AND (s.state = 'published' OR s.state = 'disputed' AND NOT EXISTS (SELECT FROM disputes d WHERE d.window_id = s.window_id \
+         AND d.opener = s.participant AND d.state IN ('open', 'answered'))) ORDER BY s.number, s.participant LIMIT $2",
     )
     .bind::<diesel::sql_types::Date, _>(day)
     .bind::<BigInt, _>(limit)
