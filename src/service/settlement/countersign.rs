@@ -36,15 +36,11 @@ pub fn countersign(
         log::lock(conn)?;
         let row = statements::find(conn, window, &of)?.ok_or(Error::NotFound)?;
         let known = statements::signatures(conn, row.id)?;
-        let same = |made: &Signature| {
-            (made.signer.as_str(), made.protected.as_str(), made.signature.as_str())
-                == (partner.as_str(), protected, signature)
-        };
-        if known.iter().any(same) {
-            let document = read::document(conn, &row)?;
+        let mut document = read::document(conn, &row)?;
+        let own = |made: &&Signature| made.signer == partner.as_str();
+        if known.iter().filter(own).any(|made| made.protected == protected && made.signature == signature) {
             return Ok((row, document));
         }
-        let mut document = read::document(conn, &row)?;
         document.add(protected, signature).map_err(refused)?;
         let kid = document.kids().last().unwrap_or_default().to_owned();
         let key = signing_keys::find(conn, &kid)?.filter(|key| {
@@ -54,7 +50,11 @@ pub fn countersign(
         let key =
             key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
         let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
-        let known_key = |asked: &str| if asked == kid { Some(public.clone()) } else { keys.statement_key(asked) };
+        let of_others = keys_of(conn, &known)?;
+        let partners = |asked: &str| of_others.iter().find(|key| key.kid() == asked).cloned();
+        let known_key = |asked: &str| {
+            if asked == kid { Some(public.clone()) } else { keys.statement_key(asked).or_else(|| partners(asked)) }
+        };
         document.verify_all(known_key).map_err(refused)?;
         let made = Signature {
             place: i16::try_from(known.len()).map_err(broken)?,
@@ -91,6 +91,17 @@ pub fn countersign(
         let row = Row { state: State::Acknowledged, ..row };
         Ok((row, document))
     })
+}
+
+/// The keys by which partners have signed before, retired ones included.
+fn keys_of(conn: &mut PgConnection, known: &[Signature]) -> Result<Vec<PublicKey>, Error> {
+    let mut keys = Vec::new();
+    for made in known {
+        if let Some(key) = signing_keys::find(conn, &made.kid)? {
+            keys.push(PublicKey::from_jwk(&key.jwk).map_err(broken)?);
+        }
+    }
+    Ok(keys)
 }
 
 fn refused(why: Refused) -> Error {
