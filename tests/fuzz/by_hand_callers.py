@@ -109,7 +109,7 @@ def same(wire, method, place, real, unreal, body):
         if isinstance(answer, Closed):
             return answer
         told = {name: value for name, value in answer.json().items() if name != "request_id"}
-        answers.append((answer.status, told, sorted(set(answer.headers) - {"content-length"})))
+        answers.append((answer.status, told, sorted(set(answer.headers) - {"connection", "content-length"})))
     if answers[0] != answers[1]:
         return f"{answers[0]} and {answers[1]}"
     return "the same 404" if answers[0][0] == 404 else f"the same {answers[0][0]} {answers[0][1].get('code')}"

@@ -36,15 +36,11 @@ pub fn countersign(
         log::lock(conn)?;
         let row = statements::find(conn, window, &of)?.ok_or(Error::NotFound)?;
         let known = statements::signatures(conn, row.id)?;
-        let same = |made: &Signature| {
-            (made.signer.as_str(), made.protected.as_str(), made.signature.as_str())
-                == (partner.as_str(), protected, signature)
-        };
-        if known.iter().any(same) {
-            let document = read::document(conn, &row)?;
+        let mut document = read::document(conn, &row)?;
+        let own = |made: &&Signature| made.signer == partner.as_str();
+        if known.iter().filter(own).any(|made| made.protected == protected && made.signature == signature) {
             return Ok((row, document));
         }
-        let mut document = read::document(conn, &row)?;
         document.add(protected, signature).map_err(refused)?;
         let kid = document.kids().last().unwrap_or_default().to_owned();
         let key = signing_keys::find(conn, &kid)?.filter(|key| {
@@ -53,9 +49,9 @@ pub fn countersign(
         });
         let key =
             key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
-        let own = own_keys(conn, &key.jwk, &known, partner)?;
+        let partners = keys_of(conn, &key.jwk, &known)?;
         let known_key =
-            |asked: &str| own.iter().find(|key| key.kid() == asked).cloned().or_else(|| keys.statement_key(asked));
+            |asked: &str| partners.iter().find(|key| key.kid() == asked).cloned().or_else(|| keys.statement_key(asked));
         document.verify_all(known_key).map_err(refused)?;
         let made = Signature {
             place: i16::try_from(known.len()).map_err(broken)?,
@@ -94,19 +90,14 @@ pub fn countersign(
     })
 }
 
-/// The key of the new signature and those `partner` signed with before, whatever became of them since.
-fn own_keys(
-    conn: &mut PgConnection,
-    jwk: &Value,
-    known: &[Signature],
-    partner: &Slug,
-) -> Result<Vec<PublicKey>, Error> {
-    let mut own = vec![PublicKey::from_jwk(jwk).map_err(broken)?];
-    for made in known.iter().filter(|made| made.signer == partner.as_str()) {
+/// The key of the new signature and those by which partners have signed before, whatever became of them since.
+fn keys_of(conn: &mut PgConnection, new: &Value, known: &[Signature]) -> Result<Vec<PublicKey>, Error> {
+    let mut keys = vec![PublicKey::from_jwk(new).map_err(broken)?];
+    for made in known {
         let before = signing_keys::find(conn, &made.kid)?;
-        own.extend(before.map(|key| PublicKey::from_jwk(&key.jwk)).transpose().map_err(broken)?);
+        keys.extend(before.map(|key| PublicKey::from_jwk(&key.jwk)).transpose().map_err(broken)?);
     }
-    Ok(own)
+    Ok(keys)
 }
 
 fn refused(why: Refused) -> Error {

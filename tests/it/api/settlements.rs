@@ -154,6 +154,9 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     let cosigned = Note::parse(&cosigned.body).expect("a note");
     let vkey = Vkey::new("bb", note::Kind::Cosigner, theirs.public()).expect("a vkey");
     assert_eq!(cosigned.verify_cosignature(&vkey).expect("it holds"), at);
+    // By another key of its own as well, whichever signed before.
+    let newer = key_of(&api.aa, "aa");
+    post(&api.aa, &sign(&newer, document.payload())).status_only(201);
     // base64url as JOSE has it.
     assert!(URL_SAFE_NO_PAD.decode(good["protected"].as_str().expect("text")).is_ok());
 }
