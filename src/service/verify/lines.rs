@@ -384,6 +384,12 @@ fn add(sums: &mut Tallies, more: &Tallies) {
     }
 }
 
+/// Whether a file has no line: none at all, or a heading alone.
+pub fn none(head: &[u8], kind: Kind) -> bool {
+    let heading = if kind == Kind::Csv { 1 } else { 0 };
+    head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() <= heading
+}
+
 /// Whose the first lines of a file say they are, each once.
 pub fn owners(head: &[u8], kind: Kind) -> Vec<Owner> {
     let mut owners = Vec::new();

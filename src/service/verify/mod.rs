@@ -195,7 +195,7 @@ fn check_lines(
     let fits = |owner: &Owner| find(statements, &owner.participant, owner.window);
     let only = if let [only] = statements { Some(only) } else { None };
     let empty = statements.iter().find(|statement| statement.read.payload.lines.count == 0);
-    let statement = owners.iter().find_map(fits).or(only).or(empty.filter(|_| head.is_empty()));
+    let statement = owners.iter().find_map(fits).or(only).or(empty.filter(|_| lines::none(&head, kind)));
     let owner = match statement {
         Some(statement) => Some(Owner {
             participant: statement.participant().as_str().to_owned(),
@@ -208,8 +208,8 @@ fn check_lines(
         let mut section = Section::new(Title::Lines, name);
         section.differs(
             "lines",
-            match head.is_empty() {
-                true => "it is empty, and there is no statement without lines",
+            match lines::none(&head, kind) {
+                true => "it holds no line, and there is no statement without lines",
                 false => "none of its first lines can be read",
             },
         );

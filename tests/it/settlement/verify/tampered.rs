@@ -2,6 +2,7 @@
 
 use super::{Files, Months, NOTHING, checkpoint, consistency, verify, wrong};
 use crate::support::is_long;
+use hanse::service::settlement::read;
 use hanse::service::verify::{Kind, Mark, Report, Section};
 use std::ops::Range;
 
@@ -204,7 +205,11 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
     told("these are lines of aa, window 1, and no statement given is", &[&two[..], &[("l", &others.ndjson)]].concat());
     told("nothing given says that anybody has signed these lines: add the statement", &[("l", &own.ndjson)]);
     told("nothing given says that anybody has signed its root: add the statement", &[("p", &own.proofs)]);
-    told("it is empty, and there is no statement without lines", &[("l", b"")]);
+    let none = "it holds no line, and there is no statement without lines";
+    told(none, &[("l", b"")]);
+    let both = [("s", own.statement.as_slice()), ("t", &others.statement)];
+    told(none, &[&both[..], &[("l", &read::csv_heading())]].concat());
+    told("0 lines, and the statement has 6 from 1 on", &[("s", &own.statement), ("l", &read::csv_heading())]);
     told(
         "these are lines of bb, window 1, and no statement given is",
         &[("l", &own.ndjson), ("s", &later.statement), ("t", &others.statement)],
