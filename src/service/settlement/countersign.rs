@@ -50,11 +50,9 @@ pub fn countersign(
         let key =
             key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
         let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
-        let of_others = keys_of(conn, &known)?;
-        let partners = |asked: &str| of_others.iter().find(|key| key.kid() == asked).cloned();
-        let known_key = |asked: &str| {
-            if asked == kid { Some(public.clone()) } else { keys.statement_key(asked).or_else(|| partners(asked)) }
-        };
+        let partners = keys_of(conn, &known, public)?;
+        let of_partner = |asked: &str| partners.iter().find(|key| key.kid() == asked).cloned();
+        let known_key = |asked: &str| keys.statement_key(asked).or_else(|| of_partner(asked));
         document.verify_all(known_key).map_err(refused)?;
         let made = Signature {
             place: i16::try_from(known.len()).map_err(broken)?,
@@ -93,9 +91,9 @@ pub fn countersign(
     })
 }
 
-/// The keys by which partners have signed before, retired ones included.
-fn keys_of(conn: &mut PgConnection, known: &[Signature]) -> Result<Vec<PublicKey>, Error> {
-    let mut keys = Vec::new();
+/// The keys by which the partner has signed before, retired ones included, and `newest`.
+fn keys_of(conn: &mut PgConnection, known: &[Signature], newest: PublicKey) -> Result<Vec<PublicKey>, Error> {
+    let mut keys = vec![newest];
     for made in known {
         if let Some(key) = signing_keys::find(conn, &made.kid)? {
             keys.push(PublicKey::from_jwk(&key.jwk).map_err(broken)?);
