@@ -102,6 +102,8 @@ settings! {
     client_request_timeout_ms: u64 = 5000, |n| within(*n, 100, 600_000);
     /// Seconds a connection may be idle between requests.
     keep_alive_s: u64 = 75, |n| within(*n, 1, 3600);
+    /// Seconds a client may take nothing of an answer; its connection is closed then.
+    reader_timeout_s: u64 = 60, |n| within(*n, 1, 3600);
     /// Requests a second of one partner; more are answered 429.
     requests_per_second: u32 = 50_000, |n| within(*n, 1, 10_000_000);
     /// What is logged: a level, or directives such as info,hanse::book=debug.

@@ -128,6 +128,7 @@ fn limits(config: &Config) -> Limits {
         requests_per_second: NonZeroU32::new(config.requests_per_second).unwrap_or(NonZeroU32::MIN),
         head_patience: Duration::from_millis(config.client_request_timeout_ms),
         keep_alive: Duration::from_secs(config.keep_alive_s),
+        reader_patience: Duration::from_secs(config.reader_timeout_s),
         drain: Duration::from_secs(config.shutdown_s),
         workers: config.workers,
         ..standard

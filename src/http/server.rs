@@ -53,6 +53,8 @@ pub struct Limits {
     pub head_patience: Duration,
     pub handshake_patience: Duration,
     pub keep_alive: Duration,
+    /// How long a caller may take nothing of its answer before the connection is given up (RFC 5482).
+    pub reader_patience: Duration,
     /// How long requests under way may take once the server stops.
     pub drain: Duration,
     /// Worker threads of the partner API.
@@ -69,6 +71,7 @@ impl Default for Limits {
             head_patience: Duration::from_secs(5),
             handshake_patience: Duration::from_secs(5),
             keep_alive: Duration::from_secs(75),
+            reader_patience: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             workers: std::thread::available_parallelism().map_or(2, usize::from),
         }
@@ -109,8 +112,8 @@ impl Server {
         P: Fn(&mut ServiceConfig) + Clone + Send + 'static,
     {
         let (tls, live) = tls::configure(options.tls.clone())?;
-        let (api_listener, api_address) = listen(options.api_listen)?;
-        let (public_listener, public_address) = listen(options.public_listen)?;
+        let (api_listener, api_address) = listen(options.api_listen, options.limits.reader_patience)?;
+        let (public_listener, public_address) = listen(options.public_listen, options.limits.reader_patience)?;
         let (say, heard) = channel();
         let builder = std::thread::Builder::new().name("http".to_owned());
         let running = builder.spawn(move || {
@@ -174,8 +177,11 @@ impl Drop for Server {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn listen(address: SocketAddr, reader_patience: Duration) -> Result<(TcpListener, SocketAddr), StartError> {
     let listener = TcpListener::bind(address).and_then(|listener| {
+        // Every connection has it from its listener.
+        #[cfg(target_os = "linux")]
+        socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(reader_patience))?;
         let bound = listener.local_addr()?;
         Ok((listener, bound))
     });

@@ -9,7 +9,7 @@ use actix_web::web::{self, Bytes};
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Pieces on their way, some 32 KiB each.
@@ -23,6 +23,15 @@ pub struct StreamLimits {
     pub patience: Duration,
     /// For all of it.
     pub patience_in_all: Duration,
+    /// Once the server has waited for longer than `patience` in all: a body that trickles keeps others from their turn.
+    pub bytes_per_second_min: u64,
+}
+
+impl StreamLimits {
+    /// Whether a caller that has let the server wait so long has sent too little.
+    fn is_too_slow(&self, waited: Duration, taken: u64) -> bool {
+        taken < waited.saturating_sub(self.patience).as_secs().saturating_mul(self.bytes_per_second_min)
+    }
 }
 
 /// A body on its way in, for a reader on a thread of its own.
@@ -69,8 +78,9 @@ impl Feed {
 
     async fn pour_all(self, payload: web::Payload, limits: StreamLimits) -> Result<(), Problem> {
         let mut body = Box::pin(BodyStream::new(payload));
-        let mut taken: u64 = 0;
+        let (mut taken, mut waited) = (0_u64, Duration::ZERO);
         loop {
+            let asked = Instant::now();
             let next = std::future::poll_fn(|context| body.as_mut().poll_next(context));
             let next = tokio::time::timeout(limits.patience, next).await;
             let piece = match next.map_err(|_| Problem::new(Code::RequestTimeout))? {
@@ -79,8 +89,12 @@ impl Feed {
                 Some(Ok(piece)) => piece,
             };
             taken = taken.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            waited += asked.elapsed();
             if taken > limits.bytes_max {
                 return Err(too_large(limits.bytes_max));
+            }
+            if limits.is_too_slow(waited, taken) {
+                return Err(Problem::new(Code::RequestTimeout));
             }
             if self.pieces.send(piece).await.is_err() {
                 return Ok(());
@@ -132,6 +146,15 @@ impl MessageBody for Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_trickles_is_too_slow_once_it_has_been_waited_for() {
+        let (patience, patience_in_all) = (Duration::from_secs(30), Duration::from_secs(600));
+        let limits = StreamLimits { bytes_max: 1 << 30, patience, patience_in_all, bytes_per_second_min: 1_000 };
+        let slow = |seconds, taken| limits.is_too_slow(Duration::from_secs(seconds), taken);
+        assert!(!slow(30, 1) && !slow(130, 100_000));
+        assert!(slow(31, 1) && slow(130, 99_999));
+    }
 
     #[test]
     fn a_body_that_stops_is_not_a_short_one() {

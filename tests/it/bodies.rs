@@ -3,13 +3,19 @@
 use crate::support::poll;
 use crate::tls::{Answer, Connection, House};
 use actix_web::HttpResponse;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use hanse::http::json::BodyLimits;
 use hanse::http::server::Limits;
 use hanse::http::{Caller, IdempotencyKey, Problem, StrictJson};
 use serde::Deserialize;
+use std::convert::Infallible;
+use std::io::{Read, Write};
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -157,6 +163,53 @@ fn one_partners_burst_is_told_to_wait_and_the_others_are_served() {
     assert_eq!(limited.json()["retryable"], true);
     assert!(limited.header("retry-after").and_then(|wait| wait.parse::<u64>().ok()).is_some_and(|wait| wait >= 1));
     assert_eq!(harvest.get("/v1/certificates").expect("an answer").status, 200);
+}
+
+/// An answer without an end, which says when nobody wants it any more.
+struct Endless(Arc<AtomicBool>);
+
+impl MessageBody for Endless {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(Some(Ok(Bytes::from_static(&[b'x'; 16 * 1024]))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+    let both = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let given_up = both.clone();
+    let limits = Limits { reader_patience: Duration::from_millis(500), ..limits() };
+    let house = House::with("readers", limits, move |config| {
+        for (path, ended) in ["/v1/idle", "/v1/slow"].into_iter().zip(given_up.clone()) {
+            let answer = move || std::future::ready(HttpResponse::Ok().body(Endless(Arc::clone(&ended))));
+            config.service(web::resource(path).route(web::get().to(answer)));
+        }
+    });
+    let lumen = house.client("partner", "lumen");
+    let [_idle, mut slow] = ["/v1/idle", "/v1/slow"].map(|path| {
+        let mut connection = lumen.connect().expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        connection.0.write_all(request.as_bytes()).expect("asked");
+        connection
+    });
+    let mut some = vec![0; 1024 * 1024];
+    poll("the idle one given up", Duration::from_secs(10), || {
+        slow.0.read_exact(&mut some).expect("the slow one is served on");
+        both[0].load(Ordering::SeqCst).then_some(())
+    });
+    assert!(!both[1].load(Ordering::SeqCst));
 }
 
 /// A handler that says when it has begun and ends when it is told.

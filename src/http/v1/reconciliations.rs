@@ -22,8 +22,12 @@ use std::time::Duration;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 /// A list may be a gigabyte: four million rows of 256 bytes.
-const LIMITS: StreamLimits =
-    StreamLimits { bytes_max: 1 << 30, patience: Duration::from_secs(30), patience_in_all: Duration::from_secs(600) };
+const LIMITS: StreamLimits = StreamLimits {
+    bytes_max: 1 << 30,
+    patience: Duration::from_secs(30),
+    patience_in_all: Duration::from_secs(600),
+    bytes_per_second_min: 64 * 1024,
+};
 
 #[derive(OpenApi)]
 #[openapi(paths(create, get, differences, open), components(schemas(Difference)))]
@@ -103,7 +107,7 @@ pub struct HandledAnswer {
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/reconciliations", tag = "settlement",
     params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$"), HowToRead),
-    request_body(description = "With a heading (RFC 4180), or an object a line; at most 1 GiB and 4,000,000 rows",
+    request_body(description = "With a heading (RFC 4180), or an object a line; at most 1 GiB and 4,000,000 rows, at least 64 KiB a second",
         content((String = "text/csv"), (String = "application/x-ndjson"))),
     responses(
         (status = 201, description = "Compared", body = ReconciliationAnswer),
