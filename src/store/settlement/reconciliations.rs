@@ -204,6 +204,31 @@ pub fn abandon(conn: &mut PgConnection, id: ReconciliationId) -> Result<(), Erro
     Ok(())
 }
 
+/// Abandons what a participant's reconciliations of a window left behind that began before `before` and did not end: their
+/// server died.
+pub fn abandon_stale(
+    conn: &mut PgConnection,
+    window: WindowId,
+    of: &Participant,
+    before: ReconciliationId,
+) -> Result<(), Error> {
+    let stale: Vec<IdSql> = sql_query(
+        "SELECT reconciliation_id FROM reconciliations WHERE window_id = $1 AND participant = $2 AND state = 'running' \
+         AND reconciliation_id < $3",
+    )
+    .bind::<SqlUuid, _>(window.0)
+    .bind::<Text, _>(of.as_str())
+    .bind::<SqlUuid, _>(before.0)
+    .load(conn)?;
+    stale.into_iter().try_for_each(|row| abandon(conn, ReconciliationId(row.reconciliation_id)))
+}
+
+#[derive(QueryableByName)]
+struct IdSql {
+    #[diesel(sql_type = SqlUuid)]
+    reconciliation_id: Uuid,
+}
+
 /// Lets the differences go of all but the newest `kept` of a participant's reconciliations of a window. Their sums stay.
 pub fn let_go(conn: &mut PgConnection, window: WindowId, of: &Participant, kept: i64) -> Result<(), Error> {
     sql_query(
@@ -249,6 +274,9 @@ struct RunSql {
     body: Vec<u8>,
 }
 
+/// Differences in one run, at most.
+pub const RUN_PLACES: i64 = 1_024;
+
 pub fn insert_runs(conn: &mut PgConnection, id: ReconciliationId, runs: &[Run]) -> Result<(), Error> {
     sql_query(
         "INSERT INTO reconciliation_differences (reconciliation_id, first_place, places, body) \
@@ -266,11 +294,12 @@ pub fn insert_runs(conn: &mut PgConnection, id: ReconciliationId, runs: &[Run]) 
 pub fn runs(conn: &mut PgConnection, id: ReconciliationId, from: i64, limit: i64) -> Result<Vec<Run>, Error> {
     let rows: Vec<RunSql> = sql_query(
         "SELECT first_place, places, body FROM reconciliation_differences WHERE reconciliation_id = $1 \
-         AND first_place + places > $2 ORDER BY first_place LIMIT $3",
+         AND first_place > $2 - $4 AND first_place + places > $2 ORDER BY first_place LIMIT $3",
     )
     .bind::<SqlUuid, _>(id.0)
     .bind::<BigInt, _>(from)
     .bind::<BigInt, _>(limit)
+    .bind::<BigInt, _>(RUN_PLACES)
     .load(conn)?;
     let row = |sql: RunSql| Run { first_place: sql.first_place, places: sql.places, body: sql.body };
     Ok(rows.into_iter().map(row).collect())

@@ -20,63 +20,65 @@ pub struct Comparing {
     pub results: Results,
     /// Lines of the posting that is not complete yet.
     open: Vec<Line>,
-    /// What differs and was not taken yet.
-    pub found: Vec<Difference>,
 }
+
+/// Where what differs goes, one by one: of one line a list may have millions of duplicates.
+pub type Tell<'a> = &'a mut dyn FnMut(Difference) -> Result<(), Error>;
 
 impl Comparing {
     pub fn new(list: List) -> Comparing {
-        Comparing { list, results: Results::default(), open: Vec::new(), found: Vec::new() }
+        Comparing { list, results: Results::default(), open: Vec::new() }
     }
 
     /// Takes the participant's next line.
-    pub fn line(&mut self, line: Line) -> Result<(), Error> {
+    pub fn line(&mut self, line: Line, tell: Tell<'_>) -> Result<(), Error> {
         if self.open.first().is_some_and(|first| first.posted() != line.posted()) {
-            self.posting()?;
+            self.posting(tell)?;
         }
         self.open.push(line);
         Ok(())
     }
 
     /// All lines were taken.
-    pub fn end(&mut self) -> Result<(), Error> {
-        if self.open.is_empty() { Ok(()) } else { self.posting() }
+    pub fn end(&mut self, tell: Tell<'_>) -> Result<(), Error> {
+        if self.open.is_empty() { Ok(()) } else { self.posting(tell) }
     }
 
-    fn posting(&mut self) -> Result<(), Error> {
+    fn posting(&mut self, tell: Tell<'_>) -> Result<(), Error> {
         let lines = std::mem::take(&mut self.open);
         let named: Vec<_> = lines.iter().map(|line| self.list.find(By::Line, line.id.0)).collect();
-        if named.iter().any(|places| !places.is_empty()) {
-            // The list goes line by line here.
-            for (line, places) in lines.iter().zip(named) {
-                self.judge(std::slice::from_ref(line), places.collect())?;
-            }
-            return Ok(());
-        }
+        let by_line = named.iter().any(|places| !places.is_empty());
         let mut places: Vec<usize> = Vec::new();
-        let named = match (lines[0].adjustment, lines[0].reversal, lines[0].conversion) {
+        let whole = match (lines[0].adjustment, lines[0].reversal, lines[0].conversion) {
             (None, Some(ReversalId(id)), _) => Some((By::Reversal, id)),
             (None, None, Some(ConversionId(id))) => Some((By::Conversion, id)),
             // An adjustment is named by its line alone.
             _ => None,
         };
-        places.extend(named.into_iter().flat_map(|(by, id)| self.list.find(by, id)));
+        places.extend(whole.into_iter().flat_map(|(by, id)| self.list.find(by, id)));
         if let Some(reference) = lines.iter().find_map(|line| line.reference.as_ref()) {
             let text = Text::new(reference.clone()).map_err(|_| broken(format!("the reference of {}", lines[0].id)))?;
             places.extend(self.list.find(By::Reference, reference_hash(self.list.owner(), &text).0));
         }
         places.sort_unstable_by_key(|place| self.list.entry(*place).row);
-        self.judge(&lines, places)
+        if !by_line {
+            return self.judge(&lines, places, tell);
+        }
+        // The list goes line by line here: what names the whole of it besides says some of it twice.
+        for (nth, (line, own)) in lines.iter().zip(named).enumerate() {
+            let more = if nth == 0 { places.as_slice() } else { &[] };
+            self.judge(std::slice::from_ref(line), own.chain(more.iter().copied()).collect(), tell)?;
+        }
+        Ok(())
     }
 
     /// Compares lines that count as one with the entries that name them, the first of which is meant.
-    fn judge(&mut self, lines: &[Line], places: Vec<usize>) -> Result<(), Error> {
+    fn judge(&mut self, lines: &[Line], places: Vec<usize>, tell: Tell<'_>) -> Result<(), Error> {
         let here = here(lines)?;
         let base = &lines[0];
         let Some((first, more)) = places.split_first() else {
             self.results.count(Finding::MissingThere, Some(here.amount), None);
-            self.found.push(Difference::new(Finding::MissingThere).of_line(base).between(Some(&here), None));
-            return Ok(());
+            return tell(Difference::new(Finding::MissingThere).of_line(base).between(Some(&here), None));
         };
         self.list.see(*first);
         let entry = *self.list.entry(*first);
@@ -84,15 +86,14 @@ impl Comparing {
         let finding = judge(&here, &there);
         self.results.count(finding, Some(here.amount), there.amount);
         if finding != Finding::Matched {
-            self.found.push(Difference::new(finding).at(entry.row).of_line(base).between(Some(&here), Some(&there)));
+            tell(Difference::new(finding).at(entry.row).of_line(base).between(Some(&here), Some(&there)))?;
         }
         for place in more {
             self.list.see(*place);
             let entry = *self.list.entry(*place);
             let there = entry.there();
             self.results.count(Finding::Duplicate, None, there.amount);
-            self.found
-                .push(Difference::new(Finding::Duplicate).at(entry.row).of_line(base).between(None, Some(&there)));
+            tell(Difference::new(Finding::Duplicate).at(entry.row).of_line(base).between(None, Some(&there)))?;
         }
         Ok(())
     }
@@ -107,7 +108,7 @@ impl Comparing {
     }
 
     /// An entry that names nothing of this window; `window`: the number of the one it is in.
-    pub fn missing(&mut self, place: u32, window: Option<i64>) {
+    pub fn missing(&mut self, place: u32, window: Option<i64>, tell: Tell<'_>) -> Result<(), Error> {
         let entry = *self.entry(place);
         let there: There = entry.there();
         let finding = if window.is_some() { Finding::Late } else { Finding::MissingHere };
@@ -117,7 +118,7 @@ impl Comparing {
         difference.counterparty = self.list.counterparty(&entry).map(ToString::to_string);
         difference.external_reference = self.list.reference(&entry).map(str::to_owned);
         name(&mut difference, entry.named());
-        self.found.push(difference);
+        tell(difference)
     }
 }
 
@@ -240,9 +241,23 @@ mod tests {
         list
     }
 
-    fn told(comparing: &Comparing) -> Vec<(String, Option<u32>, Option<String>)> {
+    fn told(found: &[Difference]) -> Vec<(String, Option<u32>, Option<String>)> {
         let told = |found: &Difference| (found.result.clone(), found.row, found.difference.clone());
-        comparing.found.iter().map(told).collect()
+        found.iter().map(told).collect()
+    }
+
+    /// Takes all lines, and what differs.
+    fn taken(comparing: &mut Comparing, lines: impl IntoIterator<Item = Line>) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let mut tell = |difference| {
+            found.push(difference);
+            Ok(())
+        };
+        for line in lines {
+            comparing.line(line, &mut tell).expect("taken");
+        }
+        comparing.end(&mut tell).expect("ended");
+        found
     }
 
     #[test]
@@ -255,23 +270,25 @@ mod tests {
             (Field::Reference, "order-9".into(), "-1"),
             (Field::ConversionId, id(3), "-4"),
         ]));
-        for line in [
+        let lines = [
             line(1, 1, -4_000_000, 8),
             line(1, 5, -1_000_000, 2),
             line(2, 1, -3_000_000, 6),
             line(3, 1, -3_000_000, 6),
             line(4, 1, -2_000_000, 4),
-        ] {
-            comparing.line(line).expect("taken");
-        }
-        comparing.end().expect("ended");
+        ];
+        let mut found = taken(&mut comparing, lines);
         let left = comparing.left();
         assert_eq!(left.len(), 1);
-        comparing.missing(left[0], None);
+        let mut tell = |difference| {
+            found.push(difference);
+            Ok(())
+        };
+        comparing.missing(left[0], None, &mut tell).expect("told");
         let row =
             |result: &str, row: Option<u32>, difference: &str| (result.to_owned(), row, Some(difference.to_owned()));
         assert_eq!(
-            told(&comparing),
+            told(&found),
             [
                 row("duplicate", Some(3), "-3.00"),
                 row("amount", Some(5), "-1.00"),
@@ -287,12 +304,19 @@ mod tests {
     fn where_the_list_names_lines_each_is_compared_by_itself() {
         let named = |place: u128| LineId(lines::id(conversion(1), place).0).to_string();
         let mut comparing = Comparing::new(list(&[(Field::LineId, named(1), "-4"), (Field::LineId, named(9), "-7")]));
-        for line in [line(1, 1, -4_000_000, 8), line(1, 5, -1_000_000, 2)] {
-            comparing.line(line).expect("taken");
-        }
-        comparing.end().expect("ended");
-        assert_eq!(told(&comparing), [("missing_there".to_owned(), None, Some("1.00".to_owned()))]);
+        let found = taken(&mut comparing, [line(1, 1, -4_000_000, 8), line(1, 5, -1_000_000, 2)]);
+        assert_eq!(told(&found), [("missing_there".to_owned(), None, Some("1.00".to_owned()))]);
         assert_eq!((comparing.results.of(Finding::Matched).count, comparing.left().len()), (1, 1));
+    }
+
+    #[test]
+    fn what_names_a_line_and_its_conversion_too_says_it_twice() {
+        let named = LineId(lines::id(conversion(1), 1).0).to_string();
+        let whole = ConversionId(conversion(1)).to_string();
+        let mut comparing = Comparing::new(list(&[(Field::ConversionId, whole, "-4"), (Field::LineId, named, "-4")]));
+        let found = taken(&mut comparing, [line(1, 1, -4_000_000, 8)]);
+        assert_eq!(told(&found), [("duplicate".to_owned(), Some(1), Some("-4.00".to_owned()))]);
+        assert_eq!((comparing.results.of(Finding::Matched).count, comparing.left().len()), (1, 0));
     }
 
     #[test]
@@ -301,10 +325,7 @@ mod tests {
             .map(|nth| (Field::Reference, format!("order-{nth}"), if nth % 10 == 0 { "-2" } else { "-1" }))
             .collect();
         let mut comparing = Comparing::new(list(&names));
-        for nth in 50_001..=150_000 {
-            comparing.line(line(nth, 1, -1_000_000, 2)).expect("taken");
-        }
-        comparing.end().expect("ended");
+        taken(&mut comparing, (50_001..=150_000).map(|nth| line(nth, 1, -1_000_000, 2)));
         let count = |finding| comparing.results.of(finding).count;
         assert_eq!(
             [count(Finding::Matched), count(Finding::Amount), count(Finding::MissingThere)],

@@ -37,12 +37,12 @@ use uuid::Uuid;
 
 pub use crate::store::settlement::reconciliations::Row;
 
-/// Differences in one run, compressed together.
-const RUN_PLACES: usize = 1_024;
 /// Entries looked for elsewhere at once.
 const LOOKED_UP: usize = 1_000;
 /// A partner's reconciliations of one window whose differences are kept.
 const KEPT: i64 = 20;
+/// A reconciliation that takes longer will never end: its server died. It takes seconds.
+const STALE: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 /// zstd's fastest: differences are much alike.
 const LEVEL: i32 = 1;
 /// Lists taken at once by one server, of different partners.
@@ -121,6 +121,7 @@ pub fn reconcile(
         completed: None,
         handled: Handled::default(),
     };
+    stored::abandon_stale(conn, row.window, &row.participant, began_before(crate::clock::now() - STALE))?;
     stored::insert(conn, &row)?;
     let mut list = listed.list;
     list.sort();
@@ -138,6 +139,12 @@ pub fn reconcile(
     }
 }
 
+/// The id above those given out before an instant (RFC 9562, version 7: the milliseconds come first).
+fn began_before(at: chrono::DateTime<chrono::Utc>) -> ReconciliationId {
+    let milliseconds = u128::try_from(at.timestamp_millis()).unwrap_or(0);
+    ReconciliationId(Uuid::from_u128(milliseconds << 80))
+}
+
 /// The participant's lines one by one, then what of the list is left; what differs is written as it is found.
 fn compare(
     conn: &mut PgConnection,
@@ -149,19 +156,17 @@ fn compare(
     let mut own = Lines::of(statement);
     while let Some(bytes) = own.next(conn)? {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            comparing.line(Line::parse(line)?)?;
+            comparing.line(Line::parse(line)?, &mut |difference| written.take(conn, difference))?;
         }
-        written.take(conn, &mut comparing.found)?;
     }
-    comparing.end()?;
-    written.take(conn, &mut comparing.found)?;
+    comparing.end(&mut |difference| written.take(conn, difference))?;
     let numbers = windows::numbers(conn)?;
     for places in comparing.left().chunks(LOOKED_UP) {
         let elsewhere = elsewhere(conn, row, &comparing, places)?;
         for (place, window) in places.iter().zip(elsewhere) {
-            comparing.missing(*place, window.and_then(|window| numbers.get(&window.0).copied()));
+            let window = window.and_then(|window| numbers.get(&window.0).copied());
+            comparing.missing(*place, window, &mut |difference| written.take(conn, difference))?;
         }
-        written.take(conn, &mut comparing.found)?;
     }
     written.finish(conn)?;
     Ok((comparing.results, written.places))
@@ -205,16 +210,15 @@ struct Written {
 }
 
 impl Written {
-    fn take(&mut self, conn: &mut PgConnection, found: &mut Vec<Difference>) -> Result<(), Error> {
-        for mut difference in found.drain(..) {
-            self.places += 1;
-            difference.place = self.places;
-            self.open.push(difference);
-            if self.open.len() == RUN_PLACES {
-                self.finish(conn)?;
-            }
+    fn take(&mut self, conn: &mut PgConnection, mut difference: Difference) -> Result<(), Error> {
+        self.places += 1;
+        difference.place = self.places;
+        self.open.push(difference);
+        if i64::try_from(self.open.len()).is_ok_and(|open| open >= stored::RUN_PLACES) {
+            self.finish(conn)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
     fn finish(&mut self, conn: &mut PgConnection) -> Result<(), Error> {
