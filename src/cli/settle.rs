@@ -293,9 +293,9 @@ fn approve(conn: &mut PgConnection, id: &str, by: &str, approve: bool, global: &
     let id: AdjustmentId = id.parse().map_err(|_| Error::Usage(format!("'{id}' is no adjustment's id")))?;
     let row = adjust::settle(conn, id, approve, by).map_err(Error::failed)?;
     if global.json {
-        println!("{}", json!({ "adjustment_id": id.to_string(), "state": row.state }));
+        println!("{}", json!({ "adjustment_id": id.to_string(), "state": row.state.code() }));
     } else {
-        println!("{} {}: {} owes {} {} ({})", id, row.state, row.from, row.to, row.amount, row.reason);
+        println!("{} {}: {} owes {} {} ({})", id, row.state.code(), row.from, row.to, row.amount, row.reason);
     }
     Ok(())
 }

@@ -79,6 +79,12 @@ pub fn minor_digits(currency: &str) -> u32 {
     }
 }
 
+/// A currency's smallest unit.
+pub fn minor_unit(currency: &str) -> Millionths {
+    // At most 4 of a millionth's 6 digits.
+    Millionths::new(10_i64.pow(6_u32.saturating_sub(minor_digits(currency))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! Statement and obligation stand and are paid first. What is decided is an adjustment in the window open then, in the
 //! direction of the line it corrects, so that it moves the same exposure.
 
-use super::Participant;
+use super::{Participant, adjustment};
 use crate::domain::money::Millionths;
 use chrono::NaiveDate;
 
@@ -165,8 +165,6 @@ impl Stated {
     }
 }
 
-const NOT_TURNABLE: Millionths = Millionths::new(i64::MIN);
-
 /// What the opener says the line should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claimed {
@@ -183,7 +181,7 @@ pub enum NoClaim {
     Nothing,
     #[error("the points of this line have no price: claim an amount")]
     Priceless,
-    #[error("is beyond the range of money")]
+    #[error("is beyond what an adjustment can be, 100000000000.00 either way")]
     Range,
 }
 
@@ -193,6 +191,7 @@ pub fn claim(kind: Kind, stated: Option<&Stated>, claimed: Claimed) -> Result<Op
     let Some(stated) = stated else {
         return match claimed {
             Claimed { amount: Some(Millionths::ZERO), .. } => Err(NoClaim::Nothing),
+            Claimed { amount: Some(amount), .. } if !adjustment::is_within(amount) => Err(NoClaim::Range),
             Claimed { amount: Some(amount), .. } => Ok(Some(amount)),
             Claimed { points: Some(_), amount: None } => Ok(None),
             Claimed { points: None, amount: None } => Err(NoClaim::Unsaid),
@@ -206,9 +205,9 @@ pub fn claim(kind: Kind, stated: Option<&Stated>, claimed: Claimed) -> Result<Op
         (None, None, Kind::Missing | Kind::Amount | Kind::Rate) => return Err(NoClaim::Unsaid),
     };
     match should_be.minus(stated.amount) {
-        // What cannot be turned round is no money either.
-        None | Some(NOT_TURNABLE) => Err(NoClaim::Range),
+        None => Err(NoClaim::Range),
         Some(Millionths::ZERO) => Err(NoClaim::Nothing),
+        Some(claim) if !adjustment::is_within(claim) => Err(NoClaim::Range),
         Some(claim) => Ok(Some(claim)),
     }
 }
@@ -220,6 +219,8 @@ pub enum NoAward {
     Unsaid,
     #[error("must be above or below zero")]
     Zero,
+    #[error("is beyond what an adjustment can be, 100000000000.00 either way")]
+    Range,
     #[error("must be between zero and the claim of {0}")]
     Beyond(Millionths),
 }
@@ -229,6 +230,7 @@ pub fn award(claim: Option<Millionths>, amount: Option<Millionths>) -> Result<Mi
     match (claim, amount) {
         (None, None) => Err(NoAward::Unsaid),
         (_, Some(Millionths::ZERO)) => Err(NoAward::Zero),
+        (None, Some(amount)) if !adjustment::is_within(amount) => Err(NoAward::Range),
         (None, Some(amount)) => Ok(amount),
         (Some(claim), None) => Ok(claim),
         (Some(claim), Some(amount)) => {

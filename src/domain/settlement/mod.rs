@@ -1,10 +1,12 @@
 //! Settlement: what the postings of a window come to, who owes whom, and when it is due. Pure.
 //!
 //! `calendar` when a window ends and what follows · `line` which lines a posting has, and for whom · `tally` what lines
-//! add up to · `netting` what is owed, rounded once · `window` its states · `obligation` what became of a duty · `dispute`
-//! what is said to be wrong with a line · `reconcile` a participant's own list against its lines · `incoming` payments that
+//! add up to · `netting` what is owed, rounded once · `window` its states · `statement` how it was answered ·
+//! `obligation` what became of a duty · `dispute` what is said to be wrong with a line · `adjustment` what two people add ·
+//! `reconcile` a participant's own list against its lines · `incoming` payments that
 //! came in against what is owed.
 
+pub mod adjustment;
 pub mod calendar;
 pub mod dispute;
 pub mod incoming;
@@ -12,6 +14,7 @@ pub mod line;
 pub mod netting;
 pub mod obligation;
 pub mod reconcile;
+pub mod statement;
 pub mod tally;
 pub mod window;
 

@@ -41,12 +41,17 @@ pub enum Refused {
     NotPositive,
     #[error("only {0} of it is still to be paid")]
     TooMuch(Millionths),
+    #[error("a payment is in whole units of {0}, as banks pay")]
+    TooFine(Millionths),
 }
 
-/// What is paid after `payment`, never above the amount.
-pub fn pay(amount: Millionths, paid: Millionths, payment: Millionths) -> Result<Millionths, Refused> {
+/// What is paid after `payment`, never above the amount; `unit` is the smallest of the currency.
+pub fn pay(amount: Millionths, paid: Millionths, payment: Millionths, unit: Millionths) -> Result<Millionths, Refused> {
     if payment <= Millionths::ZERO {
         return Err(Refused::NotPositive);
+    }
+    if payment.get() % unit.get() != 0 {
+        return Err(Refused::TooFine(unit));
     }
     let left = amount.minus(paid).unwrap_or(Millionths::ZERO);
     let after = paid.plus(payment).filter(|after| *after <= amount);
@@ -67,9 +72,11 @@ mod tests {
         assert_eq!(at(40, "2026-06-10"), State::PartlyPaid);
         assert_eq!(at(40, "2026-06-11"), State::Overdue);
         assert_eq!(at(100, "2026-06-11"), State::Paid);
-        assert_eq!(pay(money(100), money(40), money(60)), Ok(money(100)));
-        assert_eq!(pay(money(100), money(40), money(61)), Err(Refused::TooMuch(money(60))));
-        assert_eq!(pay(money(100), money(40), money(0)), Err(Refused::NotPositive));
-        assert_eq!(pay(money(100), money(40), money(i64::MAX)), Err(Refused::TooMuch(money(60))));
+        let pays = |payment| pay(money(100), money(40), money(payment), money(10));
+        assert_eq!(pays(60), Ok(money(100)));
+        assert_eq!(pays(70), Err(Refused::TooMuch(money(60))));
+        assert_eq!(pays(0), Err(Refused::NotPositive));
+        assert_eq!(pays(55), Err(Refused::TooFine(money(10))));
+        assert_eq!(pays(i64::MAX - 7), Err(Refused::TooMuch(money(60))));
     }
 }

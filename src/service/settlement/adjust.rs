@@ -7,13 +7,13 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AdjustmentId, ConversionId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
+use crate::domain::settlement::adjustment::{self, State, Step};
 use crate::store::catalogue;
 use crate::store::settlement::adjustments::{self, Posted, Request};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-/// The largest amount, either way: a hundred thousand million. Some ninety of them still add up.
-const AMOUNT_MAX: u64 = 100_000_000_000_000_000;
+const NAME: &str = "say who it is, in 1 to 64 characters on one line";
 
 /// What somebody asks for: `from` owes `to` the amount, negative the other way.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub fn ask(conn: &mut PgConnection, asked: &Asked) -> Result<AdjustmentId, Error
         conversion: asked.conversion.map(|id| id.0),
         asked_by: asked.by.clone(),
         asked_at: catalogue::business_now(conn)?,
-        state: "asked".to_owned(),
+        state: State::Asked,
         settled_by: None,
     };
     adjustments::ask(conn, &row)?;
@@ -57,8 +57,11 @@ fn check(catalogue: &Catalogue, asked: &Asked) -> Result<(), Error> {
     if asked.amount == Millionths::ZERO {
         return refuse("an adjustment is an amount above or below zero");
     }
-    if asked.amount.get().unsigned_abs() > AMOUNT_MAX {
+    if !adjustment::is_within(asked.amount) {
         return refuse("an adjustment is at most 100000000000.00, either way");
+    }
+    if !adjustment::is_name(&asked.by) {
+        return refuse(NAME);
     }
     if asked.reason.trim().is_empty()
         || asked.reason.chars().count() > 500
@@ -84,14 +87,18 @@ pub(super) fn settle_within(
     by: &str,
 ) -> Result<Request, Error> {
     let row = adjustments::lock(conn, id)?.ok_or(Error::NotFound)?;
-    let wanted = if approve { "approved" } else { "refused" };
-    if row.state == wanted {
+    if !adjustment::is_name(by) {
+        return Err(Error::Refused(NAME.to_owned()));
+    }
+    let step = if approve { Step::Approve } else { Step::Refuse };
+    let Some(after) = row.state.on(step) else {
+        let by = row.settled_by.unwrap_or_default();
+        return Err(Error::Refused(format!("it was {} before, by {by}", row.state.code())));
+    };
+    if row.state == after {
         return Ok(row);
     }
-    if row.state != "asked" {
-        return Err(Error::Refused(format!("it was {} before", row.state)));
-    }
-    if approve && row.asked_by == by {
+    if approve && adjustment::is_same_person(&row.asked_by, by) {
         return Err(Error::Refused("who asked for it does not approve it: another person must".to_owned()));
     }
     adjustments::settle(conn, id, approve, by, posting.at())?;
@@ -107,7 +114,7 @@ pub(super) fn settle_within(
         let posted = Posted { batch_no, window, at: posting.at(), day: posting.day() };
         adjustments::insert(conn, &row, by, &posted)?;
     }
-    Ok(Request { state: wanted.to_owned(), settled_by: Some(by.to_owned()), ..row })
+    Ok(Request { state: after, settled_by: Some(by.to_owned()), ..row })
 }
 
 /// How each exposure moves: the pair's gross, then what each partner owes net.

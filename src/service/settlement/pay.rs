@@ -5,8 +5,8 @@ use super::{Error, broken, deadlines, release};
 use crate::book::engine::world::EventKind;
 use crate::book::posting;
 use crate::domain::ids::{ObligationId, PaymentId};
-use crate::domain::money::Millionths;
-use crate::domain::settlement::obligation;
+use crate::domain::money::{Millionths, minor_unit};
+use crate::domain::settlement::{adjustment, obligation};
 use crate::store::catalogue;
 use crate::store::settlement::obligations::{self, Payment};
 use crate::store::settlement::windows;
@@ -53,20 +53,25 @@ pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
             return Err(Error::Refused("it has been paid in full, under another reference".to_owned()));
         }
         let amount = paid.amount.or_else(|| row.amount.minus(row.paid)).unwrap_or(Millionths::ZERO);
-        let after = obligation::pay(row.amount, row.paid, amount).map_err(|why| Error::Refused(why.to_string()))?;
+        let window = windows::find(conn, row.window)?.ok_or_else(|| broken("an obligation of no window"))?;
+        let closed = window.closed()?;
+        let settings = Settings::read(&closed.settings)?;
+        let paid_on = paid.on.unwrap_or(posting.day());
+        check(paid, (closed.first_day, paid_on, posting.day()))?;
+        let unit = minor_unit(&settings.currency);
+        let after =
+            obligation::pay(row.amount, row.paid, amount, unit).map_err(|why| Error::Refused(why.to_string()))?;
         let payment = Payment {
             id: PaymentId(Uuid::now_v7()),
             obligation: row.id,
             batch_no: posting.batch_no(),
             window: posting.window(),
             amount,
-            paid_on: paid.on.unwrap_or(posting.day()),
+            paid_on,
             reference: paid.reference.clone(),
             recorded_by: paid.by.clone(),
             at: posting.at(),
         };
-        let settings = windows::find(conn, row.window)?.ok_or_else(|| broken("an obligation of no window"))?;
-        let settings = Settings::read(&settings.closed()?.settings)?;
         release::paid(conn, posting, settings.netting, (&row, amount))?;
         obligations::pay(conn, &payment, after)?;
         let row = obligations::Row { paid: after, ..row };
@@ -75,4 +80,21 @@ pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
         }
         Ok(Recorded { obligation: row, payment, repeated: false })
     })
+}
+
+/// What is said of a payment beside its amount: by whom, under which reference, and when, after the window began.
+fn check(paid: &Paid, (first_day, paid_on, today): (NaiveDate, NaiveDate, NaiveDate)) -> Result<(), Error> {
+    let refuse = |why: String| Err(Error::Refused(why));
+    if !adjustment::is_name(&paid.by) {
+        return refuse("say who records it, in 1 to 64 characters on one line".to_owned());
+    }
+    if !(1..=255).contains(&paid.reference.chars().count()) || paid.reference.chars().any(char::is_control) {
+        return refuse("a payment has a reference, of 1 to 255 characters on one line".to_owned());
+    }
+    if paid_on > today || paid_on < first_day {
+        return refuse(format!(
+            "the value date {paid_on} is not between {first_day}, when its window began, and {today}"
+        ));
+    }
+    Ok(())
 }

@@ -1,8 +1,9 @@
 //! Adjustments: asked for by one person, approved by another, and then final.
 
-use super::money;
+use super::{money, unreadable};
 use crate::domain::ids::{AdjustmentId, WindowId};
 use crate::domain::money::Millionths;
+use crate::domain::settlement::adjustment::State;
 use crate::store::Error;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
@@ -23,8 +24,7 @@ pub struct Request {
     pub conversion: Option<Uuid>,
     pub asked_by: String,
     pub asked_at: DateTime<Utc>,
-    /// asked, approved, refused.
-    pub state: String,
+    pub state: State,
     pub settled_by: Option<String>,
 }
 
@@ -54,21 +54,21 @@ struct RequestSql {
     settled_by: Option<String>,
 }
 
-impl From<RequestSql> for Request {
-    fn from(sql: RequestSql) -> Request {
-        Request {
-            id: AdjustmentId(sql.adjustment_id),
-            from: sql.from_party,
-            to: sql.to_party,
-            amount: money(sql.amount),
-            reason: sql.reason,
-            dispute: sql.dispute_id,
-            conversion: sql.conversion_id,
-            asked_by: sql.asked_by,
-            asked_at: sql.asked_at,
-            state: sql.state,
-            settled_by: sql.settled_by,
-        }
+impl RequestSql {
+    fn checked(self) -> Result<Request, Error> {
+        Ok(Request {
+            id: AdjustmentId(self.adjustment_id),
+            from: self.from_party,
+            to: self.to_party,
+            amount: money(self.amount),
+            reason: self.reason,
+            dispute: self.dispute_id,
+            conversion: self.conversion_id,
+            asked_by: self.asked_by,
+            asked_at: self.asked_at,
+            state: State::parse(&self.state).ok_or_else(|| unreadable(format!("adjustment state `{}`", self.state)))?,
+            settled_by: self.settled_by,
+        })
     }
 }
 
@@ -96,7 +96,7 @@ pub fn lock(conn: &mut PgConnection, id: AdjustmentId) -> Result<Option<Request>
         .bind::<SqlUuid, _>(id.0)
         .get_result(conn)
         .optional()?;
-    Ok(row.map(Request::from))
+    row.map(RequestSql::checked).transpose()
 }
 
 /// Requests, those that wait first, then the newest; at most `limit`.
@@ -105,7 +105,7 @@ pub fn list(conn: &mut PgConnection, limit: i64) -> Result<Vec<Request>, Error> 
         sql_query("SELECT * FROM adjustment_requests ORDER BY state <> 'asked', adjustment_id DESC LIMIT $1")
             .bind::<BigInt, _>(limit)
             .load(conn)?;
-    Ok(rows.into_iter().map(Request::from).collect())
+    rows.into_iter().map(RequestSql::checked).collect()
 }
 
 pub fn settle(

@@ -24,7 +24,7 @@ async fn payments_are_matched_recorded_and_never_recorded_twice() {
     convert(&house.server, "c1", a, 200).await;
     house.closed();
     convert(&house.server, "c2", a, 400).await;
-    house.closed();
+    let day = house.closed().closed.expect("closed").dates.last_day;
     // aa owes the alliance's account 5.05 and 10.10; what that owes others is none of this.
     let owed: Vec<_> = obligations::list(&mut house.conn(), None, Some("aa")).expect("read");
     let amounts: Vec<String> = owed.iter().map(|row| row.amount.to_string()).collect();
@@ -38,7 +38,7 @@ async fn payments_are_matched_recorded_and_never_recorded_twice() {
         ("10.00", "aa", format!("all of {second}")),
         ("3.00", "nobody", "gift".to_owned()),
     ] {
-        writeln!(list, "2026-06-10,{amount},{payer},{reference}").expect("written");
+        writeln!(list, "{day},{amount},{payer},{reference}").expect("written");
     }
     let wanted = [Matched, Duplicate, Partial, Over, Unknown];
     let dry = brought(&house, &list, Mode::DryRun);
@@ -63,7 +63,7 @@ async fn payments_are_matched_recorded_and_never_recorded_twice() {
     house.book.audit();
 
     // The same list again, with the rest of the second.
-    list += "2026-06-11,0.10,Aa Ltd,rest\n";
+    writeln!(list, "{day},0.10,Aa Ltd,rest").expect("written");
     let again = brought(&house, &list, Mode::Apply { by: "fin" });
     assert_eq!(outcomes(&again), [Duplicate, Duplicate, Duplicate, Over, Unknown, Matched]);
     assert_eq!(obligations::list(&mut house.conn(), None, Some("aa")).expect("read"), []);

@@ -12,7 +12,7 @@ use hanse::book::command::{Ask, Command, Convert, Direction, Outcome, Reverse, U
 use hanse::domain::expiry::Expiry;
 use hanse::domain::holder::Holder;
 use hanse::domain::ids::ConversionId;
-use hanse::domain::money::Millionths;
+use hanse::domain::money::{Millionths, minor_unit};
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::dispute::{Answer, Claimed, Kind, Outcome as Decided};
 use hanse::service::clock;
@@ -20,6 +20,7 @@ use hanse::service::settlement::disputes::{self, About, Opening};
 use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::Outcome as Again;
 use hanse::service::settlement::{adjust, deadlines, pay};
+use hanse::store::catalogue;
 use hanse::store::settlement::{obligations, statements, windows};
 
 /// A third partner, and terms with odd prices, every payer of a fee and every funder of a bonus.
@@ -254,7 +255,8 @@ impl Walk {
         }
         let row = &owed[usize::try_from(self.chance.below(count)).expect("small")];
         let left = row.amount.minus(row.paid).expect("within range").get();
-        let part = if self.chance.below(3) == 0 { left } else { (left / 3).max(1) };
+        let unit = minor_unit(&catalogue::load(&mut conn).expect("loaded").alliance.currency).get();
+        let part = if self.chance.below(3) == 0 { left } else { (left / unit / 3).max(1) * unit };
         let amount = Some(Millionths::new(part));
         let paid = pay::Paid { obligation: row.id, amount, on: None, reference: key.into(), by: "finance".into() };
         pay::pay(&mut conn, &paid).expect("paid");
