@@ -83,6 +83,8 @@ CREATE TABLE adjustments (
     CONSTRAINT adjustments_four_eyes CHECK (asked_by <> approved_by)
 );
 CREATE INDEX adjustments_by_batch ON adjustments (batch_no);
+CREATE INDEX adjustments_by_window ON adjustments (window_id);
+CREATE INDEX adjustments_by_conversion ON adjustments (conversion_id) WHERE conversion_id IS NOT NULL;
 COMMENT ON TABLE adjustments IS 'What a decision adds to who owes whom, in the window open when it was approved: from_party owes to_party the amount, negative the other way.';
 
 CREATE TABLE adjustment_requests (
@@ -184,6 +186,7 @@ CREATE TABLE statements (
     CONSTRAINT statements_once UNIQUE (window_id, participant),
     CONSTRAINT statements_chain UNIQUE (participant, number)
 );
+CREATE INDEX statements_unanswered ON statements (window_id) WHERE state = 'published';
 COMMENT ON TABLE statements IS 'The signed record of one participant''s window. Only state and state_at change.';
 COMMENT ON COLUMN statements.payload IS 'Canonical JSON (RFC 8785), the very bytes that are signed.';
 COMMENT ON COLUMN statements.closing IS 'The participant''s position after this window, which the next statement opens with.';

@@ -14,7 +14,9 @@ END $$;
 CREATE OR REPLACE FUNCTION statement_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' OR to_jsonb(NEW) - ARRAY['state', 'state_at'] <> to_jsonb(OLD) - ARRAY['state', 'state_at']
-       OR (NEW.state <> OLD.state AND (OLD.state = 'acknowledged' OR NEW.state = 'published')) THEN
+       OR (NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (('published', 'acknowledged'), ('published', 'deemed'),
+           ('published', 'disputed'), ('acknowledged', 'disputed'), ('deemed', 'acknowledged'), ('disputed', 'acknowledged'),
+           ('disputed', 'published'))) THEN
         RAISE EXCEPTION 'a statement is never changed' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;

@@ -191,6 +191,14 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE w.state IN ('signed', 'published') AND NOT EXISTS (SELECT FROM statements s WHERE s.window_id = w.window_id AND s.participant = p.slug)",
     },
     Invariant {
+        name: "statements answered",
+        says: "a statement is disputed while a dispute of its participant's waits for its end, and acknowledged by a signature only",
+        sql: "SELECT s.participant || ':' || s.number AS id FROM statements s WHERE (s.state = 'disputed') <> EXISTS (SELECT FROM disputes d \
+              WHERE d.window_id = s.window_id AND d.opener = s.participant AND d.state IN ('open', 'answered')) \
+              OR (s.state = 'acknowledged' AND NOT EXISTS (SELECT FROM statement_signatures g \
+              WHERE g.statement_id = s.statement_id AND g.signer = s.participant))",
+    },
+    Invariant {
         name: "dense log",
         says: "the log has no gap, every checkpoint is over leaves that are there, and the newest over all of them",
         sql: "SELECT leaf_index::text AS id FROM (SELECT leaf_index, row_number() OVER (ORDER BY leaf_index) - 1 AS expected FROM log_leaves) l \

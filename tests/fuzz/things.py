@@ -148,7 +148,7 @@ class Things:
     def window(self):
         """The newest window that is published, as ours sees it."""
         windows = self.own.must("GET", "/v1/settlements")["items"]
-        return next(one for one in windows if one["state"] == "published" and one["statement"])
+        return next(one for one in windows if one["published_at"] and one["statement"])
 
     def lines(self, client=None):
         """The first lines of a statement of that window."""

@@ -30,7 +30,7 @@ pub fn list(conn: &mut PgConnection, global: &Global) -> Result<(), Error> {
         };
         table.add_row([
             row.number.to_string(),
-            row.blocked_by.clone().map_or(row.state.code().to_owned(), |why| format!("blocked: {why}")),
+            row.blocked_by.clone().map_or(row.stands().to_owned(), |why| format!("blocked: {why}")),
             row.opened_at.format("%Y-%m-%d %H:%MZ").to_string(),
             day(|dates| dates.last_day),
             day(|dates| dates.statement_by),
@@ -45,7 +45,7 @@ pub fn list(conn: &mut PgConnection, global: &Global) -> Result<(), Error> {
 fn window_json(row: &Row) -> Value {
     let dates = row.closed.as_ref().map(|closed| closed.dates);
     json!({
-        "window_id": row.id.to_string(), "number": row.number, "state": row.state.code(), "opened_at": row.opened_at,
+        "window_id": row.id.to_string(), "number": row.number, "state": row.stands(), "opened_at": row.opened_at,
         "closed_at": row.closed.as_ref().map(|closed| closed.at), "last_day": dates.map(|dates| dates.last_day),
         "due_on": dates.map(|dates| dates.due_on), "blocked_by": row.blocked_by,
     })
@@ -78,11 +78,7 @@ pub fn window(conn: &mut PgConnection, number: i64, global: &Global) -> Result<(
         Some(closed) => Settings::read(&closed.settings).map_err(Error::failed)?.currency,
         None => String::new(),
     };
-    println!(
-        "window {} is {}, amounts in {currency}; positive is owed to the participant",
-        row.number,
-        row.state.code()
-    );
+    println!("window {} is {}, amounts in {currency}; positive is owed to the participant", row.number, row.stands());
     let mut table = table(["participant 结算方", "lines 明细", "net 净额", "closing 期末", "statement 对账单"]);
     for statement in &statements {
         let own = nets.iter().filter(|row| row.participant == statement.participant);

@@ -1,7 +1,8 @@
 //! The states of a settlement window, from open to published.
 //!
 //! `open → closing → closed → netted → signed → published`; a check that fails makes it `blocked`, from where it is
-//! closed anew once the cause is mended. Nothing leads back from `signed`.
+//! closed anew once the cause is mended. Nothing leads back from `signed`. A published one is called settled once all that is
+//! owed for it is paid.
 
 /// Where a window stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,11 +1,11 @@
 //! A partner's own signature under its statement, in the same document; its receipt is a leaf of the log.
 
 use super::settings::Settings;
-use super::{Error, broken, deadlines, read, sign};
-use crate::book::engine::world::EventKind;
+use super::{Error, broken, read, sign, standing};
 use crate::book::posting;
 use crate::domain::ids::{Slug, WindowId};
 use crate::domain::settlement::Participant;
+use crate::domain::settlement::statement::Step;
 use crate::domain::settlement::window;
 use crate::service::keys::Keys;
 use crate::signing::general::{Document, Refused};
@@ -13,7 +13,7 @@ use crate::signing::jwk::PublicKey;
 use crate::signing::note::{self, Note, Vkey};
 use crate::signing::{canonical, merkle};
 use crate::store::settlement::log::{self, Leaf};
-use crate::store::settlement::statements::{self, Row, Signature, State};
+use crate::store::settlement::statements::{self, Row, Signature};
 use crate::store::settlement::windows;
 use crate::store::signing_keys;
 use diesel::{Connection, PgConnection};
@@ -62,12 +62,7 @@ pub fn countersign(
             signed_at: posting.at(),
         };
         statements::insert_signature(conn, row.id, &made)?;
-        let at = posting.at();
-        for from in [State::Published, State::Disputed, State::Deemed] {
-            if row.state == from && statements::answer(conn, row.id, (from, State::Acknowledged), at)? {
-                deadlines::tell_of(posting, EventKind::StatementAcknowledged, &row);
-            }
-        }
+        let state = standing::on(conn, posting, &row, Step::Sign)?.unwrap_or(row.state);
         // Who signed what and when is in the log as well.
         let record = json!({
             "v": 1, "type": "counter_signature", "alliance": settings.alliance, "kid": kid, "partner": partner.as_str(),
@@ -83,10 +78,9 @@ pub fn countersign(
             record: Some(String::from_utf8(record).map_err(broken)?),
         };
         leaves.push(leaf.hash);
-        log::insert(conn, &leaf, at)?;
+        log::insert(conn, &leaf, posting.at())?;
         sign::checkpoint(conn, keys, &settings.trust_domain, &leaves, posting)?;
-        let row = Row { state: State::Acknowledged, ..row };
-        Ok((row, document))
+        Ok((Row { state, ..row }, document))
     })
 }
 

@@ -1,17 +1,17 @@
 //! What time brings about: windows that end by themselves, statements deemed accepted, obligations overdue. And what
 //! partners are told of their statements.
 
-use super::{Error, close};
+use super::{Error, close, standing};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::book::windows::Which;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::Slug;
+use crate::domain::settlement::statement::Step;
 use crate::domain::settlement::{Participant, calendar};
 use crate::service::keys::Keys;
 use crate::store::catalogue;
-use crate::store::settlement::statements::{self, State};
-use crate::store::settlement::{obligations, windows};
+use crate::store::settlement::{obligations, statements, windows};
 use arc_swap::ArcSwap;
 use diesel::PgConnection;
 use serde_json::json;
@@ -72,9 +72,7 @@ pub fn answer_late(conn: &mut PgConnection, loaded: &Catalogue) -> Result<bool, 
     posting::post(conn, zone, |conn, posting| {
         let (at, today) = (posting.at(), posting.day());
         for row in statements::unanswered(conn, today, CHUNK)? {
-            if statements::answer(conn, row.id, (row.state, State::Deemed), at)? {
-                tell_of(posting, EventKind::StatementDeemed, &row);
-            }
+            standing::on(conn, posting, &row, Step::Lapse)?;
         }
         for row in obligations::late(conn, today, CHUNK)? {
             if obligations::mark_overdue(conn, row.id, at)? {

@@ -30,6 +30,7 @@ pub mod reports;
 pub mod rotate;
 pub mod settings;
 mod sign;
+mod standing;
 pub mod statement;
 pub mod view;
 

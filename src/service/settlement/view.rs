@@ -31,14 +31,14 @@ pub struct Seen {
     #[schema(value_type = String, pattern = "^win_[0-9a-f]{32}$")]
     pub window_id: Shown<WindowId>,
     pub number: i64,
-    /// open, closing, closed, netted, blocked, signed, published.
+    /// open, closing, closed, netted, blocked, signed, published, and settled once all that is owed for it is paid.
     #[schema(value_type = String, example = "published")]
     pub state: &'static str,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: DateTime<Utc>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub closed_at: Option<DateTime<Utc>>,
-    /// Of business, as are the days below: the last one whose postings are in the window.
+    /// Of business, as are the days below: the last one of the period. Postings until the cut-off are in the window too.
     #[schema(value_type = Option<String>, format = Date)]
     pub last_day: Option<NaiveDate>,
     /// By when statements are published.
@@ -139,7 +139,7 @@ fn seen(
     Ok(Seen {
         window_id: Shown(row.id),
         number: row.number,
-        state: row.state.code(),
+        state: row.stands(),
         opened_at: row.opened_at,
         closed_at: row.closed.as_ref().map(|closed| closed.at),
         last_day: dates.map(|dates| dates.last_day),

@@ -252,6 +252,23 @@ pub fn step(conn: &mut PgConnection, row: &Row, to: State, at: DateTime<Utc>) ->
     Ok(())
 }
 
+#[derive(QueryableByName)]
+struct Any {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    any: bool,
+}
+
+/// Whether a participant has disputes of a window that are not over.
+pub fn is_any_pending(conn: &mut PgConnection, window: WindowId, opener: &Participant) -> Result<bool, Error> {
+    let row: Any = sql_query(
+        "SELECT EXISTS (SELECT FROM disputes WHERE window_id = $1 AND opener = $2 AND state IN ('open', 'answered')) AS any",
+    )
+    .bind::<SqlUuid, _>(window.0)
+    .bind::<Text, _>(opener.as_str())
+    .get_result(conn)?;
+    Ok(row.any)
+}
+
 /// What the counterparty said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {

@@ -4,41 +4,13 @@ use super::{money, participant, unreadable};
 use crate::domain::ids::{StatementId, WindowId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
+use crate::domain::settlement::statement::State;
 use crate::store::Error;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
-
-/// How its participant has answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    Published,
-    /// Counter-signed.
-    Acknowledged,
-    /// Not answered in time, and so accepted.
-    Deemed,
-    /// Some of its lines are disputed; it stands all the same.
-    Disputed,
-}
-
-impl State {
-    pub fn code(self) -> &'static str {
-        match self {
-            State::Published => "published",
-            State::Acknowledged => "acknowledged",
-            State::Deemed => "deemed",
-            State::Disputed => "disputed",
-        }
-    }
-
-    fn parse(code: &str) -> Option<State> {
-        [State::Published, State::Acknowledged, State::Deemed, State::Disputed]
-            .into_iter()
-            .find(|state| state.code() == code)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -154,13 +126,11 @@ pub fn before(conn: &mut PgConnection, of: &Participant, number: i64, limit: i64
     rows.into_iter().map(StatementSql::checked).collect()
 }
 
-/// Statements that nobody answered, or whose every dispute is over, and whose window's time for disputes was over before `day`;
-/// at most `limit`.
+/// Statements that nobody answered and whose window's time for disputes was over before `day`; at most `limit`.
 pub fn unanswered(conn: &mut PgConnection, day: chrono::NaiveDate, limit: i64) -> Result<Vec<Row>, Error> {
     let rows: Vec<StatementSql> = sql_query(
         "SELECT s.* FROM statements s JOIN windows w USING (window_id) WHERE w.state = 'published' AND w.disputes_until < $1 \
-         AND (s.state = 'published' OR s.state = 'disputed' AND NOT EXISTS (SELECT FROM disputes d WHERE d.window_id = s.window_id \
-         AND d.opener = s.participant AND d.state IN ('open', 'answered'))) ORDER BY s.number, s.participant LIMIT $2",
+         AND s.state = 'published' ORDER BY s.number, s.participant LIMIT $2",
     )
     .bind::<diesel::sql_types::Date, _>(day)
     .bind::<BigInt, _>(limit)
@@ -168,20 +138,27 @@ pub fn unanswered(conn: &mut PgConnection, day: chrono::NaiveDate, limit: i64) -
     rows.into_iter().map(StatementSql::checked).collect()
 }
 
-/// Moves a statement from one state to another; `false` when it is no longer in the first.
-pub fn answer(
-    conn: &mut PgConnection,
-    id: StatementId,
-    (from, to): (State, State),
-    at: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let moved = sql_query("UPDATE statements SET state = $3, state_at = $4 WHERE statement_id = $1 AND state = $2")
+#[derive(QueryableByName)]
+struct StateSql {
+    #[diesel(sql_type = Text)]
+    state: String,
+}
+
+/// Where a statement stands, which nobody else changes until the transaction ends.
+pub fn lock(conn: &mut PgConnection, id: StatementId) -> Result<State, Error> {
+    let row: StateSql = sql_query("SELECT state FROM statements WHERE statement_id = $1 FOR UPDATE")
         .bind::<SqlUuid, _>(id.0)
-        .bind::<Text, _>(from.code())
+        .get_result(conn)?;
+    State::parse(&row.state).ok_or_else(|| unreadable(format!("statement state `{}`", row.state)))
+}
+
+pub fn set_state(conn: &mut PgConnection, id: StatementId, to: State, at: DateTime<Utc>) -> Result<(), Error> {
+    sql_query("UPDATE statements SET state = $2, state_at = $3 WHERE statement_id = $1")
+        .bind::<SqlUuid, _>(id.0)
         .bind::<Text, _>(to.code())
         .bind::<Timestamptz, _>(at)
         .execute(conn)?;
-    Ok(moved == 1)
+    Ok(())
 }
 
 /// A signature over a statement, as its document has it.

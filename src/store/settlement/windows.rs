@@ -8,7 +8,7 @@ use crate::store::Error;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Date, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Date, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 /// A window; what is decided when it closes is absent while it is open.
@@ -22,6 +22,8 @@ pub struct Row {
     pub issued_at: Option<DateTime<Utc>>,
     pub published_at: Option<DateTime<Utc>>,
     pub blocked_by: Option<String>,
+    /// All that is owed for it is paid; follows from its obligations.
+    pub settled: bool,
 }
 
 /// What a window that has ended knows.
@@ -83,7 +85,13 @@ struct WindowSql {
     published_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Text>)]
     blocked_by: Option<String>,
+    #[diesel(sql_type = Bool)]
+    settled: bool,
 }
+
+/// Windows as they are read.
+const WINDOWS: &str = "SELECT w.*, w.state = 'published' AND NOT EXISTS (SELECT FROM obligations o \
+    WHERE o.window_id = w.window_id AND o.paid < o.amount) AS settled FROM windows w";
 
 impl WindowSql {
     fn checked(self) -> Result<Row, Error> {
@@ -118,6 +126,7 @@ impl WindowSql {
             issued_at: self.issued_at,
             published_at: self.published_at,
             blocked_by: self.blocked_by,
+            settled: self.settled,
         })
     }
 }
@@ -127,34 +136,39 @@ impl Row {
     pub fn closed(&self) -> Result<&Closed, Error> {
         self.closed.as_ref().ok_or_else(|| unreadable(format!("window {} is open", self.number)))
     }
+
+    /// Where it stands, as people are told.
+    pub fn stands(&self) -> &'static str {
+        if self.settled { "settled" } else { self.state.code() }
+    }
 }
 
 /// The open window.
 pub fn open(conn: &mut PgConnection) -> Result<Row, Error> {
-    let row: WindowSql = sql_query("SELECT * FROM windows WHERE state = 'open'").get_result(conn)?;
+    let row: WindowSql = sql_query(format!("{WINDOWS} WHERE state = 'open'")).get_result(conn)?;
     row.checked()
 }
 
 pub fn find(conn: &mut PgConnection, id: WindowId) -> Result<Option<Row>, Error> {
-    let row = sql_query("SELECT * FROM windows WHERE window_id = $1").bind::<SqlUuid, _>(id.0);
+    let row = sql_query(format!("{WINDOWS} WHERE window_id = $1")).bind::<SqlUuid, _>(id.0);
     row.get_result::<WindowSql>(conn).optional()?.map(WindowSql::checked).transpose()
 }
 
 pub fn numbered(conn: &mut PgConnection, number: i64) -> Result<Option<Row>, Error> {
-    let row = sql_query("SELECT * FROM windows WHERE number = $1").bind::<BigInt, _>(number);
+    let row = sql_query(format!("{WINDOWS} WHERE number = $1")).bind::<BigInt, _>(number);
     row.get_result::<WindowSql>(conn).optional()?.map(WindowSql::checked).transpose()
 }
 
 /// Windows below `before`, newest first, at most `limit`.
 pub fn list(conn: &mut PgConnection, before: i64, limit: i64) -> Result<Vec<Row>, Error> {
-    let rows = sql_query("SELECT * FROM windows WHERE number < $1 ORDER BY number DESC LIMIT $2");
+    let rows = sql_query(format!("{WINDOWS} WHERE number < $1 ORDER BY number DESC LIMIT $2"));
     let rows: Vec<WindowSql> = rows.bind::<BigInt, _>(before).bind::<BigInt, _>(limit).load(conn)?;
     rows.into_iter().map(WindowSql::checked).collect()
 }
 
 /// The oldest window that has ended and is not published; blocked ones wait for somebody.
 pub fn unfinished(conn: &mut PgConnection) -> Result<Option<Row>, Error> {
-    let row = sql_query("SELECT * FROM windows WHERE state NOT IN ('open', 'published') ORDER BY number LIMIT 1");
+    let row = sql_query(format!("{WINDOWS} WHERE state NOT IN ('open', 'published') ORDER BY number LIMIT 1"));
     row.get_result::<WindowSql>(conn).optional()?.map(WindowSql::checked).transpose()
 }
 
@@ -168,7 +182,7 @@ pub fn close(conn: &mut PgConnection, open: &Row, closing: &Closing) -> Result<R
          ours AS (SELECT greatest(coalesce((SELECT max(batch_no) FROM batches), 0), before.last) AS last FROM before) \
          UPDATE windows w SET state = $3, closed_at = $4, first_day = $5, last_day = $6, statement_by = $7, disputes_until = $8, \
          due_on = $9, settings = $10, first_batch = before.last + 1, last_batch = ours.last, through_batch = before.last \
-         FROM before, ours WHERE w.window_id = $1 RETURNING w.*",
+         FROM before, ours WHERE w.window_id = $1 RETURNING w.*, false AS settled",
     )
     .bind::<SqlUuid, _>(open.id.0)
     .bind::<BigInt, _>(open.number)
@@ -297,11 +311,12 @@ struct CountSql {
     n: i64,
 }
 
-/// Batches that name this window outside its run of numbers, or name another inside it.
+/// Batches that name this window beyond its run of numbers, or name another inside it. Those before it were looked at when
+/// their own windows ended, and `hanse audit` looks at all.
 pub fn strays(conn: &mut PgConnection, row: &Row) -> Result<i64, Error> {
     let closed = row.closed()?;
     let found: CountSql =
-        sql_query("SELECT count(*) AS n FROM batches WHERE (window_id = $1) <> (batch_no BETWEEN $2 AND $3)")
+        sql_query("SELECT count(*) AS n FROM batches WHERE batch_no >= $2 AND (window_id = $1) <> (batch_no <= $3)")
             .bind::<SqlUuid, _>(row.id.0)
             .bind::<BigInt, _>(closed.first_batch)
             .bind::<BigInt, _>(closed.last_batch)

@@ -3,7 +3,7 @@
 use super::settled::{Exposure, told};
 use super::{Api, Caller, Expect};
 use hanse::domain::ids::WindowId;
-use hanse::store::settlement::statements;
+use hanse::domain::settlement::statement::State;
 use serde_json::{Value, json};
 
 /// A window with two conversions, 136 and 20 points of aa's, closed.
@@ -59,7 +59,7 @@ fn a_dispute_is_opened_answered_and_decided_by_two_and_adjusts_the_next_window()
     let again = api.aa.post(&place(window), "", &amount(&own, "-1.00")).status(200);
     assert_eq!(again, opened);
     let after = api.statement_row(window, "aa");
-    assert_eq!(after.state, statements::State::Disputed);
+    assert_eq!(after.state, State::Disputed);
     assert_eq!((after.payload, after.closing), (before.payload, before.closing), "the statement stands");
 
     // Only the parties and operators see it, and the other side sees no reference of the opener's.
@@ -113,6 +113,7 @@ fn adjusted(api: &Api, decided: &Value) {
         assert_eq!(kinds, ["dispute.opened", "dispute.answered", "dispute.decided"]);
     }
     let first = api.statement_row(api.window(1), "aa");
+    assert_eq!(first.state, State::Published, "with its last dispute it is disputed no more");
     let next = api.close_window();
     for (of, gets) in [("aa", "0.30"), ("bb", "-0.30")] {
         let statement = api.statement(next.id, of);
@@ -156,7 +157,7 @@ fn a_dispute_that_cannot_be_is_refused_and_changes_nothing() {
     api.operator().post(&place(window), "", &amount(&own, "0")).refused(403, "forbidden");
     invalid(&api, window, &own, &memo);
     assert_eq!(api.operator_named("bob").get("/v1/disputes").status(200)["items"], json!([]));
-    assert_eq!(api.statement_row(window, "aa").state, statements::State::Published);
+    assert_eq!(api.statement_row(window, "aa").state, State::Published);
 
     // A line of another window is not of this one.
     api.converted("order-3", 20);

@@ -133,6 +133,14 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     assert_eq!(post(&api.aa, &good).body, answer.body, "the same signature again");
     assert_eq!(api.aa.get(&path).status(200)["statement"]["state"], "acknowledged");
     assert_eq!(api.bb.get(&path).status(200)["statement"]["state"], "published");
+    // A dispute is seen in it, and its end.
+    let lines = api.lines(window.parse().expect("an id"), "aa");
+    let disputed = json!({ "line_id": lines[0]["line_id"], "kind": "identity", "note": "nobody of ours" });
+    let dispute = api.aa.post(&format!("{path}/disputes"), "", &disputed).status(201);
+    assert_eq!(api.aa.get(&path).status(200)["statement"]["state"], "disputed");
+    let dispute = dispute["dispute_id"].as_str().expect("an id");
+    api.aa.post(&format!("/v1/disputes/{dispute}/withdrawal"), "", &json!({})).status(200);
+    assert_eq!(api.aa.get(&path).status(200)["statement"]["state"], "acknowledged");
     // Another key of the partner may sign as well.
     let second = key_of(&api.aa, "aa");
     post(&api.aa, &sign(&second, document.payload())).status(201);

@@ -222,6 +222,8 @@ async fn every_invariant_of_settlement_can_fail() {
         ("statements chain", "DELETE FROM statements WHERE number = 2 AND participant = 'bb'"),
         ("statements chain", "UPDATE log_leaves SET leaf = sha256('x') WHERE leaf_index = 1"),
         ("dense log", "DELETE FROM log_leaves WHERE leaf_index = 1"),
+        ("statements answered", "UPDATE statements SET state = 'acknowledged' WHERE participant = 'aa'"),
+        ("statements answered", "UPDATE statements SET state = 'disputed' WHERE participant = 'aa'"),
         ("dense log", "DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)"),
         ("dense log", "UPDATE checkpoints SET size = size - 1 WHERE size = (SELECT min(size) FROM checkpoints)"),
         ("obligations paid", "UPDATE payments SET amount = amount - 1"),

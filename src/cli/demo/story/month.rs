@@ -256,6 +256,6 @@ fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<
 /// The published window that ended on this day.
 fn published(reply: &Reply, last_day: NaiveDate) -> Option<&Value> {
     let windows = reply.at("/items").as_array().into_iter().flatten();
-    let ended = |window: &&Value| window["last_day"] == last_day.to_string() && window["state"] == "published";
+    let ended = |window: &&Value| window["last_day"] == last_day.to_string() && !window["published_at"].is_null();
     windows.filter(ended).find(|window| !window["statement"].is_null())
 }

@@ -1,6 +1,7 @@
 //! Deciding a dispute, by four eyes: one operator proposes, another one's same words decide, and an upheld one is posted as
 //! an adjustment in the same transaction.
 
+use super::super::standing;
 use super::steps::{seen, step};
 use super::{Error, Viewer, Whole, tell, whole};
 use crate::book::engine::world::EventKind;
@@ -67,6 +68,7 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
         let settled = Settled { decided: true, by: by.to_owned(), at: posting.at(), adjustment };
         stored::settle(conn, &proposed, &settled)?;
         stored::step(conn, &known.row, after, posting.at())?;
+        standing::settled(conn, posting, &known.row)?;
         let row = Row { state: after, state_at: posting.at(), ..known.row };
         let proposed = Some(Proposed { settled: Some(settled), ..proposed });
         let done = Whole { row, proposed, ..known };

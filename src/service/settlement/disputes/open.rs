@@ -1,6 +1,6 @@
 //! Opening a dispute: whose line it is, whether there is still time, what is claimed. The same one again is the first one.
 
-use super::super::find;
+use super::super::{find, standing};
 use super::{Error, Whole, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
@@ -8,6 +8,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{ConversionId, DisputeId, LineId, ReconciliationId, ReversalId, Slug, WindowId};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{self, Claimed, Kind, NoClaim, Parties, State, Stated};
+use crate::domain::settlement::statement::Step;
 use crate::domain::text::Text;
 use crate::service::exchange::reference_hash;
 use crate::store::catalogue;
@@ -90,7 +91,8 @@ pub fn open_within(
         return Ok((whole(conn, first)?, false));
     }
     let statement = &ground.statement;
-    statements::answer(conn, statement.id, (statements::State::Published, statements::State::Disputed), posting.at())?;
+    // One that was deemed accepted cannot be: its time is over on the same day.
+    standing::on(conn, posting, statement, Step::Dispute)?.ok_or(Error::Closed(ground.disputes_until))?;
     let opened = Whole { row, answered: None, proposed: None };
     tell(posting, EventKind::DisputeOpened, &opened, &ground.catalogue.alliance.currency)?;
     Ok((opened, true))

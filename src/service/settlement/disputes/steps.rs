@@ -1,5 +1,6 @@
 //! What the parties do to a dispute: the counterparty answers it, its opener withdraws it. A repeat changes nothing.
 
+use super::super::standing;
 use super::{Error, Viewer, Whole, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting;
@@ -64,6 +65,7 @@ pub fn withdraw(conn: &mut PgConnection, opener: &Slug, id: DisputeId) -> Result
             return Ok(known);
         }
         stored::step(conn, &known.row, after, posting.at())?;
+        standing::settled(conn, posting, &known.row)?;
         let done = Whole { row: Row { state: after, state_at: posting.at(), ..known.row }, ..known };
         tell(posting, EventKind::DisputeWithdrawn, &done, &alliance.currency)?;
         Ok(done)

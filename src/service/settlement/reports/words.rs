@@ -2,9 +2,9 @@
 
 use crate::domain::catalogue::Party;
 use crate::domain::settings::{Netting, Rounding};
+use crate::domain::settlement::statement::State;
 use crate::domain::settlement::{obligation, tally::Sort};
 use crate::service::reports::Word;
-use crate::store::settlement::statements;
 
 pub const TOTAL: Word = Word::new("total", "Total", "合计");
 pub const YES: Word = Word::new("yes", "Yes", "是");
@@ -29,12 +29,12 @@ pub fn sort(sort: Sort) -> Word {
     Word::new(sort.code(), en, zh)
 }
 
-pub fn statement_state(state: statements::State) -> Word {
+pub fn statement_state(state: State) -> Word {
     let (en, zh) = match state {
-        statements::State::Published => ("Published", "已发布"),
-        statements::State::Acknowledged => ("Acknowledged", "已签认"),
-        statements::State::Deemed => ("Deemed accepted", "视同确认"),
-        statements::State::Disputed => ("Disputed", "有争议"),
+        State::Published => ("Published", "已发布"),
+        State::Acknowledged => ("Acknowledged", "已签认"),
+        State::Deemed => ("Deemed accepted", "视同确认"),
+        State::Disputed => ("Disputed", "有争议"),
     };
     Word::new(state.code(), en, zh)
 }
