@@ -4,6 +4,7 @@ mod contract;
 mod conversions;
 mod disputes;
 mod import;
+mod liabilities;
 mod links;
 mod memberships;
 mod movements;
