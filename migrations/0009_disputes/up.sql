@@ -6,7 +6,7 @@ CREATE TABLE disputes (
     dispute_id        uuid        PRIMARY KEY,
     window_id         uuid        NOT NULL,
     opener            text        NOT NULL,
-    counterparty      text        NOT NULL,
+    counterparty      text,
     kind              text        NOT NULL CONSTRAINT disputes_kind_known
         CHECK (kind IN ('missing', 'duplicate', 'amount', 'rate', 'eligibility', 'identity')),
     line_id           uuid,
@@ -27,6 +27,7 @@ CREATE TABLE disputes (
         CHECK (state IN ('open', 'answered', 'decided', 'withdrawn')),
     state_at          timestamptz NOT NULL,
     CONSTRAINT disputes_two_parties CHECK (opener <> counterparty),
+    CONSTRAINT disputes_line_names_its_counterparty CHECK (line_id IS NULL OR counterparty IS NOT NULL),
     CONSTRAINT disputes_origin_is_a_party CHECK (origin IN (opener, counterparty)),
     CONSTRAINT disputes_line_or_missing CHECK ((line_id IS NULL) = (kind = 'missing')
         AND (line_id IS NULL) = (stated_amount IS NULL) AND (line_id IS NOT NULL OR reference IS NOT NULL))
@@ -37,7 +38,8 @@ CREATE UNIQUE INDEX disputes_reference_once ON disputes (opener, window_id, refe
 CREATE INDEX disputes_by_opener ON disputes (opener, dispute_id);
 CREATE INDEX disputes_by_counterparty ON disputes (counterparty, dispute_id);
 CREATE INDEX disputes_by_window ON disputes (window_id);
-COMMENT ON TABLE disputes IS 'What a participant says is wrong with a line of a published window, or missing from it. Only state and state_at change.';
+COMMENT ON TABLE disputes IS 'What a participant says is wrong with a line of a published window, or missing from it. Only state and state_at change, and a counterparty is named where there was none.';
+COMMENT ON COLUMN disputes.counterparty IS 'Who is asked to answer; NULL for what is missing while nobody is named: an upheld decision names one.';
 COMMENT ON COLUMN disputes.origin IS 'The side that owes by lines of the disputed one''s direction; NULL: whoever the award makes the debtor.';
 COMMENT ON COLUMN disputes.claim IS 'What the opener wants added to what it is owed; NULL when it has named no money.';
 COMMENT ON COLUMN disputes.answer_by IS 'The last day on which the counterparty is waited for; after it, operators may decide without its answer.';
@@ -56,6 +58,7 @@ CREATE TABLE dispute_decisions (
     place         smallint    NOT NULL CONSTRAINT dispute_decisions_place_range CHECK (place BETWEEN 1 AND 100),
     outcome       text        NOT NULL CONSTRAINT dispute_decisions_outcome_known CHECK (outcome IN ('upheld', 'rejected')),
     award         bigint      CONSTRAINT dispute_decisions_award_not_zero CHECK (award <> 0),
+    counterparty  text,
     reason        text        NOT NULL CONSTRAINT dispute_decisions_reason_length CHECK (char_length(reason) BETWEEN 1 AND 500),
     proposed_by   text        NOT NULL,
     proposed_at   timestamptz NOT NULL,
@@ -64,6 +67,7 @@ CREATE TABLE dispute_decisions (
     settled_at    timestamptz,
     adjustment_id uuid        CONSTRAINT dispute_decisions_adjustment_once UNIQUE,
     CONSTRAINT dispute_decisions_key PRIMARY KEY (dispute_id, place),
+    CONSTRAINT dispute_decisions_upheld_names CHECK (counterparty IS NULL OR outcome = 'upheld'),
     CONSTRAINT dispute_decisions_upheld_awards CHECK ((outcome = 'upheld') = (award IS NOT NULL)),
     CONSTRAINT dispute_decisions_settled_whole CHECK ((settled IS NULL) = (settled_by IS NULL) AND (settled IS NULL) = (settled_at IS NULL)),
     CONSTRAINT dispute_decisions_four_eyes CHECK (settled IS DISTINCT FROM 'decided' OR settled_by <> proposed_by),
@@ -71,6 +75,7 @@ CREATE TABLE dispute_decisions (
 );
 CREATE UNIQUE INDEX dispute_decisions_one ON dispute_decisions (dispute_id) WHERE settled IS DISTINCT FROM 'taken_back';
 COMMENT ON TABLE dispute_decisions IS 'Decisions one operator proposed; another one''s same words decide, or somebody takes the proposal back.';
+COMMENT ON COLUMN dispute_decisions.counterparty IS 'Who gives the award, where the dispute names nobody.';
 COMMENT ON COLUMN dispute_decisions.award IS 'What the opener is given, negative what it gives back; the adjustment''s amount as the opener sees it.';
 
 CREATE TABLE reconciliations (
@@ -115,7 +120,8 @@ COMMENT ON TABLE reconciliation_differences IS 'What differs, in runs of up to 1
 CREATE FUNCTION dispute_is_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' OR OLD.state IN ('decided', 'withdrawn')
-       OR to_jsonb(NEW) - ARRAY['state', 'state_at'] <> to_jsonb(OLD) - ARRAY['state', 'state_at'] THEN
+       OR to_jsonb(NEW) - ARRAY['state', 'state_at', 'counterparty'] <> to_jsonb(OLD) - ARRAY['state', 'state_at', 'counterparty']
+       OR (NEW.counterparty IS DISTINCT FROM OLD.counterparty AND (OLD.counterparty IS NOT NULL OR NEW.state <> 'decided')) THEN
         RAISE EXCEPTION 'of a dispute only its state changes, until it is decided' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;

@@ -1,2 +1,3 @@
+DROP TABLE reported_points;
 DROP TABLE estimates;
 DROP FUNCTION stated_is_final;

@@ -3,7 +3,7 @@ DECLARE kept text;
 BEGIN
     FOREACH kept IN ARRAY ARRAY['windows', 'window_exposures', 'line_chunks', 'tallies', 'nets', 'statements', 'statement_signatures',
         'log_leaves', 'checkpoints', 'cosignatures', 'adjustments', 'adjustment_requests', 'obligations', 'payments', 'releases',
-        'disputes', 'dispute_answers', 'dispute_decisions', 'estimates'] LOOP
+        'disputes', 'dispute_answers', 'dispute_decisions', 'estimates', 'reported_points'] LOOP
         EXECUTE format('DROP TRIGGER %I ON %I', kept || '_stay', kept);
     END LOOP;
 END $$;

@@ -71,7 +71,7 @@ DECLARE kept text;
 BEGIN
     FOREACH kept IN ARRAY ARRAY['windows', 'window_exposures', 'line_chunks', 'tallies', 'nets', 'statements', 'statement_signatures',
         'log_leaves', 'checkpoints', 'cosignatures', 'adjustments', 'adjustment_requests', 'obligations', 'payments', 'releases',
-        'disputes', 'dispute_answers', 'dispute_decisions', 'estimates'] LOOP
+        'disputes', 'dispute_answers', 'dispute_decisions', 'estimates', 'reported_points'] LOOP
         EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION signed_is_final()', kept || '_stay', kept);
     END LOOP;
 END $$;

@@ -236,7 +236,7 @@ pub const INVARIANTS: &[Invariant] = &[
               LEFT JOIN adjustments a ON a.dispute_id = d.dispute_id \
               WHERE (d.state = 'decided') <> (p.dispute_id IS NOT NULL) OR p.adjustment_id IS DISTINCT FROM a.adjustment_id \
               OR (a.adjustment_id IS NOT NULL AND (CASE d.opener WHEN a.to_party THEN a.amount WHEN a.from_party THEN -a.amount END IS DISTINCT FROM p.award \
-              OR d.counterparty NOT IN (a.from_party, a.to_party) OR (a.asked_by, a.approved_by) IS DISTINCT FROM (p.proposed_by, p.settled_by))) UNION ALL \
+              OR (d.counterparty IN (a.from_party, a.to_party)) IS NOT TRUE OR (a.asked_by, a.approved_by) IS DISTINCT FROM (p.proposed_by, p.settled_by))) UNION ALL \
               SELECT adjustment_id::text FROM adjustments a WHERE dispute_id IS NOT NULL \
               AND NOT EXISTS (SELECT FROM disputes d WHERE d.dispute_id = a.dispute_id)",
     },

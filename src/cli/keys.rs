@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
-    /// Every key there ever was, as a JWK set
+    /// Every key there ever was, as a JWK set, and the verifier keys of the log
     List(Args),
     /// Publish new keys, which sign ten minutes from now
     Rotate(Args),
@@ -41,7 +41,7 @@ async fn work(action: &Action, config: &Config) -> Result<Value, Error> {
     let database = store::connect(&reach.url).map_err(Error::failed)?;
     let keys = Keys::open(database, config.keys_dir()).await.map_err(Error::failed)?;
     match action {
-        Action::List(_) => Ok(keys.jwks()),
+        Action::List(_) => listed(&reach, &keys),
         Action::Rotate(_) => {
             let mut rotated = serde_json::Map::new();
             for purpose in Purpose::ALL {
@@ -55,13 +55,26 @@ async fn work(action: &Action, config: &Config) -> Result<Value, Error> {
     }
 }
 
-/// Statement keys hand over in the log, so that whoever trusts the old one can trust the new.
+/// The JWK set, whose readers pass over a member they do not know (RFC 7517 §5), with `log` beside it once something was
+/// published: what note tools verify checkpoints by.
+fn listed(reach: &Reach, keys: &Keys) -> Result<Value, Error> {
+    let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
+    let mut told = keys.jwks();
+    match settlement::rotate::log_keys(&mut conn) {
+        Ok(log) => told["log"] = json!(log),
+        Err(settlement::Error::NotFound) => {}
+        Err(other) => return Err(Error::failed(other)),
+    }
+    Ok(told)
+}
+
+/// Keys of statements and of the log hand over in the log, so that whoever trusts the old one can trust the new.
 fn record(reach: &Reach, keys: &Keys) -> Result<(), Error> {
     let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
     // Before anything was published there is no alliance to sign for.
     if store::catalogue::exists(&mut conn).map_err(Error::failed)? {
-        for purpose in [Purpose::Statement, Purpose::StatementP256] {
-            settlement::rotate::record(&mut conn, keys, purpose).map_err(Error::failed)?;
+        for purpose in Purpose::ALL.iter().filter(|purpose| purpose.hands_over()) {
+            settlement::rotate::record(&mut conn, keys, *purpose).map_err(Error::failed)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The alliance's log in public: its checkpoint, and that it only ever grew.
+//! The alliance's log in public, on both listeners: its checkpoint, the keys that sign it, and that it only ever grew.
 
 use super::problem::Problem;
 use super::query::StrictQuery;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(checkpoint, consistency, rotations))]
+#[openapi(paths(checkpoint, consistency, keys, rotations))]
 pub(super) struct Api;
 
 /// Registers the routes; the listener adds `Data<Database>`.
@@ -19,6 +19,7 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(web::resource("/checkpoint").route(web::get().to(checkpoint)))
         .service(web::resource("/checkpoint/consistency").route(web::get().to(consistency)))
+        .service(web::resource("/checkpoint/keys").route(web::get().to(keys)))
         .service(web::resource("/.well-known/key-rotations.json").route(web::get().to(rotations)));
 }
 
@@ -55,7 +56,20 @@ pub(super) async fn consistency(
     Ok(HttpResponse::Ok().json(view::consistency(&database, sizes.0.from, sizes.0.to).await?))
 }
 
-/// Every handing over of a key that signs statements: General JWS documents, each signed by the old key and the new.
+/// Every key that signs or signed checkpoints, oldest first: a verifier key (C2SP signed-note) a line, `<name>+<key
+/// id>+<base64>`, as note tools take it.
+#[utoipa::path(get, path = "/checkpoint/keys", tag = "public",
+    responses((status = 200, description = "Verifier keys", content_type = "text/plain", body = String), (status = 404, description = "Nothing was published yet")))]
+pub(super) async fn keys(database: Data<Database>) -> Result<impl Responder, Problem> {
+    let keys = view::log_keys(&database).await?;
+    let text = keys.into_iter().fold(String::new(), |text, key| text + &key + "\n");
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
+        .content_type("text/plain; charset=utf-8")
+        .body(text))
+}
+
+/// Every handing over of a key that signs statements or checkpoints: General JWS documents, each signed by the old key and the new.
 #[utoipa::path(get, path = "/.well-known/key-rotations.json", tag = "public", responses((status = 200, description = "items, oldest first")))]
 pub(super) async fn rotations(database: Data<Database>) -> Result<impl Responder, Problem> {
     let rotations = view::rotations(&database).await?;

@@ -7,7 +7,7 @@ use super::public::{self, Probes};
 use super::rate_limit::RateLimit;
 use super::request_id;
 use super::tls::{self, Live};
-use super::{catalogue, certificates, proposals, signing_keys};
+use super::{catalogue, certificates, log, proposals, signing_keys};
 use crate::service::Database;
 use crate::service::identity::Register;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
@@ -31,7 +31,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 pub struct ServerOptions {
     /// The partner API, mutual TLS.
     pub api_listen: SocketAddr,
-    /// Health, metrics, keys, the contract: plain HTTP.
+    /// Health, metrics, keys, the log, the contract: plain HTTP.
     pub public_listen: SocketAddr,
     pub tls: TlsFiles,
     /// Authority of the SPIFFE ids in client certificates.
@@ -213,6 +213,7 @@ where
             .configure(certificates::configure)
             .configure(proposals::configure)
             .configure(signing_keys::configure)
+            .configure(log::configure)
             .default_service(web::to(nowhere))
             .wrap(from_fn(gate))
             // What partners read is of their members: no cache on the way keeps it.

@@ -103,6 +103,11 @@ impl Keys {
         self.ring.load().statement_key(kid)
     }
 
+    /// The key `kid`, if it is or was one of the alliance's for this purpose.
+    pub fn key(&self, purpose: Purpose, kid: &str) -> Option<PublicKey> {
+        self.ring.load().key(purpose, kid)
+    }
+
     /// The keys that sign or signed checkpoints of the log called `origin`, oldest first.
     pub fn checkpoint_keys(&self, origin: &str) -> Result<Vec<Vkey>, KeyringError> {
         self.ring.load().checkpoint_keys(origin)

@@ -62,6 +62,14 @@ impl Purpose {
     fn is_statement(self) -> bool {
         self.typ() == Some(general::TYP)
     }
+
+    /// Whether both keys sign when one makes way for the next: what they sign is looked at long after.
+    pub fn hands_over(self) -> bool {
+        match self {
+            Purpose::Statement | Purpose::StatementP256 | Purpose::Checkpoint => true,
+            Purpose::Quote => false,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +174,12 @@ impl Keyring {
     /// The key `kid`, if it is or was one for settlement records.
     pub fn statement_key(&self, kid: &str) -> Option<PublicKey> {
         let key = self.keys.iter().find(|key| key.purpose.is_statement() && key.kid == kid);
+        key.map(|key| key.public.clone())
+    }
+
+    /// The key `kid`, if it is or was one of this purpose.
+    pub fn key(&self, purpose: Purpose, kid: &str) -> Option<PublicKey> {
+        let key = self.keys.iter().find(|key| key.purpose == purpose && key.kid == kid);
         key.map(|key| key.public.clone())
     }
 
@@ -314,11 +328,19 @@ mod tests {
         let start = DateTime::from_timestamp(1_700_000_000, 0).expect("an instant");
         let (folder, mut published) = one_of_each("handover", start);
         let later = start + TimeDelta::minutes(10);
-        for purpose in [Purpose::Statement, Purpose::StatementP256] {
+        for purpose in [Purpose::Statement, Purpose::StatementP256, Purpose::Checkpoint, Purpose::Quote] {
             let jwk = create(&folder, purpose).expect("a key").to_jwk();
             published.push(Published { purpose, jwk, signs_from: later });
         }
         let ring = Keyring::load(&folder, published, start).expect("a ring");
+        let log = rotation::announce(&ring, "star", Purpose::Checkpoint, start).expect("one is on its way");
+        let said =
+            rotation::verify(&log.expect("signed"), |kid| ring.key(Purpose::Checkpoint, kid)).expect("they hold");
+        let logs = ring.checkpoint_keys("star.example").expect("a name");
+        let signs = |now| ring.sign_checkpoint("star.example", 1, [7; 32], now).expect("signed");
+        assert!(signs(start).checkpoint(&logs[0]).is_ok() && signs(later).checkpoint(&logs[1]).is_ok());
+        assert_eq!((said.purpose, said.at), (Purpose::Checkpoint, later));
+        assert_eq!(ring.statement_key(&said.new), None, "and signs no statements for it");
         for purpose in [Purpose::Statement, Purpose::StatementP256] {
             let document = rotation::announce(&ring, "star", purpose, start).expect("one is on its way");
             let said = rotation::verify(&document.expect("signed"), |kid| ring.statement_key(kid)).expect("they hold");
@@ -330,7 +352,9 @@ mod tests {
             assert_eq!((said.alliance.as_str(), said.at, said.purpose), ("star", later, purpose));
             assert!(rotation::announce(&ring, "star", purpose, later).is_none());
         }
-        assert!(rotation::announce(&ring, "star", Purpose::Checkpoint, start).is_none());
+        // What a quote's key has signed is over within the hour.
+        let quote = rotation::announce(&ring, "star", Purpose::Quote, start).expect("one is on its way");
+        assert_eq!(quote, Err(rotation::Refused::Form));
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

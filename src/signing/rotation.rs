@@ -1,8 +1,9 @@
-//! The handing over of a statement key: a record, signed by the old key and the new, that tells who trusts the one to
-//! trust the other.
+//! The handing over of a key that signs statements or the log's checkpoints: a record, signed by the old key and the new,
+//! that tells who trusts the one to trust the other.
 //!
 //! The payload is `{"alliance":…,"at":…,"new":<kid>,"old":<kid>,"purpose":…,"type":"key.rotated","v":1}`. A kid is the
-//! thumbprint of its key, so that the new key may come from anywhere.
+//! thumbprint of its key, so that the new key may come from anywhere. A checkpoint's key signs here as a JWS, which is one
+//! line of ASCII without white space and so never the text of a note, nor its cosignature.
 
 use super::canonical;
 use super::general::{self, Document};
@@ -13,14 +14,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
-/// From `at` on the alliance's records are signed by `new`, and no more by `old`.
+/// From `at` on the alliance's records, or its checkpoints, are signed by `new`, and no more by `old`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// The alliance's slug.
     pub alliance: String,
     /// In whole seconds.
     pub at: DateTime<Utc>,
-    /// `Statement` or `StatementP256`.
+    /// `Statement`, `StatementP256` or `Checkpoint`.
     pub purpose: Purpose,
     pub old: String,
     pub new: String,
@@ -28,7 +29,7 @@ pub struct Rotation {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("the payload is not the handing over of a statement key")]
+    #[error("the payload is not the handing over of a key that signs statements or checkpoints")]
     Form,
     #[error("not the old key and then the new, and they alone, have signed")]
     Signers,
@@ -86,7 +87,7 @@ pub fn verify(document: &Document, mut key_of: impl FnMut(&str) -> Option<Public
 
 impl Rotation {
     fn payload(&self) -> Result<Vec<u8>, Refused> {
-        if self.purpose.typ() != Some(general::TYP) {
+        if !self.purpose.hands_over() {
             return Err(Refused::Form);
         }
         let payload = json!({
@@ -132,7 +133,11 @@ mod tests {
 
     #[test]
     fn both_keys_sign_the_handing_over() {
-        for (purpose, kind) in [(Purpose::Statement, Kind::Ed25519), (Purpose::StatementP256, Kind::P256)] {
+        for (purpose, kind) in [
+            (Purpose::Statement, Kind::Ed25519),
+            (Purpose::StatementP256, Kind::P256),
+            (Purpose::Checkpoint, Kind::Ed25519),
+        ] {
             let (old, new) = (key(kind), key(kind));
             let document = sign("star", purpose, at() + TimeDelta::microseconds(5), &old, &new).expect("signed");
             let text = format!(
@@ -195,7 +200,6 @@ mod tests {
             ("20Z", "20.5Z"),
             ("20Z", "20+00:00"),
             (r#":"statement""#, r#":"quote""#),
-            (r#":"statement""#, r#":"checkpoint""#),
             (r#":"statement""#, r#":"salary""#),
         ] {
             assert_eq!(signed(&good.replacen(from, to, 1)), Err(Refused::Form), "{to}");

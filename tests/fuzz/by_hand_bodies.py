@@ -24,6 +24,8 @@ def body_of(label):
         return {"jws": "e30.e30.e30"}
     if label.endswith("/disputes"):
         return {"kind": "missing", "counterparty": OTHER, "claimed_amount": "1", "note": "n", "external_reference": "x"}
+    if label.endswith("/liabilities"):
+        return {"points": 1, "as_of": "2026-01-05"}
     if label.endswith("/answers"):
         return {"answer": "accepted", "note": "n"}
     if label == "POST /v1/disputes/{id}/decision":

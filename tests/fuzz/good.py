@@ -127,6 +127,8 @@ def settlement(things, whose=None):
         "GET /v1/settlements/{window}/statement": of_window(),
         "GET /v1/settlements/{window}/lines": of_window(),
         "GET /v1/settlements/{window}/proofs/{conversion_id}": lambda: Request(path=things.place(), query=dict(named)),
+        # Refused: every brand's accounts are kept here.
+        "POST /v1/settlements/{window}/liabilities": of_window(lambda: {"points": 5, "as_of": "2026-01-05"}),
         "POST /v1/settlements/{window}/signatures": lambda: Request(path=window(), body=things.counter_signature()),
         "POST /checkpoint/cosignatures": lambda: Request(body=things.cosignature()),
         "GET /v1/reports/{name}": lambda: next(reports),

@@ -58,6 +58,9 @@ IN_WORDS = [
     "is what the line says already",
     "of this line have no price",
     "is not missing",
+    # Reported points.
+    "must not be more than points",
+    "must not be after today",
     "must be between zero and the claim",
     "must be above or below zero",
     "is beyond the range of money",

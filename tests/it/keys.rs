@@ -69,6 +69,7 @@ fn keys_are_listed_and_rotated_from_the_command_line() {
         serde_json::from_slice(&output.stdout).expect("JSON")
     };
     let count = || hanse("list")["keys"].as_array().map(Vec::len);
+    assert_eq!(hanse("list").get("log"), None, "no alliance gives the log its name yet");
     let purposes = Purpose::ALL.len();
     assert_eq!(count(), Some(purposes));
     for told in ["signs in ten minutes", "a new key is on its way already"] {

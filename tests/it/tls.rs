@@ -1,7 +1,7 @@
 //! A real server over mutual TLS, with an authority of its own, and clients made by hand.
 
 use crate::support::{self, Scratch, TestDatabase};
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
 use hanse::domain::holder::Holder;
 use hanse::http::public::{Probes, Readiness};
 use hanse::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
@@ -64,7 +64,11 @@ impl House {
             jwks: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "keys": [] })) })),
         };
         let shared = Shared { database: store::connect(&database.url).expect("the database"), probes };
-        let server = Server::start(options, shared, api, |_: &mut ServiceConfig| {}).expect("the server starts");
+        let log = Data::new(shared.database.clone());
+        let public = move |config: &mut ServiceConfig| {
+            config.app_data(Data::clone(&log)).configure(hanse::http::log::configure);
+        };
+        let server = Server::start(options, shared, api, public).expect("the server starts");
         House { server, authority, folder, database }
     }
 

@@ -245,7 +245,8 @@ pub fn award(claim: Option<Millionths>, amount: Option<Millionths>) -> Result<Mi
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parties {
     pub opener: Participant,
-    pub counterparty: Participant,
+    /// `None` for what is missing while nobody is named.
+    pub counterparty: Option<Participant>,
     /// The side that owes by lines of this direction; `None`: whoever the award makes the debtor.
     pub origin: Option<Participant>,
 }
@@ -258,18 +259,18 @@ pub struct Adjusted {
     pub amount: Millionths,
 }
 
-/// The adjustment that gives the opener its award.
-pub fn adjusted(parties: &Parties, award: Millionths) -> Adjusted {
-    let Parties { opener, counterparty, origin } = parties;
+/// The adjustment that gives the opener its award; `None` while there is no counterparty to give it.
+pub fn adjusted(parties: &Parties, award: Millionths) -> Option<Adjusted> {
+    let Parties { opener, counterparty: Some(counterparty), origin } = parties else { return None };
     let by_opener = match origin {
         Some(origin) => origin == opener,
         None => award < Millionths::ZERO,
     };
-    if by_opener {
+    Some(if by_opener {
         Adjusted { from: opener.clone(), to: counterparty.clone(), amount: award.negated() }
     } else {
         Adjusted { from: counterparty.clone(), to: opener.clone(), amount: award }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -367,8 +368,8 @@ mod tests {
     fn an_adjustment_keeps_the_lines_direction_and_gives_the_opener_its_award() {
         let of = |text: &str| Participant::parse(text).expect("a participant");
         let given = |origin: Option<&str>, award: &str| {
-            let parties = Parties { opener: of("aa"), counterparty: of("bb"), origin: origin.map(of) };
-            let Adjusted { from, to, amount } = adjusted(&parties, money(award));
+            let parties = Parties { opener: of("aa"), counterparty: Some(of("bb")), origin: origin.map(of) };
+            let Adjusted { from, to, amount } = adjusted(&parties, money(award)).expect("two sides");
             (from.to_string(), to.to_string(), amount.to_string())
         };
         let row = |from: &str, to: &str, amount: &str| (from.to_owned(), to.to_owned(), amount.to_owned());
@@ -378,5 +379,7 @@ mod tests {
         assert_eq!(given(Some("bb"), "0.40"), row("bb", "aa", "0.40"));
         assert_eq!(given(None, "0.40"), row("bb", "aa", "0.40"));
         assert_eq!(given(None, "-0.40"), row("aa", "bb", "0.40"));
+        let nobody = Parties { opener: of("aa"), counterparty: None, origin: None };
+        assert_eq!(adjusted(&nobody, money("0.40")), None);
     }
 }

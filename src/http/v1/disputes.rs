@@ -35,7 +35,7 @@ pub struct OpenRequest {
     /// `missing`, `duplicate`, `amount`, `rate`, `eligibility` or `identity`.
     #[schema(pattern = "^(missing|duplicate|amount|rate|eligibility|identity)$", example = "amount")]
     kind: String,
-    /// For `missing` alone: the partner that is to answer, or `operator`.
+    /// For `missing` alone, as far as it is known: the partner that is to answer, or `operator`.
     #[schema(pattern = "^[a-z][a-z0-9-]{1,31}$", example = "harvest")]
     counterparty: Option<String>,
     /// Credited points as the line should have them, negative where they are taken back.
@@ -69,6 +69,9 @@ pub struct DecisionRequest {
     /// What the opener is given, negative what it gives back: at most its claim, and left out all of it.
     #[schema(pattern = "^-?[0-9]{1,12}(\\.[0-9]{1,6})?$", example = "0.40")]
     amount: Option<String>,
+    /// Where the dispute names no counterparty and is upheld: the partner that gives it, or `operator`.
+    #[schema(pattern = "^[a-z][a-z0-9-]{1,31}$", example = "harvest")]
+    counterparty: Option<String>,
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
@@ -220,9 +223,7 @@ impl OpenRequest {
             Kind::parse(&self.kind),
             "must be missing, duplicate, amount, rate, eligibility or identity",
         );
-        let counterparty = self.counterparty.map_or(Some(None), |raw| {
-            fields.named("counterparty", Participant::parse(&raw), "must be a partner's slug, or operator").map(Some)
-        });
+        let counterparty = counterparty(&mut fields, self.counterparty.as_deref());
         let points = self.claimed_points.map_or(Some(None), |raw| points(&mut fields, raw).map(Some));
         let amount = fields.maybe_money("claimed_amount", self.claimed_amount.as_deref());
         let note = fields.note("note", self.note);
@@ -234,6 +235,13 @@ impl OpenRequest {
         let read = read();
         fields.finish(read)
     }
+}
+
+/// `Some(None)` when it is not said.
+fn counterparty(fields: &mut Fields, raw: Option<&str>) -> Option<Option<Participant>> {
+    raw.map_or(Some(None), |raw| {
+        fields.named("counterparty", Participant::parse(raw), "must be a partner's slug, or operator").map(Some)
+    })
 }
 
 /// Exactly one of a line and a reference.
@@ -266,9 +274,12 @@ impl DecisionRequest {
         let mut fields = Fields::default();
         let outcome = fields.named("outcome", Outcome::parse(&self.outcome), "must be upheld or rejected");
         let amount: Option<Option<Millionths>> = fields.maybe_money("amount", self.amount.as_deref());
+        let counterparty = counterparty(&mut fields, self.counterparty.as_deref());
         let reason = fields.note("reason", self.reason);
-        let read = outcome.zip(amount).zip(reason);
-        fields.finish(read.map(|((outcome, amount), reason)| Decision { outcome, amount, reason }))
+        let read =
+            || Some(Decision { outcome: outcome?, amount: amount?, counterparty: counterparty?, reason: reason? });
+        let read = read();
+        fields.finish(read)
     }
 }
 

@@ -5,6 +5,7 @@ mod conversions;
 mod disputes;
 mod events;
 mod fields;
+mod liabilities;
 mod links;
 mod member_answer;
 mod memberships;
@@ -100,6 +101,7 @@ fn configure_settlement(config: &mut ServiceConfig) {
         .service(one("/v1/settlements/{window}/statement", web::get().to(settlements::statement)))
         .service(one("/v1/settlements/{window}/lines", web::get().to(settlements::lines)))
         .service(one("/v1/settlements/{window}/proofs/{conversion_id}", web::get().to(settlements::proofs)))
+        .service(one("/v1/settlements/{window}/liabilities", web::post().to(liabilities::state)))
         .service(one("/v1/settlements/{window}/signatures", web::post().to(settlements::countersign)))
         .service(one("/checkpoint/cosignatures", web::post().to(settlements::cosign)));
 }
@@ -119,6 +121,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(activities::Document::openapi());
     document.merge(events::Document::openapi());
     document.merge(settlements::Document::openapi());
+    document.merge(liabilities::Document::openapi());
     document.merge(reports::Document::openapi());
     document.merge(disputes::Document::openapi());
     document.merge(reconciliations::Document::openapi());

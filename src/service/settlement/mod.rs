@@ -7,7 +7,8 @@
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
 //! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` · `find` one's own
 //! line · `disputes` · `reconcile` a partner's own list against its lines · `incoming` a bank's list of payments against what is
-//! owed · `rotate` one signing key hands over to the next · `estimates` of breakage, as stated · `reports` for finance.
+//! owed · `rotate` one signing key hands over to the next · `estimates` of breakage, as stated ·
+//! `reported` points of brands that keep their own accounts · `reports` for finance.
 
 pub mod adjust;
 pub mod check;
@@ -26,6 +27,7 @@ pub mod read;
 pub mod recompute;
 pub mod reconcile;
 mod release;
+pub mod reported;
 pub mod reports;
 pub mod rotate;
 pub mod settings;

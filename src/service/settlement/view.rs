@@ -18,11 +18,11 @@ use diesel::PgConnection;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 
-/// How long a report waits for its turn.
-const REPORT_PATIENCE: Duration = Duration::from_secs(20);
+/// How long what reads much waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A window as one participant sees it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -277,8 +277,17 @@ pub async fn checkpoint(database: &crate::store::Database) -> Result<Option<Stri
     database.run(|conn| read::checkpoint(conn, None)).await
 }
 
+/// The verifier keys (C2SP signed-note) of the log's checkpoints, oldest first; `NotFound` before anything was published.
+pub async fn log_keys(database: &crate::store::Database) -> Result<Vec<String>, Error> {
+    database.run(super::rotate::log_keys).await
+}
+
+/// Proofs of growth made at once: each reads the whole log, and anybody may ask.
+static GROWTH: Semaphore = Semaphore::const_new(2);
+
 /// That the log of `to` leaves begins with the log of `from`: `{from, to, path}`, RFC 6962 §2.1.2.
 pub async fn consistency(database: &crate::store::Database, from: i64, to: Option<i64>) -> Result<Value, Error> {
+    let _turn = turn(&GROWTH).await?;
     let unit = move |conn: &mut PgConnection| {
         let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?.size;
         let to = to.unwrap_or(current);
@@ -293,7 +302,7 @@ pub async fn consistency(database: &crate::store::Database, from: i64, to: Optio
     database.run(unit).await
 }
 
-/// Every handing over of a statement key, oldest first.
+/// Every handing over of a key that signs statements or checkpoints, oldest first.
 pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error> {
     let unit = |conn: &mut PgConnection| super::rotate::list(conn);
     let documents = database.run(unit).await?;
@@ -317,11 +326,15 @@ pub struct Asked {
 /// Reports made at once: each may read a whole book.
 static REPORTS: Semaphore = Semaphore::const_new(2);
 
+/// `Busy` when none comes free in time.
+async fn turn(of: &'static Semaphore) -> Result<SemaphorePermit<'static>, Error> {
+    let turn = tokio::time::timeout(PATIENCE, of.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or(Error::Store(crate::store::Error::Busy { waiting: 2 }))
+}
+
 /// A report as a file: its name and its bytes.
 pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8>), Error> {
-    let busy = |waiting| Error::Store(crate::store::Error::Busy { waiting });
-    let turn = tokio::time::timeout(REPORT_PATIENCE, REPORTS.acquire()).await;
-    let _turn = turn.map_err(|_| busy(2))?.map_err(|_| busy(2))?;
+    let _turn = turn(&REPORTS).await?;
     let unit = move |conn: &mut PgConnection| {
         if let Some(window) = asked.window.filter(|_| asked.published) {
             let row = windows::numbered(conn, window)?.filter(|row| row.state == State::Published);

@@ -6,6 +6,7 @@
 use super::report::{Section, Title};
 use crate::signing::general::Document;
 use crate::signing::jwk::{Kind, NotAKey, PublicKey};
+use crate::signing::keyring::Purpose;
 use crate::signing::rotation::{self, Rotation};
 use chrono::SecondsFormat;
 use serde::Deserialize;
@@ -97,9 +98,10 @@ pub fn rotations(file: &str, bytes: &[u8], keys: &Keys) -> Section {
     for (nth, item) in items.iter().enumerate() {
         let document = Document::parse(item.to_string().as_bytes()).map_err(rotation::Refused::from);
         match document.and_then(|document| rotation::verify(&document, |kid| keys.by_kid(kid).cloned())) {
-            Ok(Rotation { old, new, at, .. }) => {
+            Ok(Rotation { old, new, at, purpose, .. }) => {
                 let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                section.holds("rotations", format!("{old} handed over to {new} from {at} on, signed by both"));
+                let of = if purpose == Purpose::Checkpoint { "the log's key " } else { "" };
+                section.holds("rotations", format!("{of}{old} handed over to {new} from {at} on, signed by both"));
             }
             Err(why) => section.differs("rotations", format!("record {} of {}: {why}", nth + 1, items.len())),
         }

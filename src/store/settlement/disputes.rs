@@ -48,8 +48,8 @@ struct DisputeSql {
     number: i64,
     #[diesel(sql_type = Text)]
     opener: String,
-    #[diesel(sql_type = Text)]
-    counterparty: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    counterparty: Option<String>,
     #[diesel(sql_type = Text)]
     kind: String,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -92,7 +92,7 @@ impl DisputeSql {
             number: self.number,
             parties: Parties {
                 opener: participant(&self.opener)?,
-                counterparty: participant(&self.counterparty)?,
+                counterparty: self.counterparty.as_deref().map(participant).transpose()?,
                 origin: self.origin.as_deref().map(participant).transpose()?,
             },
             kind: Kind::parse(&self.kind).ok_or_else(|| unreadable(format!("dispute kind `{}`", self.kind)))?,
@@ -125,7 +125,7 @@ pub fn insert(conn: &mut PgConnection, row: &Row) -> Result<bool, Error> {
     .bind::<SqlUuid, _>(row.id.0)
     .bind::<SqlUuid, _>(row.window.0)
     .bind::<Text, _>(row.parties.opener.as_str())
-    .bind::<Text, _>(row.parties.counterparty.as_str())
+    .bind::<Nullable<Text>, _>(row.parties.counterparty.as_ref().map(Participant::as_str))
     .bind::<Text, _>(row.kind.code())
     .bind::<Nullable<SqlUuid>, _>(row.line.map(|id| id.0))
     .bind::<Nullable<SqlUuid>, _>(row.conversion.map(|id| id.0))
@@ -241,6 +241,25 @@ pub fn list(conn: &mut PgConnection, filter: &Filter, limit: i64) -> Result<Vec<
     rows.into_iter().map(DisputeSql::checked).collect()
 }
 
+/// Names who gives what a dispute awards, where nobody was named, and decides it.
+pub fn decide(
+    conn: &mut PgConnection,
+    row: &Row,
+    counterparty: Option<&Participant>,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    sql_query(
+        "UPDATE disputes SET state = 'decided', state_at = $4, counterparty = coalesce(counterparty, $3) \
+         WHERE dispute_id = $1 AND state = $2",
+    )
+    .bind::<SqlUuid, _>(row.id.0)
+    .bind::<Text, _>(row.state.code())
+    .bind::<Nullable<Text>, _>(counterparty.map(Participant::as_str))
+    .bind::<Timestamptz, _>(at)
+    .execute(conn)?;
+    Ok(())
+}
+
 /// Moves a dispute that was locked and read in state `row.state`.
 pub fn step(conn: &mut PgConnection, row: &Row, to: State, at: DateTime<Utc>) -> Result<(), Error> {
     sql_query("UPDATE disputes SET state = $3, state_at = $4 WHERE dispute_id = $1 AND state = $2")
@@ -331,6 +350,8 @@ pub struct Proposed {
     pub outcome: Outcome,
     /// What the opener is given; `None` when it is rejected.
     pub award: Option<Millionths>,
+    /// Who gives it, where the dispute names nobody.
+    pub counterparty: Option<Participant>,
     pub reason: String,
     pub by: String,
     pub at: DateTime<Utc>,
@@ -356,6 +377,8 @@ struct ProposedSql {
     outcome: String,
     #[diesel(sql_type = Nullable<BigInt>)]
     award: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    counterparty: Option<String>,
     #[diesel(sql_type = Text)]
     reason: String,
     #[diesel(sql_type = Text)]
@@ -383,6 +406,7 @@ impl ProposedSql {
             place: self.place,
             outcome: Outcome::parse(&self.outcome).ok_or_else(|| unreadable(format!("outcome `{}`", self.outcome)))?,
             award: self.award.map(money),
+            counterparty: self.counterparty.as_deref().map(participant).transpose()?,
             reason: self.reason,
             by: self.proposed_by,
             at: self.proposed_at,
@@ -393,13 +417,14 @@ impl ProposedSql {
 
 pub fn propose(conn: &mut PgConnection, row: &Proposed) -> Result<(), Error> {
     sql_query(
-        "INSERT INTO dispute_decisions (dispute_id, place, outcome, award, reason, proposed_by, proposed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO dispute_decisions (dispute_id, place, outcome, award, counterparty, reason, proposed_by, proposed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind::<SqlUuid, _>(row.dispute.0)
     .bind::<SmallInt, _>(row.place)
     .bind::<Text, _>(row.outcome.code())
     .bind::<Nullable<BigInt>, _>(row.award.map(Millionths::get))
+    .bind::<Nullable<Text>, _>(row.counterparty.as_ref().map(Participant::as_str))
     .bind::<Text, _>(&row.reason)
     .bind::<Text, _>(&row.by)
     .bind::<Timestamptz, _>(row.at)

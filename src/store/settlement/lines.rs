@@ -185,6 +185,26 @@ pub fn posted(conn: &mut PgConnection, ranges: &[(Uuid, Uuid)]) -> Result<Vec<Po
 }
 
 #[derive(QueryableByName)]
+struct SidesSql {
+    #[diesel(sql_type = Text)]
+    a: String,
+    #[diesel(sql_type = Text)]
+    b: String,
+}
+
+/// Origin and target of conversions and of reversals, requested ones included.
+pub fn sides(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<[String; 2]>, Error> {
+    let rows: Vec<SidesSql> = sql_query(
+        "SELECT from_partner AS a, to_partner AS b FROM conversions WHERE conversion_id = any($1) UNION ALL \
+         SELECT c.from_partner, c.to_partner FROM reversals t JOIN conversions c USING (conversion_id) \
+         WHERE t.reversal_id = any($1)",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(conn)?;
+    Ok(rows.into_iter().map(|row| [row.a, row.b]).collect())
+}
+
+#[derive(QueryableByName)]
 struct NamedSql {
     #[diesel(sql_type = SqlUuid)]
     hash: Uuid,

@@ -9,6 +9,7 @@ pub mod lines;
 pub mod log;
 pub mod obligations;
 pub mod reconciliations;
+pub mod reported;
 pub mod reports;
 pub mod statements;
 pub mod tallies;

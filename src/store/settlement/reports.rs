@@ -306,8 +306,9 @@ pub struct Dispute {
     pub number: i64,
     #[diesel(sql_type = Text)]
     pub opener: String,
-    #[diesel(sql_type = Text)]
-    pub counterparty: String,
+    /// `None` while nobody is named.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub counterparty: Option<String>,
     #[diesel(sql_type = Text)]
     pub kind: String,
     #[diesel(sql_type = Text)]

@@ -204,11 +204,6 @@ fn invalid(api: &Api, window: WindowId, own: &str, memo: &str) {
         (&api.aa, json!({ "line_id": own, "kind": "missing", "claimed_amount": "-3", "note": note }), "/line_id"),
         (
             &api.aa,
-            json!({ "external_reference": "lost", "kind": "missing", "claimed_amount": "-3", "note": note }),
-            "/counterparty",
-        ),
-        (
-            &api.aa,
             json!({ "external_reference": "lost", "kind": "missing", "claimed_amount": "-3", "counterparty": "aa", "note": note }),
             "/counterparty",
         ),
@@ -356,6 +351,84 @@ fn what_is_missing_is_given_by_a_decision() {
     ada.post(&path(&again, "/decision"), "", &upheld("2.50")).refused(409, "stale");
     api.pay_all();
     assert_eq!(api.exposures(), []);
+}
+
+#[test]
+fn what_is_missing_and_nobody_knows_whose_is_decided_after_its_day_by_naming_who_gives_it() {
+    let api = Api::new("disputes-nobody", "");
+    let window = closed(&api);
+    let (ada, bob) = (api.operator(), api.operator_named("bob"));
+    let body =
+        json!({ "external_reference": "till-9", "kind": "missing", "claimed_amount": "2.50", "note": "never arrived" });
+    let opened = api.bb.post(&place(window), "", &body).status(201);
+    assert_eq!((opened.get("counterparty"), &opened["claim"]), (None, &json!("2.50")), "{opened:#}");
+    assert_eq!(api.bb.post(&place(window), "", &body).status(200), opened, "the same again");
+    // It is nobody's to see or answer meanwhile but its opener's and operators'.
+    let said = json!({ "answer": "accepted", "note": "yes" });
+    for stranger in [&api.aa, &api.cc] {
+        stranger.get(&path(&opened, "")).refused(404, "not_found");
+        stranger.post(&path(&opened, "/answers"), "", &said).refused(404, "not_found");
+    }
+    ada.post(&path(&opened, "/answers"), "", &said).refused(403, "forbidden");
+    let ageing = ada.get("/v1/reports/ageing").status(200).to_string();
+    assert!(ageing.contains(opened["dispute_id"].as_str().expect("an id")), "{ageing}");
+
+    let decide = |by: &Caller, whom: Option<&str>, outcome: &str| {
+        let mut body = json!({ "outcome": outcome, "reason": "the receipt shows it" });
+        if let Some(whom) = whom {
+            body["counterparty"] = json!(whom);
+        }
+        by.post(&path(&opened, "/decision"), "", &body)
+    };
+    decide(&ada, Some("aa"), "upheld").refused(409, "stale");
+    api.advance("9 days");
+    for (whom, outcome) in [(None, "upheld"), (Some("bb"), "upheld"), (Some("zz"), "upheld"), (Some("aa"), "rejected")]
+    {
+        let problem = decide(&ada, whom, outcome).refused(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "/counterparty", "{whom:?} {outcome}");
+    }
+    let proposed = decide(&ada, Some("aa"), "upheld").status(200);
+    assert_eq!((&proposed["proposal"]["counterparty"], proposed.get("counterparty")), (&json!("aa"), None));
+    assert_eq!(decide(&ada, Some("aa"), "upheld").status(200), proposed, "not by one alone");
+    api.aa.get(&path(&opened, "")).refused(404, "not_found");
+    decide(&bob, Some("cc"), "upheld").refused(409, "stale");
+    let decided = decide(&bob, Some("aa"), "upheld").status(200);
+    assert_eq!((&decided["state"], &decided["counterparty"]), (&json!("decided"), &json!("aa")), "{decided:#}");
+    for same in [Some("aa"), None] {
+        assert_eq!(decide(&ada, same, "upheld").status(200), decided, "the same again");
+    }
+    decide(&ada, Some("cc"), "upheld").refused(422, "invalid");
+    // Who is to give it sees why, and the adjustment has both sides.
+    assert_eq!(api.aa.get(&path(&opened, "")).status(200)["claim"], "2.50");
+    assert_eq!(told(api.aa.get("/v1/events?limit=1000"), "dispute.").len(), 1);
+    let next = api.close_window();
+    assert_eq!(api.statement(next.id, "bb")["net"], "2.50");
+    assert_eq!(api.statement(next.id, "aa")["net"], "-2.50");
+    crate::support::book::audit(&api.house.database);
+}
+
+#[test]
+fn the_counterparty_of_what_is_known_here_follows_from_it() {
+    let api = Api::new("disputes-follows", "");
+    let window = closed(&api);
+    let found = api.aa.get("/v1/conversions?external_reference=order-1").status(200);
+    let conversion = found["conversion_id"].as_str().or(found["items"][0]["conversion_id"].as_str()).expect("an id");
+    let back = json!({ "credit_points": 34, "reason": "returned", "external_reference": "back-1" });
+    let asked = api.aa.post(&format!("/v1/conversions/{conversion}/reversals"), "r1", &back).status(201);
+    assert_eq!(asked["state"], "requested", "{asked:#}");
+    let missing =
+        |of: &str| json!({ "external_reference": of, "kind": "missing", "claimed_amount": "1.70", "note": "n" });
+    let opened = api.aa.post(&place(window), "", &missing("back-1")).status(201);
+    assert_eq!(opened["counterparty"], "bb", "{opened:#}");
+    answer(&api.bb, &opened, "accepted");
+    // By its id as well, from the other side; whoever is no side of it learns nothing.
+    let id = asked["reversal_id"].as_str().expect("an id");
+    assert_eq!(api.bb.post(&place(window), "", &missing(id)).status(201)["counterparty"], "aa");
+    // What has a line is not missing, whoever is named.
+    let problem = api.aa.post(&place(window), "", &missing("order-1")).refused(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/external_reference");
+    // Two rows that name nobody are two disputes of nobody.
+    assert_eq!(api.aa.post(&place(window), "", &missing("lost-1")).status(201).get("counterparty"), None);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod contract;
 mod conversions;
 mod disputes;
 mod import;
+mod liabilities;
 mod links;
 mod memberships;
 mod movements;
@@ -22,6 +23,7 @@ use hanse::service::exchange::Exchange;
 use hanse::service::keys::Keys;
 use hanse::store;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +77,17 @@ impl Api {
 
     pub fn operator_named(&self, name: &str) -> Caller {
         Caller { client: self.house.client("operator", name) }
+    }
+
+    /// What the plain listener answers: the status and the body.
+    pub fn public(&self, path: &str) -> (u16, Vec<u8>) {
+        let mut tcp = std::net::TcpStream::connect(self.house.server.public_address()).expect("connected");
+        write!(tcp, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("written");
+        let mut got = Vec::new();
+        tcp.read_to_end(&mut got).expect("an answer");
+        let end = got.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let status = String::from_utf8_lossy(&got[..end]).split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), got.split_off(end + 4))
     }
 
     /// Two linked members, `A-1` at `aa` and `B-1` at `bb`, the first with lots of 101 and 136 points.

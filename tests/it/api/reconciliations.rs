@@ -151,6 +151,23 @@ fn disputed(api: &Api, window: WindowId, done: &Value) {
 }
 
 #[test]
+fn what_is_missing_here_is_disputed_though_the_list_names_no_counterparty() {
+    let api = Api::new("reconciliations-nobody", "");
+    let (window, _) = closed(&api);
+    let list = "external_reference,amount\nlost-1,-7.00\nlost-2,-8.00\n";
+    let done = api.aa.list(&place(window), "text/csv", list).status(201);
+    assert_eq!(done["results"]["missing_here"]["count"], 2);
+    let opened = api.aa.send("POST", &path(window, &done, "/disputes"), "", None).status(200);
+    // The five that the list has not are disputes as well.
+    assert_eq!(opened["disputes"], json!({ "opened": 7, "known": 0, "skipped": 0, "left": 0 }), "{opened:#}");
+    let own = api.aa.get("/v1/disputes").status(200);
+    let missing: Vec<&Value> =
+        own["items"].as_array().expect("items").iter().filter(|one| one["kind"] == "missing").collect();
+    assert_eq!(missing.len(), 2);
+    assert!(missing.iter().all(|one| one.get("counterparty").is_none()), "{own:#}");
+}
+
+#[test]
 fn points_alone_are_compared_line_by_line_where_lines_are_named_and_disputes_end_in_time() {
     let api = Api::new("reconciliations-lines", "");
     let (window, _) = closed(&api);

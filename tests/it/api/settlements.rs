@@ -170,6 +170,28 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
 }
 
 #[test]
+fn the_log_is_read_on_both_listeners_and_by_its_published_verifier_key() {
+    let api = Api::new("log-read", "");
+    api.aa.get("/checkpoint").refused(404, "not_found");
+    a_month(&api);
+    for path in ["/checkpoint", "/checkpoint/consistency?from=1", "/checkpoint/keys"] {
+        let answer = api.aa.get(path);
+        answer.status_only(200);
+        assert_eq!(api.public(path), (200, answer.body), "{path}");
+    }
+    let note = Note::parse(&api.bb.get("/checkpoint").body).expect("a note");
+    let keys = String::from_utf8(api.operator().get("/checkpoint/keys").body).expect("UTF-8");
+    let [key] = keys.lines().collect::<Vec<_>>().try_into().expect("one key");
+    assert!(key.starts_with("small.example+"), "{key}");
+    let key = Vkey::parse(key).expect("a verifier key");
+    assert_eq!(note.checkpoint(&key).expect("it holds").size, 4);
+    let grown = api.aa.get("/checkpoint/consistency?from=2").status(200);
+    assert_eq!((&grown["from"], &grown["to"]), (&json!(2), &json!(4)));
+    api.aa.get("/checkpoint/consistency?from=5").refused(404, "not_found");
+    api.aa.get("/checkpoint/consistency?from=0").refused(404, "not_found");
+}
+
+#[test]
 fn reports_are_the_callers_own_and_in_every_form() {
     let api = Api::new("reports-api", "");
     a_month(&api);

@@ -122,6 +122,44 @@ async fn a_key_hands_over_in_the_log_and_old_statements_go_on_verifying() {
 }
 
 #[actix_web::test]
+async fn the_logs_key_hands_over_and_old_checkpoints_go_on_verifying() {
+    use hanse::service::settlement::rotate;
+    use hanse::signing::general::Document;
+    use hanse::signing::keyring::Purpose;
+    use hanse::signing::note::{Note, Vkey};
+    use hanse::signing::rotation;
+    let house = House::new("log-rotated", "").await;
+    let note = || {
+        let note = read::checkpoint(&mut house.conn(), None).expect("read").expect("a checkpoint");
+        Note::parse(note.as_bytes()).expect("a note")
+    };
+    house.closed();
+    let before = note();
+    assert!(house.keys.rotate(Purpose::Checkpoint).await.expect("rotated"));
+    assert!(rotate::record(&mut house.conn(), &house.keys, Purpose::Checkpoint).expect("recorded"));
+    assert!(!rotate::record(&mut house.conn(), &house.keys, Purpose::Checkpoint).expect("once"));
+    let records = rotate::list(&mut house.conn()).expect("read");
+    let document = Document::parse(records[0].as_bytes()).expect("a document");
+    let told = rotation::verify(&document, |kid| house.keys.key(Purpose::Checkpoint, kid)).expect("both have signed");
+    assert_eq!(told.purpose, Purpose::Checkpoint);
+    // That both have said so is a record of the log, under a checkpoint of the old key.
+    let handed = note();
+    let sql = format!("UPDATE alliance_keys SET signs_from = now() WHERE kid = '{}'", told.new);
+    diesel::connection::SimpleConnection::batch_execute(&mut house.conn(), &sql).expect("its time");
+    house.keys.refresh().await.expect("refreshed");
+    house.closed();
+    let after = note();
+    let published = rotate::log_keys(&mut house.conn()).expect("read");
+    let keys: Vec<Vkey> = published.iter().map(|key| Vkey::parse(key).expect("a verifier key")).collect();
+    let [old, new] = keys.try_into().expect("two keys");
+    let sizes = [(&before, &old), (&handed, &old), (&after, &new)]
+        .map(|(note, key)| note.checkpoint(key).expect("it holds").size);
+    assert!(sizes[0] + 1 == sizes[1] && sizes[1] < sizes[2], "{sizes:?}");
+    assert!(before.checkpoint(&new).is_err() && after.checkpoint(&old).is_err());
+    house.book.audit();
+}
+
+#[actix_web::test]
 async fn a_window_comes_out_the_same_after_a_person_was_forgotten() {
     use hanse::book::command::{Command, Erase};
     let house = House::new("erased", "").await;

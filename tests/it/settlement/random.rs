@@ -215,12 +215,17 @@ impl Walk {
         if self.chance.below(4) == 0 {
             let _ = disputes::withdraw(&mut conn, &slug(opener), id);
         }
-        let answers = match opened.row.parties.counterparty.partner() {
+        let answers = match opened.row.parties.counterparty.as_ref().and_then(Participant::partner) {
             Some(partner) => Holder::Partner(partner.clone()),
             None => Holder::Operator("desk".into()),
         };
         let _ = disputes::answer(&mut conn, &answers, id, (Answer::Accepted, "so it is"));
-        let decision = disputes::Decision { outcome: Decided::Upheld, amount: None, reason: "both say so".into() };
+        let decision = disputes::Decision {
+            outcome: Decided::Upheld,
+            amount: None,
+            counterparty: None,
+            reason: "both say so".into(),
+        };
         for by in ["one", "one", "other", "third"] {
             let _ = disputes::decide(&mut conn, by, id, &decision);
         }

@@ -3,13 +3,16 @@
 
 use super::super::standing;
 use super::steps::{seen, step};
-use super::{Error, Viewer, Whole, tell, whole};
+use super::{Error, Viewer, Whole, is_other, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
+use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AdjustmentId, DisputeId};
 use crate::domain::money::Millionths;
-use crate::domain::settlement::dispute::{self, Outcome, Step};
+use crate::domain::settlement::Participant;
+use crate::domain::settlement::dispute::{self, Outcome, Parties, State, Step};
 use crate::service::settlement::adjust::{self, Asked};
+use crate::service::settlement::broken;
 use crate::store::catalogue;
 use crate::store::settlement::disputes::{self as stored, Proposed, Row, Settled};
 use diesel::PgConnection;
@@ -23,6 +26,8 @@ pub struct Decision {
     pub outcome: Outcome,
     /// What an upheld one gives its opener; `None`: the whole claim.
     pub amount: Option<Millionths>,
+    /// Who gives it, where the dispute names nobody.
+    pub counterparty: Option<Participant>,
     /// 1 to 500 characters.
     pub reason: String,
 }
@@ -30,13 +35,16 @@ pub struct Decision {
 /// Proposes a decision, or decides by the same words that another operator has proposed. The same operator again changes
 /// nothing; other words are `Stale`.
 pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decision) -> Result<Whole, Error> {
-    let alliance = catalogue::load(conn)?.alliance;
-    posting::post(conn, alliance.zone, |conn, posting| {
+    let loaded = catalogue::load(conn)?;
+    posting::post(conn, loaded.alliance.zone, |conn, posting| {
         let row = seen(conn, &Viewer::Operator, id)?;
         let award = award(&row, decision)?;
+        let counterparty = counterparty(&loaded, &row, decision)?;
         let known = whole(conn, row)?;
         if let Some(first) = &known.proposed {
-            if (first.outcome, first.award, &first.reason) != (decision.outcome, award, &decision.reason) {
+            // Where the dispute names one by now, no other can have been said.
+            let named = known.row.parties.counterparty.is_some() || first.counterparty == counterparty;
+            if !named || (first.outcome, first.award, &first.reason) != (decision.outcome, award, &decision.reason) {
                 let what = if first.settled.is_some() { "decided" } else { "proposed" };
                 return Err(Error::Stale(format!("Another decision was {what} before, by {}.", first.by)));
             }
@@ -44,11 +52,8 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
                 return Ok(known);
             }
         }
-        let after = step(&known.row, Step::Decide)?;
-        if !known.row.state.may_decide(known.row.answer_by, posting.day()) {
-            let until = known.row.answer_by;
-            return Err(Error::Stale(format!("The counterparty has not answered and may do so until {until}.")));
-        }
+        step(&known.row, Step::Decide)?;
+        in_time(&known.row, posting)?;
         made_good_once(conn, &known.row, award)?;
         let Some(proposed) = known.proposed else {
             let proposed = Proposed {
@@ -56,6 +61,7 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
                 place: next_place(conn, id)?,
                 outcome: decision.outcome,
                 award,
+                counterparty,
                 reason: decision.reason.clone(),
                 by: by.to_owned(),
                 at: posting.at(),
@@ -64,17 +70,55 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
             stored::propose(conn, &proposed)?;
             return Ok(Whole { proposed: Some(proposed), ..known });
         };
-        let adjustment = award.map(|award| adjust(conn, posting, &known.row, &proposed, award, by)).transpose()?;
-        let settled = Settled { decided: true, by: by.to_owned(), at: posting.at(), adjustment };
-        stored::settle(conn, &proposed, &settled)?;
-        stored::step(conn, &known.row, after, posting.at())?;
-        standing::settled(conn, posting, &known.row)?;
-        let row = Row { state: after, state_at: posting.at(), ..known.row };
-        let proposed = Some(Proposed { settled: Some(settled), ..proposed });
-        let done = Whole { row, proposed, ..known };
-        tell(posting, EventKind::DisputeDecided, &done, &alliance.currency)?;
+        let done = settle(conn, posting, Whole { proposed: None, ..known }, proposed, by)?;
+        tell(posting, EventKind::DisputeDecided, &done, &loaded.alliance.currency)?;
         Ok(done)
     })
+}
+
+/// Decides what was proposed, by another operator.
+fn settle(
+    conn: &mut PgConnection,
+    posting: &mut Posting,
+    known: Whole,
+    proposed: Proposed,
+    by: &str,
+) -> Result<Whole, Error> {
+    let named = known.row.parties.counterparty.clone().or_else(|| proposed.counterparty.clone());
+    let parties = Parties { counterparty: named, ..known.row.parties.clone() };
+    let row = Row { parties, state: State::Decided, state_at: posting.at(), ..known.row.clone() };
+    let adjustment = proposed.award.map(|award| adjust(conn, posting, &row, &proposed, award, by)).transpose()?;
+    let settled = Settled { decided: true, by: by.to_owned(), at: posting.at(), adjustment };
+    stored::settle(conn, &proposed, &settled)?;
+    stored::decide(conn, &known.row, row.parties.counterparty.as_ref(), posting.at())?;
+    standing::settled(conn, posting, &known.row)?;
+    let proposed = Some(Proposed { settled: Some(settled), ..proposed });
+    Ok(Whole { row, proposed, ..known })
+}
+
+/// Once the counterparty was heard or its last day is over, as it is kept for one that nobody is named in, too.
+fn in_time(row: &Row, posting: &Posting) -> Result<(), Error> {
+    let until = row.answer_by;
+    if row.state.may_decide(until, posting.day()) {
+        return Ok(());
+    }
+    Err(Error::Stale(match row.parties.counterparty {
+        Some(_) => format!("The counterparty has not answered and may do so until {until}."),
+        None => format!("No counterparty is named: it may be decided after {until}."),
+    }))
+}
+
+/// Who gives the award: the dispute's own counterparty, or else the one that an upheld decision has to name.
+fn counterparty(catalogue: &Catalogue, row: &Row, decision: &Decision) -> Result<Option<Participant>, Error> {
+    let no = |why: &str| Err(Error::invalid("/counterparty", why));
+    match (&row.parties.counterparty, &decision.counterparty, decision.outcome) {
+        (Some(known), Some(said), _) if known != said => no("must be left out: the dispute names another"),
+        (Some(_), _, _) | (None, None, Outcome::Rejected) => Ok(None),
+        (None, None, Outcome::Upheld) => no("is required: the dispute names nobody"),
+        (None, Some(_), Outcome::Rejected) => no("must be left out: what is rejected gives nothing"),
+        (None, Some(said), Outcome::Upheld) if is_other(catalogue, &row.parties.opener, said) => Ok(Some(said.clone())),
+        (None, Some(_), Outcome::Upheld) => no("must be another partner, or operator"),
+    }
 }
 
 /// What is wrong with a line is made good once, under whatever kinds it was disputed; so is what is missing, in whatever
@@ -133,7 +177,8 @@ fn adjust(
     award: Millionths,
     by: &str,
 ) -> Result<AdjustmentId, Error> {
-    let dispute::Adjusted { from, to, amount } = dispute::adjusted(&row.parties, award);
+    let adjusted = dispute::adjusted(&row.parties, award).ok_or_else(|| broken("an upheld dispute of one side"))?;
+    let dispute::Adjusted { from, to, amount } = adjusted;
     let asked = Asked {
         from,
         to,

@@ -16,6 +16,7 @@ pub use steps::{answer, withdraw};
 
 use crate::book::engine::world::EventKind;
 use crate::book::posting::Posting;
+use crate::domain::catalogue::Catalogue;
 use crate::domain::holder::Holder;
 use crate::domain::ids::DisputeId;
 use crate::domain::settlement::Participant;
@@ -99,7 +100,7 @@ impl From<&Holder> for Viewer {
 impl Viewer {
     fn sees(&self, row: &Row) -> bool {
         match self {
-            Viewer::Party(own) => *own == row.parties.opener || *own == row.parties.counterparty,
+            Viewer::Party(own) => *own == row.parties.opener || Some(own) == row.parties.counterparty.as_ref(),
             Viewer::Operator => true,
         }
     }
@@ -142,9 +143,14 @@ fn wholes(conn: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<Whole>, Error> 
     Ok(rows.into_iter().map(whole).collect())
 }
 
+/// Whether `participant` may stand against the opener: another partner, or the operator.
+fn is_other(catalogue: &Catalogue, opener: &Participant, participant: &Participant) -> bool {
+    participant != opener && participant.partner().is_none_or(|slug| catalogue.partners.contains_key(slug))
+}
+
 /// Tells both parties, each what it may see; the operator reads no feed.
 fn tell(posting: &mut Posting, kind: EventKind, whole: &Whole, currency: &str) -> Result<(), Error> {
-    for party in [&whole.row.parties.opener, &whole.row.parties.counterparty] {
+    for party in [Some(&whole.row.parties.opener), whole.row.parties.counterparty.as_ref()].into_iter().flatten() {
         if let Some(partner) = party.partner() {
             let shown = DisputeAnswer::of(whole, &Viewer::Party(party.clone()), currency);
             let body = serde_json::to_value(shown).map_err(super::broken)?;

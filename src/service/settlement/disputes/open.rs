@@ -1,7 +1,7 @@
 //! Opening a dispute: whose line it is, whether there is still time, what is claimed. The same one again is the first one.
 
 use super::super::{find, standing};
-use super::{Error, Whole, tell, whole};
+use super::{Error, Whole, is_other, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
@@ -34,7 +34,7 @@ pub enum About {
 pub struct Opening {
     pub about: About,
     pub kind: Kind,
-    /// For what is missing: a line names its own.
+    /// Who is to answer for what is missing, as far as the opener knows: a line names its own.
     pub counterparty: Option<Participant>,
     pub claimed: Claimed,
     /// 1 to 500 characters.
@@ -101,7 +101,7 @@ pub fn open_within(
 /// What is disputed, found.
 enum Subject {
     Line(Box<find::Line>),
-    Missing { reference: String, counterparty: Participant },
+    Missing { reference: String, counterparty: Option<Participant> },
 }
 
 impl Subject {
@@ -122,8 +122,10 @@ fn subject(conn: &mut PgConnection, ground: &Ground, opening: &Opening) -> Resul
             Err(Error::invalid("/line_id", "must be left out: what is missing has no line, but an external_reference"))
         }
         (About::Reference(reference), Kind::Missing) => {
-            let counterparty = counterparty(ground, opening)?;
-            is_unknown(conn, ground, reference)?;
+            let said = counterparty(ground, opening)?;
+            let named = named(conn, ground, reference)?;
+            is_missing(conn, ground, &named)?;
+            let counterparty = said.map_or_else(|| other_side(conn, ground, &named), |said| Ok(Some(said)))?;
             Ok(Subject::Missing { reference: reference.as_str().to_owned(), counterparty })
         }
         _ if opening.counterparty.is_some() => {
@@ -145,28 +147,43 @@ fn subject(conn: &mut PgConnection, ground: &Ground, opening: &Opening) -> Resul
     }
 }
 
-/// Who is to answer for what is missing: another partner, or the operator.
-fn counterparty(ground: &Ground, opening: &Opening) -> Result<Participant, Error> {
-    let known = |participant: &Participant| {
-        let partners = &ground.catalogue.partners;
-        participant.partner().is_none_or(|slug| partners.contains_key(slug) && *slug != ground.opener)
-    };
+/// Who the opener says is to answer for what is missing: another partner, or the operator.
+fn counterparty(ground: &Ground, opening: &Opening) -> Result<Option<Participant>, Error> {
+    let opener = Participant::from(&ground.opener);
     match &opening.counterparty {
-        Some(participant) if known(participant) => Ok(participant.clone()),
-        Some(_) => Err(Error::invalid("/counterparty", "must be another partner, or operator")),
-        None => Err(Error::invalid("/counterparty", "is required for what is missing")),
+        Some(other) if !is_other(&ground.catalogue, &opener, other) => {
+            Err(Error::invalid("/counterparty", "must be another partner, or operator"))
+        }
+        said => Ok(said.clone()),
     }
 }
 
-/// What has a line, in whatever window, is not missing.
-fn is_unknown(conn: &mut PgConnection, ground: &Ground, reference: &Text) -> Result<(), Error> {
+/// What is known here under a reference of the opener's, or under the id it is.
+fn named(conn: &mut PgConnection, ground: &Ground, reference: &Text) -> Result<Vec<Uuid>, Error> {
     let hash = reference_hash(&ground.opener, reference).0;
     let mut named: Vec<Uuid> = lines::named(conn, &[hash])?.into_iter().map(|(_, posted)| posted).collect();
     // A list may know a conversion by our id alone.
     let text = reference.as_str();
     named.extend(text.parse::<ConversionId>().map(|id| id.0));
     named.extend(text.parse::<ReversalId>().map(|id| id.0));
-    let ranges: Vec<(Uuid, Uuid)> = named.into_iter().map(|id| (id, id)).collect();
+    Ok(named)
+}
+
+/// The other side of what is known here and has no line yet: a reversal that nobody has confirmed. `None`: nothing is known,
+/// or the opener is no side of it.
+fn other_side(conn: &mut PgConnection, ground: &Ground, named: &[Uuid]) -> Result<Option<Participant>, Error> {
+    let own = ground.opener.as_str();
+    let other = lines::sides(conn, named)?.into_iter().find_map(|[from, to]| match own {
+        _ if from == own => Some(to),
+        _ if to == own => Some(from),
+        _ => None,
+    });
+    Ok(other.and_then(|slug| Participant::parse(&slug)))
+}
+
+/// What has a line, in whatever window, is not missing.
+fn is_missing(conn: &mut PgConnection, ground: &Ground, named: &[Uuid]) -> Result<(), Error> {
+    let ranges: Vec<(Uuid, Uuid)> = named.iter().map(|id| (*id, *id)).collect();
     let posted = lines::posted(conn, &ranges)?;
     let own = ground.opener.as_str();
     let Some(found) = posted.iter().find(|posted| posted.sides.iter().any(|side| side == own)) else { return Ok(()) };
@@ -178,7 +195,7 @@ fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Postin
     let opener = Participant::from(&ground.opener);
     let (line, reference, parties) = match subject {
         Subject::Line(line) => {
-            let (counterparty, origin) = (line.counterparty.clone(), Some(line.origin(&opener)));
+            let (counterparty, origin) = (Some(line.counterparty.clone()), Some(line.origin(&opener)));
             (Some(line), line.reference.clone(), Parties { opener, counterparty, origin })
         }
         Subject::Missing { reference, counterparty } => {

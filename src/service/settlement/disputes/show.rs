@@ -28,9 +28,10 @@ pub struct DisputeAnswer {
     /// A partner's slug.
     #[schema(example = "lumen")]
     pub opener: String,
-    /// A partner's slug, or `operator`.
+    /// A partner's slug, or `operator`; absent for what is missing while nobody is named.
     #[schema(example = "harvest")]
-    pub counterparty: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<String>,
     /// The opener's line; absent for what is missing.
     #[schema(value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +107,9 @@ pub struct ProposalAnswer {
     #[schema(value_type = Option<String>, example = "0.40")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<Shown<Millionths>>,
+    /// Who would give it, where the dispute names nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<String>,
     pub reason: String,
     pub proposed_by: String,
     #[schema(value_type = String, format = DateTime)]
@@ -158,7 +162,7 @@ impl DisputeAnswer {
             window_id: Shown(row.window),
             window: row.number,
             opener: row.parties.opener.to_string(),
-            counterparty: row.parties.counterparty.to_string(),
+            counterparty: row.parties.counterparty.as_ref().map(ToString::to_string),
             line_id: row.line.map(Shown),
             conversion_id: row.conversion.map(Shown),
             external_reference: row.reference.clone().filter(|_| is_own),
@@ -183,6 +187,7 @@ impl ProposalAnswer {
         ProposalAnswer {
             outcome: proposed.outcome.code(),
             amount: proposed.award.map(Shown),
+            counterparty: proposed.counterparty.as_ref().map(ToString::to_string),
             reason: proposed.reason.clone(),
             proposed_by: proposed.by.clone(),
             proposed_at: proposed.at,

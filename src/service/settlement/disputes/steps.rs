@@ -22,9 +22,10 @@ pub fn answer(
     let alliance = catalogue::load(conn)?.alliance;
     posting::post(conn, alliance.zone, |conn, posting| {
         let row = seen(conn, &Viewer::from(by), id)?;
+        let counterparty = row.parties.counterparty.as_ref();
         let answers = match by {
-            Holder::Partner(slug) => row.parties.counterparty == Participant::from(slug),
-            Holder::Operator(_) => row.parties.counterparty.is_operator(),
+            Holder::Partner(slug) => counterparty == Some(&Participant::from(slug)),
+            Holder::Operator(_) => counterparty.is_some_and(Participant::is_operator),
         };
         if !answers {
             return Err(Error::Forbidden("the counterparty"));

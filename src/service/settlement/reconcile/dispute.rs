@@ -99,7 +99,7 @@ fn opening(row: &Row, difference: &Difference) -> Option<Opening> {
         Finding::Matched | Finding::Duplicate | Finding::Late => return None,
     };
     let counterparty = match kind {
-        Kind::Missing => Some(Participant::parse(difference.counterparty.as_deref()?)?),
+        Kind::Missing => difference.counterparty.as_deref().and_then(Participant::parse),
         Kind::Duplicate | Kind::Amount | Kind::Rate | Kind::Eligibility | Kind::Identity => None,
     };
     let note = note(row, difference);

@@ -1,7 +1,7 @@
 //! What is owed and not paid, and what is disputed and not decided, by how late it is on the business day of the moment
 //! wanted.
 
-use super::frame::{amount, catalogue, column, open_facts, report, section, text};
+use super::frame::{amount, catalogue, column, open_facts, optional, report, section, text};
 use super::{Error, Name, Wanted, words};
 use crate::domain::ids::DisputeId;
 use crate::domain::money::Millionths;
@@ -159,7 +159,7 @@ fn disputed(open: &[Dispute], today: NaiveDate) -> Result<Section, Error> {
         vec![
             Cell::Whole(row.number),
             text(&row.opener),
-            text(&row.counterparty),
+            optional(row.counterparty.as_ref()),
             dispute_kind(&row.kind),
             Cell::Instant(row.opened_at),
             Cell::Date(row.answer_by),

@@ -1,11 +1,13 @@
 //! Outstanding points of every brand, when they end, and what they cost; beside it what brands estimate will never be used.
 
-use super::frame::{agree, amount, both, catalogue, column, cost, open_facts, points, report, section, text};
+use super::frame::{agree, amount, both, catalogue, column, cost, open_facts, optional, points, report, section, text};
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::catalogue::{Catalogue, Partner};
 use crate::domain::expiry::month_end;
+use crate::domain::money::Millionths;
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
 use crate::store::settlement::estimates;
+use crate::store::settlement::reported::{self, Row};
 use crate::store::settlement::reports::{self as stored, Balances, End, Outstanding};
 use chrono::NaiveDate;
 use diesel::PgConnection;
@@ -51,7 +53,7 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let mut made = report(Name::Liability, open_facts(&catalogue, wanted)?);
     made.sections = vec![summed(&all)?, breakage(conn, own, &all)?, ladder(&all)?, tiers(&all)?];
     if !remote.is_empty() {
-        made.sections.push(reported(&remote));
+        made.sections.push(as_reported(&remote, &reported::standing(conn, own)?)?);
     }
     made.notes = notes(remote.is_empty());
     only_known(&brands, &catalogue)?;
@@ -254,19 +256,55 @@ fn tiers(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
     Ok(section("tiers", "By earned tier", "按等级", columns, rows))
 }
 
-/// Brands that keep their own accounts.
-fn reported(remote: &[&Partner]) -> Section {
+/// Brands that keep their own accounts, with what stands of theirs for the newest window they have reported for. It adds up with
+/// nothing here.
+fn as_reported(remote: &[&Partner], standing: &[Row]) -> Result<Section, Error> {
     let columns = vec![
         partner_column(),
         column("name", "Programme", "积分计划", Kind::Text),
         column("reported", "As reported", "自报情况", Kind::Text),
+        column("window", "For window", "结算期", Kind::Whole),
+        column("as_of", "As of", "截至日期", Kind::Date),
+        column("points", "Points", "积分", Kind::Points),
+        column("never", "of these never end", "其中永久有效", Kind::Points),
+        column("unit_cost", "Unit cost", "单位成本", Kind::Money),
+        column("liability", "Liability", "积分负债", Kind::Money),
+        column("stated_at", "Stated", "申报时间", Kind::Instant),
+        column("certificate", "By certificate", "申报证书", Kind::Text),
+        column("version", "Version", "版本", Kind::Whole),
+        column("note", "Note", "备注", Kind::Text),
     ];
-    let nothing = Word::new("not_reported", "Nothing reported", "未申报");
-    let rows = remote.iter().map(|partner| {
+    let mut rows = Vec::with_capacity(remote.len());
+    for partner in remote {
         let name = &partner.programme.name;
-        vec![text(&partner.slug), both(&name.en, &name.zh), Cell::Word(nothing)]
-    });
-    section("remote", "Remote brands: as reported, not proven", "外部品牌：自报未核实", columns, rows.collect())
+        let stated = standing.iter().find(|row| row.partner == partner.slug);
+        let word = if stated.is_some() { REPORTED } else { NOT_REPORTED };
+        let mut row = vec![text(&partner.slug), both(&name.en, &name.zh), Cell::Word(word)];
+        match stated {
+            Some(stated) => row.extend(figures(stated, partner.programme.unit_cost)?),
+            None => row.resize(columns.len(), Cell::Empty),
+        }
+        rows.push(row);
+    }
+    Ok(section("remote", "Remote brands: as reported, not proven", "外部品牌：自报未核实", columns, rows))
+}
+
+const REPORTED: Word = Word::new("reported", "As reported, not proven", "自报未核实");
+const NOT_REPORTED: Word = Word::new("not_reported", "Nothing reported", "未申报");
+
+fn figures(stated: &Row, unit_cost: Millionths) -> Result<[Cell; 10], Error> {
+    Ok([
+        Cell::Whole(stated.number),
+        Cell::Date(stated.as_of),
+        Cell::Points(stated.points),
+        stated.never.map_or(Cell::Empty, Cell::Points),
+        Cell::Money(unit_cost),
+        amount(cost(stated.points.into(), unit_cost))?,
+        Cell::Instant(stated.stated_at),
+        text(&stated.certificate),
+        Cell::Whole(stated.version),
+        optional(stated.note.as_ref()),
+    ])
 }
 
 fn notes(all_hosted: bool) -> Vec<Text> {

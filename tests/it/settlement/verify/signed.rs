@@ -10,7 +10,7 @@ use hanse::signing::general::{Document, TYP};
 use hanse::signing::jwk::Kind;
 use hanse::signing::jws::SigningKey;
 use hanse::signing::keyring::Purpose;
-use hanse::signing::note::Note;
+use hanse::signing::note::{Checkpoint, Note};
 use hanse::signing::rotation;
 use hanse::store::settlement::statements;
 use hanse::store::signing_keys;
@@ -309,4 +309,29 @@ fn a_key_hands_over_to_another_with_both_signatures() {
         assert_ne!(wrong(&verify(&[("r", &changed), ("k", &both)])), NOTHING, "byte {at}");
     }
     assert_eq!(wrong(&verify(&[("r", br#"{"items":[]}"#), ("k", &both)])), NOTHING);
+}
+
+#[test]
+fn the_logs_key_hands_over_and_checkpoints_of_both_keys_hold() {
+    let (old, new) = (key(Kind::Ed25519), key(Kind::Ed25519));
+    let at = "2026-11-25T00:00:00Z".parse().expect("an instant");
+    let record = rotation::sign("small", Purpose::Checkpoint, at, &old, &new).expect("signed");
+    let record: Value = serde_json::from_str(&record.to_string()).expect("JSON");
+    let list = json!({ "items": [record] }).to_string().into_bytes();
+    let (both, one) = (jwks(&[&old, &new]), jwks(&[&old]));
+    let signed = |key: &SigningKey| {
+        let checkpoint = Checkpoint { origin: "small.example".to_owned(), size: 4, root: [7; 32] };
+        checkpoint.sign(key).expect("signed").to_string().into_bytes()
+    };
+    let (early, late) = (signed(&old), signed(&new));
+    let report = verify(&[("r", &list), ("k", &both), ("e", &early), ("l", &late)]);
+    let holds = format!(
+        "rotations: the log's key {} handed over to {} from 2026-11-25T00:00:00Z on, signed by both",
+        old.kid(),
+        new.kid()
+    );
+    assert_eq!(wrong(&report), NOTHING);
+    assert!(told(&report, Mark::Holds).contains(&holds), "{:?}", told(&report, Mark::Holds));
+    let [missing] = wrong(&verify(&[("r", &list), ("k", &one), ("e", &early)])).try_into().expect("one thing");
+    assert!(missing.ends_with("does not hold: the key is not known"), "{missing}");
 }
