@@ -6,7 +6,6 @@ use crate::domain::settlement::Participant;
 use crate::service::reports::{Form, files};
 use crate::service::settlement::incoming::{self, Mode, Report};
 use crate::service::settlement::reports::{Name, Wanted, file_stem, make};
-use crate::store::catalogue;
 use diesel::PgConnection;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -45,7 +44,7 @@ pub fn run(conn: &mut PgConnection, args: &Args) -> Result<(), Error> {
     let wanted = Wanted {
         window: args.window,
         participant: participant.transpose()?,
-        ..Wanted::at(catalogue::business_now(conn).map_err(Error::failed)?)
+        ..Wanted::now(conn).map_err(Error::failed)?
     };
     for file in write(conn, name, &wanted, form, &args.to)? {
         println!("{}", file.display());

@@ -12,7 +12,7 @@ mod show;
 pub mod xlsx;
 
 use crate::domain::money::Millionths;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -193,11 +193,12 @@ impl Report {
         self.sections.iter().find(|section| section.code == code)
     }
 
-    /// When it was issued, if a fact [`ISSUED`] says so, or else of which moment it is ([`AS_OF`]).
+    /// When it was issued, if a fact [`ISSUED`] says so, or else of which day it is ([`AS_OF`]).
     pub fn issued(&self) -> Option<DateTime<Utc>> {
         let instant = |code: &str| {
             self.facts.iter().find_map(|fact| match fact.value {
                 Cell::Instant(at) if fact.code == code => Some(at),
+                Cell::Date(day) if fact.code == code => Some(day.and_time(NaiveTime::MIN).and_utc()),
                 _ => None,
             })
         };

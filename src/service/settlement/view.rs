@@ -340,8 +340,7 @@ pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8
             let row = windows::numbered(conn, window)?.filter(|row| row.state == State::Published);
             row.ok_or(Error::NotFound)?;
         }
-        let as_of = catalogue::business_now(conn)?;
-        let wanted = Wanted { window: asked.window, participant: asked.participant.clone(), ..Wanted::at(as_of) };
+        let wanted = Wanted { window: asked.window, participant: asked.participant.clone(), ..Wanted::now(conn)? };
         let report = reports::make(conn, asked.name, &wanted)?;
         let stem = reports::file_stem(asked.name, &wanted);
         let mut files = files(&report, asked.form, &stem).map_err(broken)?;

@@ -18,6 +18,18 @@ pub fn begin(conn: &mut PgConnection) -> Result<(), Error> {
     Ok(conn.batch_execute(local)?)
 }
 
+#[derive(QueryableByName)]
+struct LastSql {
+    #[diesel(sql_type = BigInt)]
+    last: i64,
+}
+
+/// The newest batch of the journal; 0 before the first.
+pub fn last_batch(conn: &mut PgConnection) -> Result<i64, Error> {
+    let row: LastSql = sql_query("SELECT coalesce(max(batch_no), 0) AS last FROM batches").get_result(conn)?;
+    Ok(row.last)
+}
+
 /// What was taken back in a window of conversions under one set of terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TakenBack {

@@ -127,9 +127,8 @@ fn part_payment(house: &House, debtor: &str, amount: &str) {
 
 impl Month {
     fn wanted(&self, window: Option<i64>, participant: Option<&str>) -> Wanted {
-        let at = hanse::store::catalogue::business_now(&mut self.house.conn()).expect("the time");
         let participant = participant.map(|text| Participant::parse(text).expect("a participant"));
-        Wanted { window, participant, ..Wanted::at(at) }
+        Wanted { window, participant, ..Wanted::now(&mut self.house.conn()).expect("today") }
     }
 
     fn report(&self, name: Name, window: Option<i64>, participant: Option<&str>) -> Report {
@@ -403,7 +402,7 @@ async fn liability_and_points_come_to_the_balances() {
         "{ladder:?}"
     );
     assert_eq!(rows(&report, "tiers", &["partner", "points"]), ["aa|9832", "bb|287", "cc|429"]);
-    let later = Wanted { as_of: "2099-01-01T00:00:00Z".parse().expect("an instant"), ..month.wanted(None, Some("bb")) };
+    let later = Wanted { today: "2099-01-01".parse().expect("a day"), ..month.wanted(None, Some("bb")) };
     let late = make(&mut conn, Name::Liability, &later).expect("made");
     assert_eq!(rows(&late, "ladder", &["end", "points"]), ["ended|287", "|"], "what is over is told apart");
 
@@ -426,9 +425,8 @@ async fn ageing_exposures_and_rates_say_what_stands() {
     let month = month("report-open").await;
     let due = month.first.closed().expect("closed").dates.due_on;
     let late = |days: i64| {
-        let day = due + chrono::Duration::days(days);
-        let at = day.and_hms_opt(4, 0, 0).expect("a time").and_utc();
-        make(&mut month.house.conn(), Name::Ageing, &Wanted::at(at)).expect("made")
+        let wanted = Wanted::on(due + chrono::Duration::days(days));
+        make(&mut month.house.conn(), Name::Ageing, &wanted).expect("made")
     };
     let columns = ["debtor", "creditor", "not_due", "days_1_30", "days_31_60", "days_61_90", "days_over_90", "left"];
     assert_eq!(rows(&late(0), "ageing", &columns)[0], "aa|alliance|4.72|0.00|0.00|0.00|0.00|4.72");
@@ -475,13 +473,15 @@ async fn every_report_renders_in_every_form_and_twice_to_the_same_bytes() {
     for name in Name::ALL {
         let participant = name.needs_participant().then_some("aa");
         let window = name.needs_window().then_some(1);
-        let wanted = month.wanted(window, participant);
         let render = || {
+            // Asked for anew, at another moment of the day.
+            let wanted = month.wanted(window, participant);
             let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
             let stem = file_stem(name, &wanted);
             Form::ALL.map(|form| files(&report, form, &stem).expect("written"))
         };
         assert_eq!(render(), render(), "{name:?}");
+        let wanted = month.wanted(window, participant);
         let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
         assert!(report.sections.iter().any(|section| !section.rows.is_empty()), "{name:?} says something");
         assert!(report.issued().is_some(), "{name:?} says of when it is");

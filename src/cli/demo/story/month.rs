@@ -14,7 +14,6 @@ use crate::service::settlement::{self, pay};
 use crate::service::{signing_keys, verify};
 use crate::signing::general::{Document, TYP};
 use crate::signing::jws::SigningKey;
-use crate::store::catalogue;
 use crate::store::settlement::{exposures, obligations};
 use chrono::{NaiveDate, TimeDelta};
 use diesel::PgConnection;
@@ -237,11 +236,11 @@ impl Scene {
 
 /// What finance prints and what it books.
 fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<PathBuf>, Error> {
-    let as_of = catalogue::business_now(conn)?;
+    let now = Wanted::now(conn)?;
     let of = |participant: Option<&str>| Wanted {
         window: Some(number),
         participant: participant.and_then(Participant::parse),
-        ..Wanted::at(as_of)
+        ..now.clone()
     };
     let printed = [(Name::Statement, Some("lumen")), (Name::Pairs, None), (Name::Liability, None)];
     let printed = printed.into_iter().flat_map(|one| [Form::Html, Form::Xlsx].map(|form| (one.0, one.1, form)));

@@ -49,7 +49,7 @@ impl Bucket {
 }
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
-    let (catalogue, today) = catalogue(conn, wanted)?;
+    let (catalogue, today) = (catalogue(conn)?, wanted.today);
     let party = wanted.participant.as_ref().map(|of| of.as_str());
     let open = obligations::list(conn, None, party)?;
     let mut made = report(Name::Ageing, open_facts(&catalogue, wanted)?);

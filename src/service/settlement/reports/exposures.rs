@@ -1,6 +1,6 @@
 //! What is not settled yet, against the stop lines: as it stands, or as it stood when a window ended.
 
-use super::frame::{Frame, catalogue, column, find_window, open_facts, report, section, text};
+use super::frame::{Frame, catalogue, column, find_window, open_facts, report, section, text, through};
 use super::{Error, Name, Wanted, broken};
 use crate::book::exposures::ExposureKey;
 use crate::domain::ids::Slug;
@@ -13,8 +13,9 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let (facts, rows) = match find_window(conn, wanted)? {
         Some(window) => (Frame::open(conn, wanted)?.facts(wanted)?, stored::exposures_at(conn, window.id)?),
         None => {
-            let (catalogue, _) = catalogue(conn, wanted)?;
-            (open_facts(&catalogue, wanted)?, stored::exposures(conn)?)
+            let mut facts = open_facts(&catalogue(conn)?, wanted)?;
+            facts.push(through(conn)?);
+            (facts, stored::exposures(conn)?)
         }
     };
     let own = wanted.participant.as_ref();

@@ -10,7 +10,7 @@ use crate::domain::settlement::window::State;
 use crate::service::reports::{AS_OF, Cell, Column, Fact, ISSUED, Kind, Report, Section, Text, Word};
 use crate::service::settlement::settings::{Named, Settings};
 use crate::store::catalogue;
-use crate::store::settlement::{statements, windows};
+use crate::store::settlement::{reports as stored, statements, windows};
 use chrono::NaiveDate;
 use diesel::PgConnection;
 
@@ -111,19 +111,23 @@ pub fn open_facts(catalogue: &Catalogue, wanted: &Wanted) -> Result<Vec<Fact>, E
     }
     facts.push(fact("currency", "Currency", "币种", Cell::Text(alliance.currency.clone())));
     facts.push(fact("zone", "Time zone", "时区", Cell::Text(alliance.zone.name().to_owned())));
-    facts.push(fact(AS_OF, "As of", "截至时间", Cell::Instant(wanted.as_of)));
+    facts.push(fact(AS_OF, "As of", "截至日期", Cell::Date(wanted.today)));
     facts.extend(alliance.sandbox_start.is_some().then(sandbox));
     Ok(facts)
 }
 
-/// The catalogue as it stands, and the business day of the moment wanted.
-pub fn catalogue(conn: &mut PgConnection, wanted: &Wanted) -> Result<(Catalogue, NaiveDate), Error> {
+/// Up to which batch the book was read: the same one again is the same book.
+pub fn through(conn: &mut PgConnection) -> Result<Fact, Error> {
+    let batch = Cell::Whole(stored::last_batch(conn)?);
+    Ok(fact("through_batch", "Journal through batch", "分录截至批次", batch))
+}
+
+/// The catalogue as it stands.
+pub fn catalogue(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     if !catalogue::exists(conn)? {
         return Err(refused("nothing was published yet"));
     }
-    let catalogue = catalogue::load(conn)?;
-    let today = wanted.as_of.with_timezone(&catalogue.alliance.zone).date_naive();
-    Ok((catalogue, today))
+    Ok(catalogue::load(conn)?)
 }
 
 fn sandbox() -> Fact {

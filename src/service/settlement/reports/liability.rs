@@ -1,6 +1,8 @@
 //! Outstanding points of every brand, when they end, and what they cost; beside it what brands estimate will never be used.
 
-use super::frame::{agree, amount, both, catalogue, column, cost, open_facts, optional, points, report, section, text};
+use super::frame::{
+    agree, amount, both, catalogue, column, cost, open_facts, optional, points, report, section, text, through,
+};
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::catalogue::{Catalogue, Partner};
 use crate::domain::expiry::month_end;
@@ -41,7 +43,7 @@ struct Tier {
 }
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
-    let (catalogue, today) = catalogue(conn, wanted)?;
+    let (catalogue, today) = (catalogue(conn)?, wanted.today);
     let own = wanted.participant.as_ref().map(|of| of.as_str());
     let brands = brands(&stored::outstanding(conn, own)?, &stored::balances(conn, own)?, today)?;
     let shown = |partner: &&Partner| own.is_none_or(|own| own == partner.slug.as_str());
@@ -51,6 +53,7 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let all: Vec<(&Partner, &Brand)> =
         hosted.into_iter().map(|partner| (partner, brands.get(partner.slug.as_str()).unwrap_or(&nothing))).collect();
     let mut made = report(Name::Liability, open_facts(&catalogue, wanted)?);
+    made.facts.push(through(conn)?);
     made.sections = vec![summed(&all)?, breakage(conn, own, &all)?, ladder(&all)?, tiers(&all)?];
     if !remote.is_empty() {
         made.sections.push(as_reported(&remote, &reported::standing(conn, own)?)?);

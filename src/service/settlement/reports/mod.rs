@@ -1,8 +1,8 @@
 //! Finance reports: filled from what is signed, or from the book as it stands, for the renderings of `service::reports`.
 //!
 //! A report of a window is made of what was frozen and signed with it, so that making it again gives the same bytes; what
-//! has become of it since (signatures, payments, states) is told as it stands. A report of what is open says of which
-//! moment it is. Nothing here reads a clock, and every figure that can be checked against another is, before it is shown.
+//! has become of it since (signatures, payments, states) is told as it stands. A report of what is open says of which day
+//! it is, and through which batch of the journal. Nothing here reads a clock, and every figure that can be checked against another is, before it is shown.
 //!
 //! `statement` · `pairs` · `summary` · `journal` · `invoices` are of a window; `exposures` of a window's end or of now;
 //! `liability` · `points` · `ageing` · `rates` of now. `frame` what they share, `payload` a signed statement read back,
@@ -27,8 +27,9 @@ use super::{Error, broken};
 use crate::domain::ids::Slug;
 use crate::domain::settlement::Participant;
 use crate::service::reports::{Report, Word};
+use crate::store::catalogue;
 use crate::store::settlement::reports as stored;
-use chrono::{DateTime, Utc};
+use chrono::NaiveDate;
 use diesel::PgConnection;
 
 /// The reports there are.
@@ -65,14 +66,21 @@ pub struct Wanted {
     pub participant: Option<Participant>,
     /// Of rates: only those between the two.
     pub pair: Option<(Slug, Slug)>,
-    /// Business time. What is open is shown as of this moment, and judged late by it.
-    pub as_of: DateTime<Utc>,
+    /// The business day in the alliance's zone: what is open is judged late by it. Not the moment, so that a report that is
+    /// made again of the same book is the same.
+    pub today: NaiveDate,
 }
 
 impl Wanted {
-    /// Everything there is, as of a moment.
-    pub fn at(as_of: DateTime<Utc>) -> Wanted {
-        Wanted { window: None, participant: None, pair: None, as_of }
+    /// Everything there is, as of a business day.
+    pub fn on(today: NaiveDate) -> Wanted {
+        Wanted { window: None, participant: None, pair: None, today }
+    }
+
+    /// Everything there is, today.
+    pub fn now(conn: &mut PgConnection) -> Result<Wanted, Error> {
+        let zone = catalogue::load(conn)?.alliance.zone;
+        Ok(Wanted::on(catalogue::business_now(conn)?.with_timezone(&zone).date_naive()))
     }
 }
 
@@ -158,7 +166,7 @@ pub fn file_stem(name: Name, wanted: &Wanted) -> String {
     let mut stem = name.code().to_owned();
     match wanted.window {
         Some(window) if name.needs_window() || name == Name::Exposures => stem += &format!("-w{window:04}"),
-        Some(_) | None => stem += &wanted.as_of.format("-%Y%m%d").to_string(),
+        Some(_) | None => stem += &wanted.today.format("-%Y%m%d").to_string(),
     }
     if let Some(participant) = &wanted.participant {
         stem += &format!("-{participant}");
@@ -181,7 +189,7 @@ mod tests {
 
     #[test]
     fn files_are_named_by_what_is_in_them() {
-        let mut wanted = Wanted::at("2026-05-31T16:30:00Z".parse().expect("an instant"));
+        let mut wanted = Wanted::on("2026-05-31".parse().expect("a day"));
         assert_eq!(file_stem(Name::Liability, &wanted), "liability-20260531");
         wanted.participant = Participant::parse("velvet");
         wanted.window = Some(3);

@@ -1,6 +1,6 @@
 //! Points of every brand from one month to the next, from the journal; what is left at the end is the balances.
 
-use super::frame::{agree, catalogue, column, open_facts, points, report, section, text};
+use super::frame::{agree, catalogue, column, open_facts, points, report, section, text, through};
 use super::{Error, Name, Wanted, broken};
 use crate::book::engine::account::EntryKind;
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
@@ -54,7 +54,7 @@ impl Heading {
 type Sums = [i128; HEADINGS.len()];
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
-    let (catalogue, today) = catalogue(conn, wanted)?;
+    let (catalogue, today) = (catalogue(conn)?, wanted.today);
     let own = wanted.participant.as_ref().map(|of| of.as_str());
     let moved = stored::moved(conn, own)?;
     let mut brands: BTreeMap<&str, BTreeMap<NaiveDate, Sums>> = BTreeMap::new();
@@ -76,6 +76,7 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
         agree(|| format!("the points of {partner} by its journal and its balances"), closing, balance)?;
     }
     let mut made = report(Name::Points, open_facts(&catalogue, wanted)?);
+    made.facts.push(through(conn)?);
     made.sections = vec![months, kinds(&moved)?];
     made.notes = notes();
     Ok(made)

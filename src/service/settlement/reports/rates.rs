@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 type Pairs = BTreeMap<(Slug, Slug), Pair>;
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
-    let (catalogue, _) = catalogue(conn, wanted)?;
+    let catalogue = catalogue(conn)?;
     let facts = open_facts(&catalogue, wanted)?;
     let own = wanted.participant.as_ref().map(|of| of.partner());
     let between = match (&wanted.pair, own) {

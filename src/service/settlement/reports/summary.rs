@@ -27,16 +27,18 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
         return Err(Error::NotFound);
     }
     let frame = Frame::open(conn, wanted)?;
-    let today = wanted.as_of.with_timezone(&frame.settings.zone()?).date_naive();
     let taken = taken(conn, &frame)?;
     let adjusted = stored::adjustments(conn, frame.window.id, None)?;
     let adjusted: Vec<i128> = adjusted.iter().map(|row| i128::from(row.amount.get()).abs()).collect();
     let owed = obligations::list(conn, Some(frame.window.id), None)?;
     let mut facts = frame.facts(wanted)?;
-    facts.push(fact(AS_OF, "States as of", "状态截至", Cell::Instant(wanted.as_of)));
+    facts.push(fact(AS_OF, "States as of", "状态截至", Cell::Date(wanted.today)));
     let mut made = report(Name::Summary, facts);
-    made.sections =
-        vec![figures(&frame.statements, &taken, &adjusted)?, participants(&frame.statements)?, owing(&owed, today)?];
+    made.sections = vec![
+        figures(&frame.statements, &taken, &adjusted)?,
+        participants(&frame.statements)?,
+        owing(&owed, wanted.today)?,
+    ];
     made.notes = notes();
     Ok(made)
 }
