@@ -48,6 +48,10 @@ pub struct Stage {
 
 pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     let mut config = global.begin(&args.flags)?;
+    if config.database_url.is_some() {
+        // Invented members would stream into somebody's real book.
+        return Err(Error::Usage("the demo brings its own database: unset DATABASE_URL".to_owned()));
+    }
     config.data_dir = config.data_dir.join("demo");
     if args.check {
         free_ports(&mut config);
@@ -149,8 +153,7 @@ async fn second(first: &Stage, partners: &Path, metrics: PrometheusHandle) -> Re
     }
     free_ports(&mut config);
     let cluster = first.house.embedded.as_ref();
-    let cluster =
-        cluster.ok_or_else(|| Error::Usage("the demo brings its own database: unset DATABASE_URL".to_owned()))?;
+    let cluster = cluster.ok_or_else(|| Error::Failed("the demo's cluster is not its own".to_owned()))?;
     cluster.create_database("travel").map_err(Error::failed)?;
     let url = cluster.url("travel");
     let house = blocking(move || House::at(config, url)).await?;

@@ -49,6 +49,19 @@ impl Settler {
         Ok(answered || closed.is_some_and(|window| window.blocked_by.is_none()))
     }
 
+    /// How many windows are blocked, and for how many seconds of business time the oldest that has ended waits to be
+    /// published; 0 when none does.
+    pub fn backlog(&mut self) -> Result<(i64, i64), Error> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => super::connect(&self.url)?,
+        };
+        let windows::Backlog { blocked, since } = windows::backlog(&mut conn)?;
+        let now = catalogue::business_now(&mut conn)?;
+        self.conn = Some(conn);
+        Ok((blocked, since.map_or(0, |since| (now - since).num_seconds().max(0))))
+    }
+
     /// What there is to close, found without the fence: whether it is due is decided again under it.
     fn wanted(&self, conn: &mut PgConnection) -> Result<Option<Option<Which>>, Error> {
         if windows::unfinished(conn)?.is_some_and(|window| window.blocked_by.is_none()) {

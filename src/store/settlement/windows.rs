@@ -311,6 +311,24 @@ struct CountSql {
     n: i64,
 }
 
+/// Windows that have ended and are not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Backlog {
+    #[diesel(sql_type = BigInt)]
+    pub blocked: i64,
+    /// When the oldest of them ended, in business time.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub since: Option<DateTime<Utc>>,
+}
+
+pub fn backlog(conn: &mut PgConnection) -> Result<Backlog, Error> {
+    let backlog = sql_query(
+        "SELECT count(*) FILTER (WHERE state = 'blocked') AS blocked, min(closed_at) AS since FROM windows \
+         WHERE state NOT IN ('open', 'published')",
+    );
+    Ok(backlog.get_result(conn)?)
+}
+
 /// Batches that name this window beyond its run of numbers, or name another inside it. Those before it were looked at when
 /// their own windows ended, and `hanse audit` looks at all.
 pub fn strays(conn: &mut PgConnection, row: &Row) -> Result<i64, Error> {

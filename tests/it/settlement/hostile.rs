@@ -13,6 +13,7 @@ use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
 use hanse::service::settlement::recompute::Outcome as Again;
 use hanse::service::settlement::{adjust, close};
+use hanse::store::settlement::windows::{self, Backlog};
 use std::time::{Duration, Instant};
 
 fn participant(text: &str) -> Participant {
@@ -324,8 +325,7 @@ async fn windows_close_by_two_servers_in_the_midst_of_everything() {
     house.book.audit();
     let last = house.closed();
     for number in 1..=last.number {
-        let window =
-            hanse::store::settlement::windows::numbered(&mut house.conn(), number).expect("read").expect("there");
+        let window = windows::numbered(&mut house.conn(), number).expect("read").expect("there");
         assert!(matches!(house.recompute(&window), Again::Same(_)), "{number}: {:?}", house.recompute(&window));
     }
     house.pay_all();
@@ -347,6 +347,8 @@ async fn what_no_longer_adds_up_at_signing_is_blocked_and_closes_once_it_is_mend
     house.conn().batch_execute(go_on).expect("goes on");
     let window = close(None).expect("it is blocked").expect("a window");
     assert_eq!(window.state, State::Blocked, "{window:?}");
+    let backlog = |house: &House| windows::backlog(&mut house.conn()).expect("read");
+    assert_eq!(backlog(&house), Backlog { blocked: 1, since: Some(window.closed().expect("closed").at) });
     close::retry(&mut house.conn(), &window).expect("tried again");
     let window = close(None).expect("it closes").expect("a window");
     assert_eq!(window.state, State::Published, "{:?}", window.blocked_by);
