@@ -49,9 +49,13 @@ pub fn countersign(
         });
         let key =
             key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
-        let partners = keys_of(conn, &key.jwk, &known)?;
-        let known_key =
-            |asked: &str| partners.iter().find(|key| key.kid() == asked).cloned().or_else(|| keys.statement_key(asked));
+        let new = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
+        let mut partners = keys_of(conn, &known)?;
+        partners.push((partner.to_string(), new));
+        let known_key = |asked: &str| {
+            let registered = partners.iter().map(|(_, key)| key).find(|key| key.kid() == asked);
+            registered.cloned().or_else(|| keys.statement_key(asked))
+        };
         document.verify_all(known_key).map_err(refused)?;
         let made = Signature {
             place: i16::try_from(known.len()).map_err(broken)?,
@@ -90,14 +94,34 @@ pub fn countersign(
     })
 }
 
-/// The key of the new signature and those by which partners have signed before, whatever became of them since.
-fn keys_of(conn: &mut PgConnection, new: &Value, known: &[Signature]) -> Result<Vec<PublicKey>, Error> {
-    let mut keys = vec![PublicKey::from_jwk(new).map_err(broken)?];
-    for made in known {
-        let before = signing_keys::find(conn, &made.kid)?;
-        keys.extend(before.map(|key| PublicKey::from_jwk(&key.jwk)).transpose().map_err(broken)?);
+/// The registered keys by which partners have made these signatures, each with its partner's slug, whatever became of them
+/// since.
+pub fn keys_of(conn: &mut PgConnection, made: &[Signature]) -> Result<Vec<(String, PublicKey)>, Error> {
+    let mut keys = Vec::new();
+    for made in made {
+        if let Some(found) = signing_keys::find(conn, &made.kid)?.filter(|key| key.holder_name == made.signer) {
+            keys.push((found.holder_name, PublicKey::from_jwk(&found.jwk).map_err(broken)?));
+        }
     }
     Ok(keys)
+}
+
+/// `alliance`, a JWK set, and with it the keys of everybody who has counter-signed one of `statements`: all that their
+/// signatures verify by. A partner's key says whose it is, `"partner": slug`, so that nobody takes it for the alliance's.
+pub fn jwks(conn: &mut PgConnection, alliance: &Value, statements: &[&Row]) -> Result<Value, Error> {
+    let mut set = alliance.clone();
+    let keys = set["keys"].as_array_mut().ok_or_else(|| broken("the alliance's keys are no JWK set"))?;
+    for statement in statements {
+        let made = statements::signatures(conn, statement.id)?;
+        for (partner, key) in keys_of(conn, &made)? {
+            let mut jwk = key.to_jwk();
+            jwk["partner"] = json!(partner);
+            if !keys.contains(&jwk) {
+                keys.push(jwk);
+            }
+        }
+    }
+    Ok(set)
 }
 
 fn refused(why: Refused) -> Error {
