@@ -72,26 +72,32 @@ pub fn countersign(
                 deadlines::tell_of(posting, EventKind::StatementAcknowledged, &row);
             }
         }
-        // Who signed what and when is in the log as well.
-        let record = json!({
-            "v": 1, "type": "counter_signature", "alliance": settings.alliance, "kid": kid, "partner": partner.as_str(),
-            "leaf": super::statement::hex(&row.leaf), "protected": protected, "signature": signature, "window": row.number,
-        });
-        let record = canonical::to_vec(&record).map_err(broken)?;
-        let mut leaves = log::leaves(conn, None)?;
-        let leaf = Leaf {
-            index: i64::try_from(leaves.len()).map_err(broken)?,
-            kind: "counter_signature",
-            subject: row.id.to_string(),
-            hash: merkle::leaf_hash(&record),
-            record: Some(String::from_utf8(record).map_err(broken)?),
-        };
-        leaves.push(leaf.hash);
-        log::insert(conn, &leaf, at)?;
+        let leaves = receipt(conn, &settings.alliance, &row, &made)?;
         sign::checkpoint(conn, keys, &settings.trust_domain, &leaves, posting)?;
         let row = Row { state: State::Acknowledged, ..row };
         Ok((row, document))
     })
+}
+
+/// Who signed what and when is in the log as well: its leaves, this one the last.
+fn receipt(conn: &mut PgConnection, alliance: &str, row: &Row, made: &Signature) -> Result<Vec<merkle::Hash>, Error> {
+    let record = json!({
+        "v": 1, "type": "counter_signature", "alliance": alliance, "kid": made.kid, "partner": made.signer,
+        "leaf": super::statement::hex(&row.leaf), "protected": made.protected, "signature": made.signature,
+        "window": row.number,
+    });
+    let record = canonical::to_vec(&record).map_err(broken)?;
+    let mut leaves = log::leaves(conn, None)?;
+    let leaf = Leaf {
+        index: i64::try_from(leaves.len()).map_err(broken)?,
+        kind: "counter_signature",
+        subject: row.id.to_string(),
+        hash: merkle::leaf_hash(&record),
+        record: Some(String::from_utf8(record).map_err(broken)?),
+    };
+    leaves.push(leaf.hash);
+    log::insert(conn, &leaf, made.signed_at)?;
+    Ok(leaves)
 }
 
 /// The registered keys by which partners have made these signatures, each with its partner's slug, whatever became of them
