@@ -15,6 +15,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+const KEYS: &str = "jwks.json";
+
 /// What is to be written, and where.
 pub struct Wanted<'a> {
     pub window: &'a windows::Row,
@@ -52,8 +54,10 @@ pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf
     }
     let checkpoint = read::checkpoint(conn, None).map_err(Error::failed)?.unwrap_or_default();
     files.push(put(to, "checkpoint.txt", checkpoint.as_bytes())?);
-    let jwks = countersign::jwks(conn, jwks, &chosen).map_err(Error::failed)?;
-    files.push(put(to, "jwks.json", format!("{jwks:#}\n").as_bytes())?);
+    // Statements of others may have been exported here before.
+    let before = fs::read(to.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let jwks = countersign::jwks(conn, jwks, &chosen, &before).map_err(Error::failed)?;
+    files.push(put(to, KEYS, format!("{jwks:#}\n").as_bytes())?);
     Ok(files)
 }
 

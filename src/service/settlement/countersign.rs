@@ -113,18 +113,27 @@ pub fn keys_of(conn: &mut PgConnection, made: &[Signature]) -> Result<Vec<(Strin
 }
 
 /// `alliance`, a JWK set, and with it the keys of everybody who has counter-signed one of `statements`: all that their
-/// signatures verify by. A partner's key says whose it is, `"partner": slug`, so that nobody takes it for the alliance's.
-pub fn jwks(conn: &mut PgConnection, alliance: &Value, statements: &[&Row]) -> Result<Value, Error> {
-    let mut set = alliance.clone();
-    let keys = set["keys"].as_array_mut().ok_or_else(|| broken("the alliance's keys are no JWK set"))?;
+/// signatures verify by. Registered keys of partners that are in the set `before` stay in it. A partner's key says whose it
+/// is, `"partner": slug`, so that nobody takes it for the alliance's.
+pub fn jwks(conn: &mut PgConnection, alliance: &Value, statements: &[&Row], before: &Value) -> Result<Value, Error> {
+    let mut registered = Vec::new();
+    for kid in before["keys"].as_array().into_iter().flatten().filter_map(|jwk| jwk["kid"].as_str()) {
+        let found = signing_keys::find(conn, kid)?.filter(|key| key.holder_kind == "partner");
+        if let Some(key) = found {
+            registered.push((key.holder_name, PublicKey::from_jwk(&key.jwk).map_err(broken)?));
+        }
+    }
     for statement in statements {
         let made = statements::signatures(conn, statement.id)?;
-        for (partner, key) in keys_of(conn, &made)? {
-            let mut jwk = key.to_jwk();
-            jwk["partner"] = json!(partner);
-            if !keys.contains(&jwk) {
-                keys.push(jwk);
-            }
+        registered.extend(keys_of(conn, &made)?);
+    }
+    let mut set = alliance.clone();
+    let keys = set["keys"].as_array_mut().ok_or_else(|| broken("the alliance's keys are no JWK set"))?;
+    for (partner, key) in registered {
+        let mut jwk = key.to_jwk();
+        jwk["partner"] = json!(partner);
+        if !keys.contains(&jwk) {
+            keys.push(jwk);
         }
     }
     Ok(set)

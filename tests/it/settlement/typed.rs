@@ -145,6 +145,11 @@ async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_aske
     let once = proven(&["--conversion", &conversion]);
     assert!(once > 0);
     assert_eq!((proven(&["--conversion", &conversion, "--conversion", &conversion]), proven(&[])), (once, 0));
+    // Others exported into the same folder later take nothing from it.
+    typed.prints(&["export", "1", "--participant", "bb", "--to", to]);
+    let (code, printed, told) = run(&mut hanse(&["verify", to]));
+    assert_eq!((code, &*told), (Some(0), ""), "{printed}");
+    assert!(printed.contains("3 of 3 hold: EdDSA"), "{printed}");
     let typed_wrong = ["export", "2", "--participant", "aa", "--to", to, "--conversion", &other];
     let told = typed.refused(&typed_wrong, 2);
     assert_eq!(told, format!("hanse: window 2 has no line of {other} for aa\n"));
