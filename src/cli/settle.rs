@@ -3,6 +3,7 @@
 pub mod export;
 pub mod reports;
 mod show;
+mod window;
 
 use super::house::Reach;
 use super::{Error, Global};
@@ -18,8 +19,9 @@ use crate::service::settlement::pay::{self, Paid};
 use crate::service::settlement::recompute::{self, Outcome, Same};
 use crate::service::settlement::{self};
 use crate::store;
-use crate::store::settlement::windows::{self, Row};
+use crate::store::settlement::windows::Row;
 use chrono::NaiveDate;
+use clap::builder::NonEmptyStringValueParser;
 use diesel::PgConnection;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -29,9 +31,9 @@ use std::path::PathBuf;
 pub enum Action {
     /// End the open window now, or take one that stopped on its way to its end
     Close {
-        /// Only the window of this number, if it is still open
-        #[arg(long, value_name = "NUMBER")]
-        window: Option<i64>,
+        /// Only this window, if it is still open: its number or win_…
+        #[arg(long)]
+        window: Option<window::Name>,
         /// Only if its period is over
         #[arg(long, conflicts_with = "window")]
         due: bool,
@@ -45,16 +47,21 @@ pub enum Action {
     },
     /// One window: nets, statements, what is owed
     Show {
-        window: i64,
+        /// Its number or win_…
+        window: window::Name,
         #[command(flatten)]
         flags: Flags,
     },
     /// Write a participant's files: statement, lines, proofs, keys, checkpoint
     Export {
-        window: i64,
+        /// Its number or win_…
+        window: window::Name,
         /// A partner, or `operator`; everybody unless said
         #[arg(long, value_name = "SLUG")]
         participant: Option<String>,
+        /// Prove the lines of this conversion, too; may be said again
+        #[arg(long = "conversion", value_name = "CNV", value_parser = conversion)]
+        conversions: Vec<ConversionId>,
         /// Folder to write into
         #[arg(long, default_value = ".", value_name = "DIR")]
         to: PathBuf,
@@ -80,13 +87,15 @@ pub enum Action {
     },
     /// Have a blocked window tried again from its beginning
     Retry {
-        window: i64,
+        /// Its number or win_…
+        window: window::Name,
         #[command(flatten)]
         flags: Flags,
     },
     /// Make a closed window again from the journal: the same bytes, or the first difference
     Recompute {
-        window: i64,
+        /// Its number or win_…
+        window: window::Name,
         #[command(flatten)]
         flags: Flags,
     },
@@ -95,19 +104,20 @@ pub enum Action {
 #[derive(Debug, clap::Args)]
 pub struct PayArgs {
     /// obl_…; without it, what is still to be paid is listed
+    #[arg(requires = "reference")]
     obligation: Option<String>,
     /// CSV of a bank: date, amount, payer, reference; shown, and recorded only with --by
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["obligation", "amount", "on"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "obligation")]
     file: Option<PathBuf>,
     /// Decimal; all that is left unless said
-    #[arg(long)]
+    #[arg(long, requires = "obligation")]
     amount: Option<String>,
     /// Value date; today unless said
-    #[arg(long)]
+    #[arg(long, requires = "obligation")]
     on: Option<NaiveDate>,
-    /// The bank's or the payer's: the same one again is the same payment
-    #[arg(long, default_value = "paid", value_name = "TEXT")]
-    reference: String,
+    /// The bank's or the payer's own, of this payment: the same one again is the same payment
+    #[arg(long, requires = "obligation", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    reference: Option<String>,
     /// Who records it
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -129,8 +139,8 @@ pub struct AdjustArgs {
     #[arg(long, value_name = "TEXT")]
     reason: String,
     /// The conversion it is about
-    #[arg(long, value_name = "CNV")]
-    conversion: Option<String>,
+    #[arg(long, value_name = "CNV", value_parser = conversion)]
+    conversion: Option<ConversionId>,
     /// Who asks
     #[arg(long, value_name = "NAME")]
     by: String,
@@ -140,36 +150,31 @@ pub struct AdjustArgs {
 
 pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
     match action {
-        Action::Close { window, due, flags } => {
-            let which = match (window, due) {
-                (Some(number), _) => Which::Numbered(*number),
-                (None, true) => Which::Due,
-                (None, false) => Which::Open,
-            };
-            close(&global.begin(flags)?, which, global)
-        }
+        Action::Close { window, due, flags } => close(&global.begin(flags)?, window.as_ref(), *due, global),
         Action::List { flags } => with(global, flags, |conn, _| show::list(conn, global)),
-        Action::Show { window, flags } => with(global, flags, |conn, _| show::window(conn, *window, global)),
-        Action::Export { window, participant, to, flags } => {
+        Action::Show { window, flags } => {
+            with_window(global, flags, window, |conn, row| show::window(conn, row, global))
+        }
+        Action::Export { window, participant, conversions, to, flags } => {
             let config = global.config(flags)?;
             with(global, flags, |conn, reach| {
-                let jwks = keys(&config, reach)?.jwks();
-                export::window(conn, *window, participant.as_deref(), to, &jwks)
+                let (window, jwks) = (window.find(conn)?, keys(&config, reach)?.jwks());
+                let participant = participant.as_deref();
+                let wanted = export::Wanted { window: &window, participant, conversions, to, jwks: &jwks };
+                written(&export::write(conn, &wanted)?, global);
+                Ok(())
             })
         }
-        Action::Report(args) => with(global, &args.flags, |conn, _| reports::run(conn, args)),
+        Action::Report(args) => with(global, &args.flags, |conn, _| reports::run(conn, args, global)),
         Action::Pay(args) => with(global, &args.flags, |conn, _| pay(conn, args, global)),
         Action::Adjust(args) => with(global, &args.flags, |conn, _| adjust(conn, args, global)),
         Action::Approve { adjustment, by, refuse, flags } => {
             with(global, flags, |conn, _| approve(conn, adjustment, by, !refuse, global))
         }
-        Action::Retry { window, flags } => with(global, flags, |conn, _| {
-            let row = numbered(conn, *window)?;
-            close::retry(conn, &row).map_err(Error::failed)?;
-            println!("window {window} will be closed anew: a running server does so, or `hanse settle close --due`");
-            Ok(())
-        }),
-        Action::Recompute { window, flags } => with(global, flags, |conn, _| recompute(conn, *window, global)),
+        Action::Retry { window, flags } => with_window(global, flags, window, |conn, row| retry(conn, row, global)),
+        Action::Recompute { window, flags } => {
+            with_window(global, flags, window, |conn, row| recompute(conn, row, global))
+        }
     }
 }
 
@@ -187,19 +192,61 @@ fn with(
     done
 }
 
+/// The same with the window that was named.
+fn with_window(
+    global: &Global,
+    flags: &Flags,
+    window: &window::Name,
+    work: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error>,
+) -> Result<(), Error> {
+    with(global, flags, |conn, _| {
+        let row = window.find(conn)?;
+        work(conn, &row)
+    })
+}
+
 fn keys(config: &Config, reach: &Reach) -> Result<Keys, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
     let database = store::connect(&reach.url).map_err(Error::failed)?;
     runtime.block_on(Keys::open(database, config.keys_dir())).map_err(Error::failed)
 }
 
-fn numbered(conn: &mut PgConnection, number: i64) -> Result<Row, Error> {
-    let found = windows::numbered(conn, number).map_err(Error::failed)?;
-    found.ok_or_else(|| Error::Usage(format!("there is no window {number}: `hanse settle list` names them")))
+/// Names the files that were written.
+fn written(files: &[PathBuf], global: &Global) {
+    if global.json {
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        println!("{:#}", json!({ "files": files }));
+    } else {
+        files.iter().for_each(|file| println!("{}", file.display()));
+    }
 }
 
-fn close(config: &Config, which: Which, global: &Global) -> Result<(), Error> {
+fn conversion(text: &str) -> Result<ConversionId, &'static str> {
+    text.parse().map_err(|_| "it is no conversion's id: cnv_ and 32 digits")
+}
+
+fn retry(conn: &mut PgConnection, row: &Row, global: &Global) -> Result<(), Error> {
+    let state = close::retry(conn, row).map_err(Error::failed)?;
+    if global.json {
+        println!("{:#}", json!({ "window_id": row.id.to_string(), "number": row.number, "state": state.code() }));
+    } else {
+        let number = row.number;
+        println!("window {number} will be closed anew: a running server does so, or `hanse settle close --due`");
+    }
+    Ok(())
+}
+
+fn close(config: &Config, window: Option<&window::Name>, due: bool, global: &Global) -> Result<(), Error> {
     let reach = Reach::open(config)?;
+    let named = |window: &window::Name| {
+        let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
+        Ok::<_, Error>(Which::Numbered(window.find(&mut conn)?.number))
+    };
+    let which = match (window, due) {
+        (Some(window), _) => named(window)?,
+        (None, true) => Which::Due,
+        (None, false) => Which::Open,
+    };
     let keys = keys(config, &reach)?;
     let bar = progress("lines");
     let closed = close::close(&reach.url, &keys, Some(which), |told| match told {
@@ -212,12 +259,16 @@ fn close(config: &Config, which: Which, global: &Global) -> Result<(), Error> {
     bar.finish_and_clear();
     let mut conn = settlement::connect(&reach.url).map_err(Error::failed)?;
     let outcome = match closed.map_err(Error::failed)? {
+        None if global.json => {
+            println!("{:#}", json!({ "window": null }));
+            Ok(())
+        }
         None => {
             println!("nothing to close: the window is not due, or another server settles now");
             Ok(())
         }
         Some(row) => match &row.blocked_by {
-            None => show::window(&mut conn, row.number, global),
+            None => show::window(&mut conn, &row, global),
             Some(why) => Err(Error::Failed(format!("window {} is blocked, nothing is signed: {why}", row.number))),
         },
     };
@@ -242,13 +293,16 @@ fn pay(conn: &mut PgConnection, args: &PayArgs, global: &Global) -> Result<(), E
     if let Some(list) = &args.file {
         return reports::incoming(conn, list, args.by.as_deref(), global);
     }
-    let Some(obligation) = &args.obligation else { return show::unpaid(conn, global) };
+    // The one is never given without the other.
+    let (Some(obligation), Some(reference)) = (&args.obligation, &args.reference) else {
+        return show::unpaid(conn, global);
+    };
     let obligation: ObligationId = obligation
         .parse()
         .map_err(|_| Error::Usage(format!("'{obligation}' is no obligation: write its id, obl_ and 32 digits")))?;
     let amount = args.amount.as_deref().map(|text| money(text, "amount")).transpose()?;
     let by = args.by.clone().unwrap_or_else(|| "operator".to_owned());
-    let paid = Paid { obligation, amount, on: args.on, reference: args.reference.clone(), by };
+    let paid = Paid { obligation, amount, on: args.on, reference: reference.clone(), by };
     let recorded = pay::pay(conn, &paid).map_err(Error::failed)?;
     let (row, payment) = (&recorded.obligation, &recorded.payment);
     if global.json {
@@ -268,16 +322,13 @@ fn adjust(conn: &mut PgConnection, args: &AdjustArgs, global: &Global) -> Result
     let participant = |text: &str| {
         Participant::parse(text).ok_or_else(|| Error::Usage(format!("'{text}' is neither a partner nor `operator`")))
     };
-    let conversion = |text: &String| {
-        text.parse::<ConversionId>().map_err(|_| Error::Usage(format!("'{text}' is no conversion's id")))
-    };
     let asked = Asked {
         from: participant(&args.from)?,
         to: participant(&args.to)?,
         amount: money(&args.amount, "amount")?,
         reason: args.reason.clone(),
         dispute: None,
-        conversion: args.conversion.as_ref().map(conversion).transpose()?,
+        conversion: args.conversion,
         by: args.by.clone(),
     };
     let id = adjust::ask(conn, &asked).map_err(Error::failed)?;
@@ -300,10 +351,9 @@ fn approve(conn: &mut PgConnection, id: &str, by: &str, approve: bool, global: &
     Ok(())
 }
 
-fn recompute(conn: &mut PgConnection, number: i64, global: &Global) -> Result<(), Error> {
-    let row = numbered(conn, number)?;
+fn recompute(conn: &mut PgConnection, row: &Row, global: &Global) -> Result<(), Error> {
     let bar = progress("batches");
-    let outcome = recompute::recompute(conn, &row, |done, all| {
+    let outcome = recompute::recompute(conn, row, |done, all| {
         bar.set_length(u64::try_from(all).unwrap_or(0));
         bar.set_position(u64::try_from(done).unwrap_or(0));
     });
@@ -317,6 +367,6 @@ fn recompute(conn: &mut PgConnection, number: i64, global: &Global) -> Result<()
             println!("the same, byte for byte: {lines} lines, {statements} statements");
             Ok(())
         }
-        Outcome::Differs(what) => Err(Error::Failed(format!("window {number} differs: {what}"))),
+        Outcome::Differs(what) => Err(Error::Failed(format!("window {} differs: {what}", row.number))),
     }
 }

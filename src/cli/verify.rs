@@ -4,11 +4,13 @@ use super::{Error, Global};
 use crate::service::verify::{self, Finding, Input, Kind, Mark, Report, Section};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write;
-use std::fs::File;
-use std::io::{Read, Stdin};
-use std::path::PathBuf;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Stdin};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Standard input.
+const STANDARD: &str = "-";
 /// A check that takes no longer is not worth a bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -18,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
     proofs, checkpoints, the alliance's /.well-known/jwks.json, a partner's own JWK. The more are given, the more is checked."
 )]
 pub struct Args {
-    /// What to check; - is standard input
+    /// What to check; a folder stands for the files directly in it, - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -26,16 +28,16 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     let mut bytes = 0;
     let mut inputs = Vec::with_capacity(args.files.len());
-    for file in &args.files {
-        let unreadable = |cause| Error::Usage(format!("{}: {cause}", file.display()));
-        let (name, source): (String, Box<dyn Read + Send>) = if file.as_os_str() == "-" {
-            ("standard input".to_owned(), Box::new(StandardInput(std::io::stdin())))
-        } else {
-            let opened = File::open(file).map_err(unreadable)?;
-            bytes += opened.metadata().map_err(unreadable)?.len();
-            (file.display().to_string(), Box::new(opened))
-        };
-        inputs.push(Input { name, source });
+    for given in &args.files {
+        for (file, length) in files(given).map_err(|cause| Error::Usage(format!("{}: {cause}", given.display())))? {
+            bytes += length;
+            let (name, source): (String, Box<dyn Read + Send>) = if file.as_os_str() == STANDARD {
+                ("standard input".to_owned(), Box::new(StandardInput(io::stdin())))
+            } else {
+                (file.display().to_string(), Box::new(Unopened { file, opened: None }))
+            };
+            inputs.push(Input { name, source });
+        }
     }
     let bar = bar(bytes);
     let report = verify::verify(inputs, |more| went_on(&bar, more)).map_err(|cause| Error::Usage(cause.to_string()))?;
@@ -57,11 +59,48 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     }
 }
 
+/// What is given, or the files directly in the folder that is given, by name; with the length of each.
+fn files(given: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    if given.as_os_str() == STANDARD {
+        return Ok(vec![(given.to_owned(), 0)]);
+    }
+    let what = fs::metadata(given)?;
+    if !what.is_dir() {
+        return Ok(vec![(given.to_owned(), what.len())]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(given)? {
+        let file = entry?.path();
+        // A link that leads nowhere is no file.
+        if let Some(what) = fs::metadata(&file).ok().filter(Metadata::is_file) {
+            found.push((file, what.len()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// A file that is opened when it is read: a folder may hold more than a process can have open.
+struct Unopened {
+    file: PathBuf,
+    opened: Option<File>,
+}
+
+impl Read for Unopened {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => File::open(&self.file)?,
+        };
+        self.opened.insert(opened).read(buffer)
+    }
+}
+
 /// Standard input without its lock, which does not go to another thread.
 struct StandardInput(Stdin);
 
 impl Read for StandardInput {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }

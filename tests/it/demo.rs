@@ -1,6 +1,7 @@
 //! `hanse demo` as it is typed: the acceptance story holds, and what runs for people can be called and stopped.
 
 use crate::support::{self, Scratch, poll};
+use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -92,7 +93,53 @@ fn the_story_holds_and_every_quote_is_the_tables_twice_on_one_database() {
         assert!(text.contains("steps came out as expected."), "{text}");
         assert!(text.contains("117 of 117 quotes are the table's."), "{text}");
         assert!(!text.contains('✗'), "{text}");
+        the_files_hold(&home.path().join("demo/settlement"));
     }
+}
+
+/// What a play has left verifies by itself, is of one window, and proves lines of every partner that has any.
+fn the_files_hold(folder: &Path) {
+    let slugs = ["harvest", "lumen", "operator"];
+    let verify = |given: &[PathBuf]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
+        support::without_settings(command.args(["--json", "verify"]).args(given));
+        let output = command.output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), &*told), (Some(0), ""), "{given:?}");
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    };
+    // As a shell writes out `settlement/*`, its folder of reports among them; and the folder itself.
+    let all = inside(folder);
+    assert!(all.contains(&folder.join("reports")), "{all:?}");
+    verify(&all);
+    let report = verify(&[folder.to_owned()]);
+    let kinds =
+        |kind: &str| report["files"].as_array().into_iter().flatten().filter(|file| file["kind"] == kind).count();
+    assert_eq!(kinds("unknown"), 0, "{report:#}");
+    assert_eq!(kinds("jwks"), 1, "{report:#}");
+    for slug in slugs {
+        assert!(folder.join(format!("{slug}-statement.json")).is_file(), "{slug}");
+        let proofs = std::fs::read(folder.join(format!("{slug}-proofs.json"))).expect("proofs");
+        let proofs: Value = serde_json::from_slice(&proofs).expect("JSON");
+        assert!(proofs["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "{slug}: {proofs:#}");
+    }
+    let text = |section: &Value| section["checks"].as_array().cloned().unwrap_or_default();
+    let checks: Vec<Value> = report["sections"].as_array().into_iter().flatten().flat_map(text).collect();
+    let says = |what: &str| {
+        let says = |check: &&Value| check["says"].as_str().is_some_and(|says| says.contains(what));
+        checks.iter().filter(says).count()
+    };
+    assert_eq!(says("3 of 3 hold"), 2, "Lumen and Harvest have counter-signed: {report:#}");
+    assert_eq!(says(", each leading to the root"), 3, "{report:#}");
+    let windows: std::collections::BTreeSet<String> = inside(&folder.join("reports"))
+        .iter()
+        .filter_map(|file| file.file_name()?.to_str()?.split_once("-w")?.1.get(..4).map(str::to_owned))
+        .collect();
+    assert_eq!(windows.len(), 1, "reports of one window: {windows:?}");
 }
 
 #[test]

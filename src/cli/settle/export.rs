@@ -1,69 +1,97 @@
 //! A window's files, as partners get them: everything `hanse verify` wants to see.
 
-use super::numbered;
 use crate::cli::Error;
+use crate::domain::ids::ConversionId;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::window::State;
-use crate::service::settlement::proofs;
+use crate::service::settlement::countersign;
+use crate::service::settlement::proofs::{self, Line};
 use crate::service::settlement::read::{self, Lines};
 use crate::store::settlement::statements::{self, Row};
+use crate::store::settlement::windows;
 use diesel::PgConnection;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes the files of one participant, or of all, into `to`, and says their names.
-pub fn window(
-    conn: &mut PgConnection,
-    number: i64,
-    participant: Option<&str>,
-    to: &Path,
-    jwks: &Value,
-) -> Result<(), Error> {
-    for file in write(conn, number, participant, to, jwks)? {
-        println!("{}", file.display());
-    }
-    Ok(())
+const KEYS: &str = "jwks.json";
+
+/// What is to be written, and where.
+pub struct Wanted<'a> {
+    pub window: &'a windows::Row,
+    /// A partner's slug, or `operator`; everybody unless said.
+    pub participant: Option<&'a str>,
+    /// Whose lines the proofs are to prove.
+    pub conversions: &'a [ConversionId],
+    pub to: &'a Path,
+    /// The alliance's own keys.
+    pub jwks: &'a Value,
 }
 
-/// The same, without a word.
-pub fn write(
-    conn: &mut PgConnection,
-    number: i64,
-    participant: Option<&str>,
-    to: &Path,
-    jwks: &Value,
-) -> Result<Vec<PathBuf>, Error> {
-    let row = numbered(conn, number)?;
-    if row.state != State::Published {
-        return Err(Error::Failed(format!("window {number} is {}: nothing is published yet", row.state.code())));
+/// Writes the files and says which they are. They verify by themselves: the keys of who has counter-signed are with them.
+pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf>, Error> {
+    let Wanted { window, participant, conversions, to, jwks } = *wanted;
+    let number = window.number;
+    if window.state != State::Published {
+        return Err(Error::Failed(format!("window {number} is {}: nothing is published yet", window.state.code())));
     }
-    let wanted = participant.map(|text| {
+    let of = participant.map(|text| {
         Participant::parse(text).ok_or_else(|| Error::Usage(format!("'{text}' is neither a partner nor `operator`")))
     });
-    let wanted = wanted.transpose()?;
-    let statements = statements::of_window(conn, row.id).map_err(Error::failed)?;
+    let of = of.transpose()?;
+    let statements = statements::of_window(conn, window.id).map_err(Error::failed)?;
     let chosen: Vec<&Row> =
-        statements.iter().filter(|row| wanted.as_ref().is_none_or(|wanted| row.participant == *wanted)).collect();
+        statements.iter().filter(|row| of.as_ref().is_none_or(|of| row.participant == *of)).collect();
     if chosen.is_empty() {
         return Err(Error::Failed(format!("window {number} has no statement of {}", participant.unwrap_or_default())));
     }
+    let proven = proven(conn, number, &chosen, conversions)?;
     fs::create_dir_all(to).map_err(Error::failed)?;
     let mut files = Vec::new();
-    for statement in chosen {
-        files.extend(of_participant(conn, statement, to)?);
+    for (statement, lines) in chosen.iter().zip(&proven) {
+        files.extend(of_participant(conn, statement, lines, to)?);
     }
     let checkpoint = read::checkpoint(conn, None).map_err(Error::failed)?.unwrap_or_default();
     files.push(put(to, "checkpoint.txt", checkpoint.as_bytes())?);
-    files.push(put(to, "jwks.json", format!("{jwks:#}\n").as_bytes())?);
+    // Statements of others may have been exported here before.
+    let before = fs::read(to.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let jwks = countersign::jwks(conn, jwks, &chosen, &before).map_err(Error::failed)?;
+    files.push(put(to, KEYS, format!("{jwks:#}\n").as_bytes())?);
     Ok(files)
 }
 
-fn of_participant(conn: &mut PgConnection, statement: &Row, to: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The lines of these conversions in each of the statements, by their place; a conversion that none has is asked wrongly.
+fn proven(
+    conn: &mut PgConnection,
+    number: i64,
+    statements: &[&Row],
+    conversions: &[ConversionId],
+) -> Result<Vec<Vec<Line>>, Error> {
+    let mut proven = vec![Vec::new(); statements.len()];
+    for id in conversions {
+        let mut any = false;
+        for (statement, lines) in statements.iter().zip(&mut proven) {
+            let found = proofs::lines_of(conn, statement, *id).map_err(Error::failed)?;
+            any |= !found.is_empty();
+            lines.extend(found);
+        }
+        if !any {
+            let whose = statements.iter().map(|row| row.participant.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::Usage(format!("window {number} has no line of {id} for {whose}")));
+        }
+    }
+    for lines in &mut proven {
+        lines.sort_unstable();
+        lines.dedup();
+    }
+    Ok(proven)
+}
+
+fn of_participant(conn: &mut PgConnection, statement: &Row, proven: &[Line], to: &Path) -> Result<Vec<PathBuf>, Error> {
     let named = |what: &str| format!("{}-{what}", statement.participant);
     let document = read::document(conn, statement).map_err(Error::failed)?;
-    let proof = proofs::of_statement(conn, statement).map_err(Error::failed)?;
+    let proof = proofs::of_statement(conn, statement, proven).map_err(Error::failed)?;
     Ok(vec![
         put(to, &named("statement.json"), format!("{document}\n").as_bytes())?,
         lines(conn, statement, &to.join(named("lines.ndjson")), false)?,

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// statement, pairs, summary, journal, invoices (each of a window), exposures, liability, points, ageing, rates
     name: String,
-    /// Number of the window
-    #[arg(long, value_name = "NUMBER")]
-    window: Option<i64>,
+    /// Which window: its number or win_…
+    #[arg(long)]
+    window: Option<super::window::Name>,
     /// Whose: a partner, or `operator`; everybody's unless said
     #[arg(long, value_name = "SLUG")]
     participant: Option<String>,
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 /// Writes one report and says its files.
-pub fn run(conn: &mut PgConnection, args: &Args) -> Result<(), Error> {
+pub fn run(conn: &mut PgConnection, args: &Args, global: &Global) -> Result<(), Error> {
     let names: Vec<&str> = Name::ALL.iter().map(|name| name.code()).collect();
     let name = Name::parse(&args.name)
         .ok_or_else(|| Error::Usage(format!("'{}' is no report: {}", args.name, names.join(", "))))?;
@@ -42,13 +42,11 @@ pub fn run(conn: &mut PgConnection, args: &Args) -> Result<(), Error> {
         Participant::parse(text).ok_or_else(|| Error::Usage(format!("'{text}' is neither a partner nor `operator`")))
     });
     let wanted = Wanted {
-        window: args.window,
+        window: args.window.map(|window| Ok::<_, Error>(window.find(conn)?.number)).transpose()?,
         participant: participant.transpose()?,
         ..Wanted::now(conn).map_err(Error::failed)?
     };
-    for file in write(conn, name, &wanted, form, &args.to)? {
-        println!("{}", file.display());
-    }
+    super::written(&write(conn, name, &wanted, form, &args.to)?, global);
     Ok(())
 }
 

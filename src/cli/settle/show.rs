@@ -1,6 +1,5 @@
 //! Windows and what came of them, as tables.
 
-use super::numbered;
 use crate::cli::partners::table;
 use crate::cli::{Error, Global};
 use crate::domain::money::Millionths;
@@ -52,8 +51,7 @@ fn window_json(row: &Row) -> Value {
 }
 
 /// A window's nets, statements and obligations.
-pub fn window(conn: &mut PgConnection, number: i64, global: &Global) -> Result<(), Error> {
-    let row = numbered(conn, number)?;
+pub fn window(conn: &mut PgConnection, row: &Row, global: &Global) -> Result<(), Error> {
     let nets = tallies::nets(conn, row.id, None).map_err(Error::failed)?;
     let statements = statements::of_window(conn, row.id).map_err(Error::failed)?;
     let owed = obligations::list(conn, Some(row.id), None).map_err(Error::failed)?;
@@ -69,7 +67,7 @@ pub fn window(conn: &mut PgConnection, number: i64, global: &Global) -> Result<(
         });
         println!(
             "{:#}",
-            json!({ "window": window_json(&row), "nets": nets.collect::<Vec<_>>(), "statements": statements.collect::<Vec<_>>(),
+            json!({ "window": window_json(row), "nets": nets.collect::<Vec<_>>(), "statements": statements.collect::<Vec<_>>(),
                 "obligations": owed.iter().map(|row| obligation_json(row, today)).collect::<Vec<_>>() })
         );
         return Ok(());

@@ -49,9 +49,13 @@ pub fn countersign(
         });
         let key =
             key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
-        let partners = keys_of(conn, &key.jwk, &known)?;
-        let known_key =
-            |asked: &str| partners.iter().find(|key| key.kid() == asked).cloned().or_else(|| keys.statement_key(asked));
+        let new = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
+        let mut partners = keys_of(conn, &known)?;
+        partners.push((partner.to_string(), new));
+        let known_key = |asked: &str| {
+            let registered = partners.iter().map(|(_, key)| key).find(|key| key.kid() == asked);
+            registered.cloned().or_else(|| keys.statement_key(asked))
+        };
         document.verify_all(known_key).map_err(refused)?;
         let made = Signature {
             place: i16::try_from(known.len()).map_err(broken)?,
@@ -63,35 +67,70 @@ pub fn countersign(
         };
         statements::insert_signature(conn, row.id, &made)?;
         let state = standing::on(conn, posting, &row, Step::Sign)?.unwrap_or(row.state);
-        // Who signed what and when is in the log as well.
-        let record = json!({
-            "v": 1, "type": "counter_signature", "alliance": settings.alliance, "kid": kid, "partner": partner.as_str(),
-            "leaf": super::statement::hex(&row.leaf), "protected": protected, "signature": signature, "window": row.number,
-        });
-        let record = canonical::to_vec(&record).map_err(broken)?;
-        let mut leaves = log::leaves(conn, None)?;
-        let leaf = Leaf {
-            index: i64::try_from(leaves.len()).map_err(broken)?,
-            kind: "counter_signature",
-            subject: row.id.to_string(),
-            hash: merkle::leaf_hash(&record),
-            record: Some(String::from_utf8(record).map_err(broken)?),
-        };
-        leaves.push(leaf.hash);
-        log::insert(conn, &leaf, posting.at())?;
+        let leaves = receipt(conn, &settings.alliance, &row, &made)?;
         sign::checkpoint(conn, keys, &settings.trust_domain, &leaves, posting)?;
         Ok((Row { state, ..row }, document))
     })
 }
 
-/// The key of the new signature and those by which partners have signed before, whatever became of them since.
-fn keys_of(conn: &mut PgConnection, new: &Value, known: &[Signature]) -> Result<Vec<PublicKey>, Error> {
-    let mut keys = vec![PublicKey::from_jwk(new).map_err(broken)?];
-    for made in known {
-        let before = signing_keys::find(conn, &made.kid)?;
-        keys.extend(before.map(|key| PublicKey::from_jwk(&key.jwk)).transpose().map_err(broken)?);
+/// Who signed what and when is in the log as well: its leaves, this one the last.
+fn receipt(conn: &mut PgConnection, alliance: &str, row: &Row, made: &Signature) -> Result<Vec<merkle::Hash>, Error> {
+    let record = json!({
+        "v": 1, "type": "counter_signature", "alliance": alliance, "kid": made.kid, "partner": made.signer,
+        "leaf": super::statement::hex(&row.leaf), "protected": made.protected, "signature": made.signature,
+        "window": row.number,
+    });
+    let record = canonical::to_vec(&record).map_err(broken)?;
+    let mut leaves = log::leaves(conn, None)?;
+    let leaf = Leaf {
+        index: i64::try_from(leaves.len()).map_err(broken)?,
+        kind: "counter_signature",
+        subject: row.id.to_string(),
+        hash: merkle::leaf_hash(&record),
+        record: Some(String::from_utf8(record).map_err(broken)?),
+    };
+    leaves.push(leaf.hash);
+    log::insert(conn, &leaf, made.signed_at)?;
+    Ok(leaves)
+}
+
+/// The registered keys by which partners have made these signatures, each with its partner's slug, whatever became of them
+/// since.
+pub fn keys_of(conn: &mut PgConnection, made: &[Signature]) -> Result<Vec<(String, PublicKey)>, Error> {
+    let mut keys = Vec::new();
+    for made in made {
+        if let Some(found) = signing_keys::find(conn, &made.kid)?.filter(|key| key.holder_name == made.signer) {
+            keys.push((found.holder_name, PublicKey::from_jwk(&found.jwk).map_err(broken)?));
+        }
     }
     Ok(keys)
+}
+
+/// `alliance`, a JWK set, and with it the keys of everybody who has counter-signed one of `statements`: all that their
+/// signatures verify by. Registered keys of partners that are in the set `before` stay in it. A partner's key says whose it
+/// is, `"partner": slug`, so that nobody takes it for the alliance's.
+pub fn jwks(conn: &mut PgConnection, alliance: &Value, statements: &[&Row], before: &Value) -> Result<Value, Error> {
+    let mut registered = Vec::new();
+    for kid in before["keys"].as_array().into_iter().flatten().filter_map(|jwk| jwk["kid"].as_str()) {
+        let found = signing_keys::find(conn, kid)?.filter(|key| key.holder_kind == "partner");
+        if let Some(key) = found {
+            registered.push((key.holder_name, PublicKey::from_jwk(&key.jwk).map_err(broken)?));
+        }
+    }
+    for statement in statements {
+        let made = statements::signatures(conn, statement.id)?;
+        registered.extend(keys_of(conn, &made)?);
+    }
+    let mut set = alliance.clone();
+    let keys = set["keys"].as_array_mut().ok_or_else(|| broken("the alliance's keys are no JWK set"))?;
+    for (partner, key) in registered {
+        let mut jwk = key.to_jwk();
+        jwk["partner"] = json!(partner);
+        if !keys.contains(&jwk) {
+            keys.push(jwk);
+        }
+    }
+    Ok(set)
 }
 
 fn refused(why: Refused) -> Error {

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// Chunks around one group of the tree: at least one line each.
 const CHUNKS_MAX: i64 = 4_096;
 
+/// A line with its place in its statement's tree.
+pub type Line = (u64, String);
+
 /// Proof bundles of all lines of `of` for a conversion, one per window they are in. Lines of windows that are not
 /// published yet are in none.
 pub fn of_conversion(conn: &mut PgConnection, of: &Participant, id: ConversionId) -> Result<Vec<Value>, Error> {
@@ -29,30 +32,31 @@ pub fn of_conversion(conn: &mut PgConnection, of: &Participant, id: ConversionId
         seen.push(*window);
         let published = windows::find(conn, *window)?.is_some_and(|row| row.state == State::Published);
         let Some(statement) = statements::find(conn, *window, of)?.filter(|_| published) else { continue };
-        let here = places.iter().filter(|place| place.window == *window);
-        let batches: Vec<i64> = here.map(|place| place.batch_no).collect();
-        let found = find(conn, &statement, &id.to_string(), &batches)?;
+        let found = find(conn, &statement, id, &places)?;
         if !found.is_empty() {
-            bundles.push(bundle(conn, &statement, &found)?);
+            bundles.push(of_statement(conn, &statement, &found)?);
         }
     }
     Ok(bundles)
 }
 
-/// A statement's own bundle, without lines: that it is in the log.
-pub fn of_statement(conn: &mut PgConnection, statement: &Row) -> Result<Value, Error> {
-    bundle(conn, statement, &[])
+/// The lines of a statement that name a conversion: its own, its reversals', its adjustments'.
+pub fn lines_of(conn: &mut PgConnection, statement: &Row, id: ConversionId) -> Result<Vec<Line>, Error> {
+    let places = lines::places(conn, id.0)?;
+    find(conn, statement, id, &places)
 }
 
 /// Lines of a statement that name a conversion, with their places in its tree.
 fn find(
     conn: &mut PgConnection,
     statement: &Row,
-    conversion: &str,
-    batches: &[i64],
-) -> Result<Vec<(u64, String)>, Error> {
+    conversion: ConversionId,
+    places: &[Place],
+) -> Result<Vec<Line>, Error> {
+    let here = places.iter().filter(|place| place.window == statement.window);
+    let batches: Vec<i64> = here.map(|place| place.batch_no).collect();
     let mut found = Vec::new();
-    for chunk in lines::posted_in(conn, statement.window, &statement.participant, batches)? {
+    for chunk in lines::posted_in(conn, statement.window, &statement.participant, &batches)? {
         let bytes = gather::unpack(&chunk)?;
         let named = format!(r#""conversion_id":"{conversion}""#);
         for (nth, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -66,9 +70,10 @@ fn find(
     Ok(found)
 }
 
+/// A statement's bundle: that it is in the log, and that these lines of `lines_of` are in it.
 /// `{v, type, participant, window, lines: [{index, line, path}], root, size, statement: {index, leaf, path, size}, checkpoint}`,
 /// hashes in lower-case hexadecimal.
-fn bundle(conn: &mut PgConnection, statement: &Row, found: &[(u64, String)]) -> Result<Value, Error> {
+pub fn of_statement(conn: &mut PgConnection, statement: &Row, found: &[Line]) -> Result<Value, Error> {
     let size = u64::try_from(statement.lines).map_err(broken)?;
     let tally = tallies::list(conn, statement.window)?.into_iter().find(|row| row.participant == statement.participant);
     let tally = tally.ok_or_else(|| broken("a statement without sums"))?;

@@ -1,7 +1,8 @@
 //! Keys as they were given: JWK sets (RFC 7517) and single JWKs, each file a set of its own.
 //!
 //! Nobody says which file is the alliance's, and it needs no saying: the alliance signs each of its records by an Ed25519
-//! key and by a P-256 key of one set.
+//! key and by a P-256 key of one set. A key that says it is a partner's, `"partner": slug`, as those do of who has
+//! counter-signed, is never the alliance's, though it may stand in one file with its keys.
 
 use super::report::{Section, Title};
 use crate::signing::general::Document;
@@ -25,6 +26,8 @@ struct Key {
     kid: String,
     /// Which file it is in.
     file: usize,
+    /// Whose it says it is, when it is not the alliance's.
+    partner: Option<String>,
 }
 
 impl Keys {
@@ -36,11 +39,15 @@ impl Keys {
             return section.differs("keys", "it is neither a JWK set, {\"keys\": […]}, nor a JWK");
         };
         let (mut taken, mut foreign) = (0_usize, 0_usize);
-        for (nth, jwk) in jwks.iter().enumerate() {
-            match PublicKey::from_jwk(jwk) {
+        for (nth, mut jwk) in jwks.iter().cloned().enumerate() {
+            // One that is no text is left where it is: the key is refused for a member that is none of a public key's.
+            let named = jwk.get("partner").is_some_and(Value::is_string);
+            let partner = jwk.as_object_mut().filter(|_| named).and_then(|members| members.remove("partner"));
+            match PublicKey::from_jwk(&jwk) {
                 Ok(public) => {
                     taken += 1;
-                    self.keys.push(Key { kid: public.kid(), public, file });
+                    let partner = partner.as_ref().and_then(Value::as_str).map(str::to_owned);
+                    self.keys.push(Key { kid: public.kid(), public, file, partner });
                 }
                 Err(NotAKey::Kind) => foreign += 1,
                 Err(why) => section.differs("keys", format!("key {} of {} {why}", nth + 1, jwks.len())),
@@ -64,14 +71,25 @@ impl Keys {
         self.keys.is_empty()
     }
 
-    /// Every key with the file it is in.
-    pub fn all(&self) -> impl Iterator<Item = (&PublicKey, usize)> {
-        self.keys.iter().map(|key| (&key.public, key.file))
+    pub fn all(&self) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().map(|key| &key.public)
     }
 
-    /// The files that a key is in.
-    pub fn files_of(&self, kid: &str) -> BTreeSet<usize> {
-        self.keys.iter().filter(|key| key.kid == kid).map(|key| key.file).collect()
+    /// Every key that may be the alliance's, with the file it is in.
+    pub fn unclaimed(&self) -> impl Iterator<Item = (&PublicKey, usize)> {
+        self.keys.iter().filter(|key| key.partner.is_none()).map(|key| (&key.public, key.file))
+    }
+
+    /// Where a key is, for people: whose it says it is, and the files it is in, one of `first` if it is in any.
+    pub fn place(&self, kid: &str, first: &BTreeSet<usize>) -> String {
+        let found: Vec<&Key> = self.keys.iter().filter(|key| key.kid == kid).collect();
+        let unclaimed = |key: &&&Key| key.partner.is_none();
+        let best = found.iter().filter(unclaimed).find(|key| first.contains(&key.file));
+        match best.or(found.iter().find(unclaimed)).or(found.first()) {
+            Some(Key { file, partner: None, .. }) => self.file(*file).to_owned(),
+            Some(Key { file, partner: Some(partner), .. }) => format!("{partner}'s, {}", self.file(*file)),
+            None => String::new(),
+        }
     }
 
     pub fn file(&self, file: usize) -> &str {
@@ -81,8 +99,8 @@ impl Keys {
     /// The files that may be the alliance's: those with keys of both kinds that sign the document.
     pub fn alliance(&self, document: &Document) -> BTreeSet<usize> {
         let of = |kind: Kind| -> BTreeSet<usize> {
-            let keys = document.kids().filter(|kid| self.by_kid(kid).is_some_and(|key| key.kind() == kind));
-            keys.flat_map(|kid| self.files_of(kid)).collect()
+            let signs = |key: &PublicKey| key.kind() == kind && document.kids().any(|kid| kid == key.kid());
+            self.unclaimed().filter(|(key, _)| signs(key)).map(|(_, file)| file).collect()
         };
         &of(Kind::Ed25519) & &of(Kind::P256)
     }

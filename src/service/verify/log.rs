@@ -47,7 +47,7 @@ fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {
     let origin = Checkpoint::parse(note.text()).map_err(|why| why.to_string())?.origin;
     let mut found: Option<(Checkpoint, Vkey)> = None;
     let mut files = BTreeSet::new();
-    for (key, file) in keys.all().filter(|(key, _)| key.kind() == KeyKind::Ed25519) {
+    for (key, file) in keys.unclaimed().filter(|(key, _)| key.kind() == KeyKind::Ed25519) {
         let log = Vkey::new(&origin, Kind::Log, key).map_err(|_| "its origin is no name of a key".to_owned())?;
         match note.checkpoint(&log) {
             Ok(checkpoint) => {
@@ -66,8 +66,7 @@ fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {
 /// Who else has seen the log grow to there.
 fn cosignatures(note: &Note, log: &Vkey, keys: &Keys, section: &mut Section) {
     for (name, id) in note.signers().filter(|signer| *signer != (log.name(), log.id())) {
-        let vkey =
-            keys.all().find_map(|(key, _)| Vkey::new(name, Kind::Cosigner, key).ok().filter(|vkey| vkey.id() == id));
+        let vkey = keys.all().find_map(|key| Vkey::new(name, Kind::Cosigner, key).ok().filter(|vkey| vkey.id() == id));
         match vkey.map(|vkey| note.verify_cosignature(&vkey)) {
             Some(Ok(at)) => {
                 section.holds(

@@ -101,11 +101,7 @@ fn signatures(document: &Document, keys: &Keys, section: &mut Section) {
             format!("no file has keys of both kinds that sign it: the alliance signs by {both}"),
         );
     }
-    let told = held.iter().map(|(kid, alg)| {
-        let files = keys.files_of(kid);
-        let file = files.intersection(&alliance).next().or(files.first()).map_or("", |file| keys.file(*file));
-        format!("{alg} {kid} ({file})")
-    });
+    let told = held.iter().map(|(kid, alg)| format!("{alg} {kid} ({})", keys.place(kid, &alliance)));
     let told: Vec<String> = told.collect();
     section.holds("signatures", format!("{} of {} hold: {}", held.len(), held.len(), told.join(", ")));
 }

@@ -2,7 +2,9 @@
 //! sign and hash is what other people's libraries verify.
 
 use super::verify::Months;
+use crate::cli::{hanse, run};
 use crate::support::{Scratch, scratch, without_settings};
+use hanse::signing::jwk::Kind;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -41,6 +43,12 @@ fn done(command: &mut Command) {
     assert!(went_well, "{command:?}: {told}");
 }
 
+/// `./test` has installed Python and Node: then they are there. Elsewhere a test may go without.
+fn without(what: &str) {
+    assert!(std::env::var_os("HANSE_TEST_INTEROP").is_none(), "{what}, though ./test installs it");
+    println!("SKIPPED: {what}, so its scripts of docs/finance.md were not run");
+}
+
 /// The libraries, installed once and again when what they are has changed. `None`: there is no interpreter to run them.
 struct Libraries {
     python: Option<PathBuf>,
@@ -66,7 +74,7 @@ impl Libraries {
             |python: &&str| Command::new(python).arg("--version").output().is_ok_and(|output| output.status.success());
         let there: Vec<&str> = candidates.into_iter().filter(answers).collect();
         if there.is_empty() {
-            println!("SKIPPED: no python3 here, so the Python scripts of docs/finance.md were not run");
+            without("no python3 here");
             return None;
         }
         let fit = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
@@ -102,7 +110,7 @@ impl Libraries {
 
     fn node(folder: &Path) -> bool {
         if Command::new("node").arg("--version").output().is_err() {
-            println!("SKIPPED: no node here, so the JavaScript script of docs/finance.md was not run");
+            without("no node here");
             return false;
         }
         let stamp = folder.join("node_modules/package.json");
@@ -174,13 +182,17 @@ fn changes(files: &[(&'static str, Vec<u8>)]) -> Vec<Changed> {
         altered(pointer, &last.to_string(), if last == 'A' { "B" } else { "A" })
     };
     let keys: Value = serde_json::from_slice(bytes(KEYS)).expect("JSON");
-    let mut fewer = keys.clone();
-    let kid = document["signatures"][1]["protected"].as_str().expect("a header");
-    let kid = String::from_utf8(
-        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, kid).expect("base64"),
-    )
-    .expect("text");
-    fewer["keys"].as_array_mut().expect("keys").retain(|key| !kid.contains(key["kid"].as_str().expect("a kid")));
+    let without_key_of = |nth: usize| {
+        let mut fewer = keys.clone();
+        let header = document["signatures"][nth]["protected"].as_str().expect("a header");
+        let header = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header);
+        let header = String::from_utf8(header.expect("base64")).expect("text");
+        let all = fewer["keys"].as_array_mut().expect("keys");
+        let before = all.len();
+        all.retain(|key| !header.contains(key["kid"].as_str().expect("a kid")));
+        assert_eq!(all.len(), before - 1, "the key of signature {nth} is there");
+        fewer.to_string().into_bytes()
+    };
     let signed: &[&str] = &["hanse", "with_joserfc.py", "with_pyjwt.py", "with_jose.mjs"];
     let rooted: &[&str] = &["hanse", "with_pymerkle.py"];
     let dearer = with(bytes(LINES), r#""amount":"3.40""#, r#""amount":"3.41""#);
@@ -188,7 +200,9 @@ fn changes(files: &[(&'static str, Vec<u8>)]) -> Vec<Changed> {
         Changed { file: STATEMENT, bytes: flipped("/payload"), told_by: signed },
         Changed { file: STATEMENT, bytes: flipped("/signatures/0/signature"), told_by: signed },
         Changed { file: STATEMENT, bytes: flipped("/signatures/1/signature"), told_by: signed },
-        Changed { file: KEYS, bytes: fewer.to_string().into_bytes(), told_by: signed },
+        Changed { file: STATEMENT, bytes: flipped("/signatures/2/signature"), told_by: signed },
+        Changed { file: KEYS, bytes: without_key_of(1), told_by: signed },
+        Changed { file: KEYS, bytes: without_key_of(2), told_by: signed },
         Changed {
             file: LINES,
             bytes: with(bytes(LINES), "\"entity\":\"bb Ltd\"", "\"entity\":\"bb Inc\""),
@@ -203,23 +217,32 @@ const STATEMENT: &str = "lumen-statement.json";
 const LINES: &str = "lumen-lines.ndjson";
 const KEYS: &str = "jwks.json";
 
+/// The files of `bb` as `hanse settle export` writes them, by the names they have in the guide.
+fn exported(months: &Months, folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
+    let (_, conversion) = months.windows[0];
+    let (conversion, data) = (conversion.to_string(), months.house.folder().to_str().expect("a plain path"));
+    let to = folder.to_str().expect("a plain path");
+    let typed = ["settle", "export", "1", "--participant", "bb", "--conversion", &conversion, "--to", to];
+    let mut export = hanse(&[&typed[..], &["--data-dir", data]].concat());
+    let (code, _, told) = run(export.env("DATABASE_URL", &months.house.book.database.url));
+    assert_eq!(code, Some(0), "{told}");
+    for file in ["statement.json", "lines.ndjson", "lines.csv", "proofs.json"] {
+        let renamed = fs::rename(folder.join(format!("bb-{file}")), folder.join(format!("lumen-{file}")));
+        renamed.expect("it was written");
+    }
+    [STATEMENT, KEYS, LINES].map(|name| (name, fs::read(folder.join(name)).expect("a file"))).into()
+}
+
 #[actix_web::test]
 async fn the_guides_scripts_hold_what_is_right_and_refuse_what_was_changed() {
     let months = Months::new("interop-month", "").await;
-    let own = months.files(0, "bb");
-    let files = [
-        (STATEMENT, own.statement),
-        (LINES, own.ndjson),
-        ("lumen-lines.csv", own.csv),
-        ("lumen-proofs.json", own.proofs),
-        (KEYS, months.jwks.clone()),
-        ("checkpoint.txt", super::verify::checkpoint(&months.house)),
-    ];
+    let own = months.countersign(0, "bb", Kind::P256);
     let libraries = Libraries::install();
     // Below the libraries: that is where node looks for them.
     let folder = Scratch::new("interop/run");
+    let files = exported(&months, folder.path());
+    assert!(String::from_utf8_lossy(&files[1].1).contains(own.kid()), "the key of the counter-signature is there");
     let put = |(name, bytes): &(&str, Vec<u8>)| fs::write(folder.path().join(name), bytes).expect("written");
-    files.iter().for_each(put);
     let scripts = scripts();
     let names: Vec<&str> = scripts.iter().map(|(name, _)| *name).collect();
     assert_eq!(

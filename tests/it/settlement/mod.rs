@@ -8,4 +8,5 @@ mod killed;
 mod random;
 mod reports;
 mod support;
+mod typed;
 mod verify;

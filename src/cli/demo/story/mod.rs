@@ -5,6 +5,7 @@
 //! used before.
 
 mod board;
+mod files;
 mod first;
 mod later;
 mod month;
@@ -13,6 +14,7 @@ pub use board::{Board, Chapter, Row, compact};
 
 use super::client::{Client, Error as ClientError, Reply};
 use crate::domain::expiry::Expiry;
+use crate::domain::ids::ConversionId;
 use crate::service::clock;
 use crate::service::keys::Keys;
 use crate::store::Database;
@@ -27,6 +29,7 @@ use uuid::Uuid;
 const LUMEN: &str = "Lumen 流明";
 const HARVEST: &str = "Harvest 丰禾";
 const CLOCK: &str = "Clock 时钟";
+const FINANCE: &str = "Finance 财务";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -44,6 +47,8 @@ pub enum Error {
     Key,
     #[error("the files cannot be written: {0}")]
     Files(crate::cli::Error),
+    #[error("the files of an earlier play cannot be removed: {0}")]
+    Empty(std::io::Error),
     #[error("a file of the month: {0}")]
     Open(std::io::Error),
     #[error("a file cannot be verified: {0}")]
@@ -75,7 +80,7 @@ pub async fn play(place: &Place) -> Result<Board, Error> {
         zone: place.zone,
         keys: place.keys.clone(),
         folder: place.folder.clone(),
-        own_keys: Vec::new(),
+        month: Vec::new(),
         run: run[..8].to_owned(),
         board: Board::default(),
     };
@@ -114,8 +119,8 @@ struct Scene {
     zone: Tz,
     keys: Arc<Keys>,
     folder: PathBuf,
-    /// The brands' own public keys, left beside the other files.
-    own_keys: Vec<PathBuf>,
+    /// The conversions of the month that closes.
+    month: Vec<ConversionId>,
     /// Part of every reference and key of this play.
     run: String,
     board: Board,

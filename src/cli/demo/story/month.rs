@@ -1,28 +1,21 @@
 //! A month ends: it is closed, two brands add up their own lines and come to one figure, counter-sign, and are paid.
 
 use super::board::{Expect, Row};
-use super::{Broken, CLOCK, Error, HARVEST, LUMEN, Reply, Scene};
+use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, Reply, Scene};
 use crate::cli::demo::client::Client;
-use crate::cli::settle::{export, reports};
 use crate::domain::expiry::{Expiry, month_end};
 use crate::domain::holder::Holder;
 use crate::domain::money::Millionths;
-use crate::domain::settlement::Participant;
-use crate::service::reports::Form;
-use crate::service::settlement::reports::{Name, Wanted};
 use crate::service::settlement::{self, pay};
-use crate::service::{signing_keys, verify};
+use crate::service::signing_keys;
 use crate::signing::general::{Document, TYP};
 use crate::signing::jws::SigningKey;
 use crate::store::settlement::{exposures, obligations};
 use chrono::{NaiveDate, TimeDelta};
 use diesel::PgConnection;
 use serde_json::{Value, json};
-use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const FINANCE: &str = "Finance 财务";
 /// Windows are looked at every few seconds, and closing a small one takes less.
 const ROUNDS: u32 = 300;
 const REST: Duration = Duration::from_millis(100);
@@ -45,12 +38,14 @@ impl Scene {
         self.must(LUMEN, "issues 100 points", &reply)?;
         let reply = self.convert(&member, 100, "month").await?;
         let expect = Expect::done(201).is("base", "/credit_points", 50).is("bonus", "/bonuses/0/points", 5);
-        self.board.judge(LUMEN, "converts 100 in the month's last days", &expect, &reply);
+        self.settled(&reply)?;
+        self.board.judge(LUMEN, "converts 100, to be settled with the month", &expect, &reply);
         let body = json!({
             "member_ref": member.harvest, "to": "lumen", "points": 50, "external_reference": self.named("month-back"),
         });
         let reply = self.harvest.post_once("/v1/conversions", &self.named("month-back"), &body).await?;
         let expect = Expect::done(201).is("debit", "/debit_points", 50).is("base", "/credit_points", 45);
+        self.settled(&reply)?;
         self.board.judge(HARVEST, "converts 50 of them back, at 10:9", &expect, &reply);
         let (window, last_day) = self.month_ends().await?;
         let lumen = self.ledger(self.lumen.clone(), LUMEN, &window).await?;
@@ -67,7 +62,15 @@ impl Scene {
             self.countersign(ledger, &window).await?;
         }
         self.all_paid().await?;
-        self.leave_files(&window).await
+        let window = window.parse().map_err(|_| Error::Settlement(settlement::Error::NotFound))?;
+        self.leave_files(window).await
+    }
+
+    /// Keeps which conversion it was: its lines are to be proven.
+    fn settled(&mut self, reply: &Reply) -> Result<(), Broken> {
+        let id = self.text(reply, "/conversion_id")?;
+        self.month.push(id.parse().map_err(|_| Error::Settlement(settlement::Error::NotFound))?);
+        Ok(())
     }
 
     /// Moves the clock past the month's end and waits for the servers to close it.
@@ -154,11 +157,6 @@ impl Scene {
         let body = json!({"jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof)});
         let reply = ledger.client.post("/v1/signing-keys", &body).await?;
         self.must(ledger.who, "registers a signing key", &reply)?;
-        let file = self.folder.join(format!("{}-key.json", ledger.client.name()));
-        std::fs::create_dir_all(&self.folder)
-            .and_then(|()| std::fs::write(&file, key.public().to_jwk().to_string()))
-            .map_err(Error::Open)?;
-        self.own_keys.push(file);
         let made = key.sign_detached(TYP, ledger.document.payload());
         let body = json!({"protected": made.protected, "signature": made.signature});
         let reply = ledger.client.post(&format!("/v1/settlements/{window}/signatures"), &body).await?;
@@ -192,64 +190,6 @@ impl Scene {
         self.board.put(Row { who: FINANCE, asked, expected, got, holds });
         Ok(())
     }
-
-    /// Writes everybody's files, as they would fetch them.
-    async fn leave_files(&mut self, window: &str) -> Result<(), Broken> {
-        let reply = self.lumen.get(&format!("/v1/settlements/{window}")).await?;
-        let number = reply.number("/number").unwrap_or_default();
-        let (folder, jwks) = (self.folder.clone(), self.keys.jwks());
-        let unit = move |conn: &mut PgConnection| {
-            let mut files = export::write(conn, number, None, &folder, &jwks).map_err(Error::Files)?;
-            files.extend(write_reports(conn, number, &folder.join("reports"))?);
-            Ok::<_, Error>(files)
-        };
-        let files = self.database.run(unit).await?;
-        let asked = format!("leaves the files of window {number} in {}", self.folder.display());
-        let (expected, holds) = ("statements, lines, proofs, reports".to_owned(), !files.is_empty());
-        self.board.put(Row { who: FINANCE, asked, expected, got: format!("{} files", files.len()), holds });
-        for (who, slug) in [(LUMEN, "lumen"), (HARVEST, "harvest")] {
-            self.verify(who, slug, &files)?;
-        }
-        Ok(())
-    }
-
-    /// Checks a brand's own files, and nothing else, as it would anywhere.
-    fn verify(&mut self, who: &'static str, slug: &str, files: &[PathBuf]) -> Result<(), Broken> {
-        let own = |file: &&PathBuf| {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&format!("{slug}-")) || name == "jwks.json" || name == "checkpoint.txt"
-        };
-        let mut inputs = Vec::new();
-        for file in files.iter().chain(&self.own_keys).filter(own) {
-            let source = Box::new(File::open(file).map_err(Error::Open)?);
-            inputs.push(verify::Input { name: file.display().to_string(), source });
-        }
-        let report = verify::verify(inputs, |_| ()).map_err(Error::Verify)?;
-        let (held, wrong) = (report.count(verify::Mark::Holds), report.first_wrong());
-        let got = wrong.map_or_else(|| format!("{held} checks hold"), |(_, finding)| finding.says.clone());
-        let (asked, expected) =
-            ("verifies its files offline 离线验证".to_owned(), "all that is checked holds".to_owned());
-        self.board.put(Row { who, asked, expected, got, holds: wrong.is_none() && held > 0 });
-        Ok(())
-    }
-}
-
-/// What finance prints and what it books.
-fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<PathBuf>, Error> {
-    let now = Wanted::now(conn)?;
-    let of = |participant: Option<&str>| Wanted {
-        window: Some(number),
-        participant: participant.and_then(Participant::parse),
-        ..now.clone()
-    };
-    let printed = [(Name::Statement, Some("lumen")), (Name::Pairs, None), (Name::Liability, None)];
-    let printed = printed.into_iter().flat_map(|one| [Form::Html, Form::Xlsx].map(|form| (one.0, one.1, form)));
-    let booked = [Name::Journal, Name::Invoices, Name::Summary].map(|name| (name, None, Form::Csv));
-    let mut files = Vec::new();
-    for (name, participant, form) in printed.chain(booked) {
-        files.extend(reports::write(conn, name, &of(participant), form, to).map_err(Error::Files)?);
-    }
-    Ok(files)
 }
 
 /// The published window that ended on this day.

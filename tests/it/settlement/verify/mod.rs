@@ -6,13 +6,17 @@ mod tampered;
 
 use super::support::{House, convert, reverse, undo};
 use crate::support::book::pair;
+use hanse::domain::holder::Holder;
 use hanse::domain::ids::{ConversionId, WindowId};
 use hanse::domain::settlement::Participant;
 use hanse::service::settlement::statement::hex;
-use hanse::service::settlement::{proofs, read};
+use hanse::service::settlement::{countersign, proofs, read};
 use hanse::service::verify::{self, Input, Kind, Mark, Report, Section};
-use hanse::signing::merkle;
+use hanse::signing::general::TYP;
+use hanse::signing::jws::SigningKey;
+use hanse::signing::{jwk, merkle};
 use hanse::store::settlement::{log, statements, windows};
+use hanse::store::signing_keys;
 use serde_json::json;
 use std::io::Cursor;
 use uuid::Uuid;
@@ -41,7 +45,7 @@ pub fn files(house: &House, window: WindowId, of: &str, conversion: ConversionId
     let csv = [read::csv_heading(), read::to_csv(&ndjson).expect("CSV")].concat();
     let mut bundles = proofs::of_conversion(&mut conn, &of, conversion).expect("proofs");
     bundles.retain(|bundle| bundle["window"] == row.number);
-    let bundle = bundles.pop().unwrap_or_else(|| proofs::of_statement(&mut conn, &row).expect("proofs"));
+    let bundle = bundles.pop().unwrap_or_else(|| proofs::of_statement(&mut conn, &row, &[]).expect("proofs"));
     Files { statement, ndjson, csv, proofs: bundle.to_string().into_bytes() }
 }
 
@@ -117,6 +121,19 @@ impl Months {
         let later = house.closed();
         let jwks = jwks(&house);
         Months { house, windows: [(window.id, first), (later.id, second)], jwks }
+    }
+
+    /// Registers a key of a partner and counter-signs its statement with it.
+    pub fn countersign(&self, nth: usize, of: &str, kind: jwk::Kind) -> SigningKey {
+        let key = SigningKey::from_pkcs8(&SigningKey::generate_kind(kind).expect("a key")).expect("a key");
+        let (mut conn, (window, _)) = (self.house.conn(), self.windows[nth]);
+        let holder = Holder::of("partner", of).expect("a holder");
+        signing_keys::insert(&mut conn, &holder, key.kid(), &key.public().to_jwk()).expect("registered");
+        let row = statements::find(&mut conn, window, &participant(of)).expect("read").expect("a statement");
+        let made = key.sign_detached(TYP, row.payload.as_bytes());
+        let (partner, made) = (of.parse().expect("a slug"), (&*made.protected, &*made.signature));
+        countersign::countersign(&mut conn, &self.house.keys, &partner, window, made).expect("signed");
+        key
     }
 
     pub fn files(&self, nth: usize, of: &str) -> Files {

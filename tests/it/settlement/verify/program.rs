@@ -55,13 +55,44 @@ async fn it_says_what_it_checked_and_ends_with_0_1_or_2() {
     let (code, _, told) = run(&mut hanse(&["verify", &altered, &statement, &jwks]));
     assert_eq!(code, Some(1));
     assert!(told.contains("lines: line 1: its amount is 3.41, and 68 points at 0.05 are 3.40\n"), "{told}");
+    let stranger = put("notes.txt", b"nothing of ours");
+    let empty = Scratch::new("program-empty");
     for wrong_use in [
         vec!["verify"],
         vec!["verify", "nowhere.json"],
         vec!["verify", &jwks],
-        vec!["verify", folder.path().to_str().expect("plain")],
+        vec!["verify", &stranger],
+        vec!["verify", empty.path().to_str().expect("plain")],
     ] {
         let (code, printed, told) = run(&mut hanse(&wrong_use));
         assert_eq!((code, &*printed), (Some(2), ""), "{wrong_use:?}: {told}");
     }
+}
+
+#[actix_web::test]
+async fn a_folder_stands_for_the_files_in_it_and_for_none_deeper() {
+    let months = Months::new("program-months", "").await;
+    let files = months.files(0, "bb");
+    let altered = String::from_utf8(files.ndjson.clone()).expect("text").replacen("3.40", "3.41", 1);
+    let whole = Scratch::new("program-folder");
+    let inside = |name: &str, bytes: &[u8]| std::fs::write(whole.path().join(name), bytes).expect("written");
+    std::fs::create_dir(whole.path().join("reports")).expect("a folder");
+    inside("jwks.json", &months.jwks);
+    inside("notes.txt", b"nothing of ours");
+    inside("reports/altered.ndjson", altered.as_bytes());
+    std::os::unix::fs::symlink("nowhere", whole.path().join("gone")).expect("linked");
+    let whole_path = whole.path().to_str().expect("a plain path").to_owned();
+    let reports = format!("{whole_path}/reports");
+    let (code, _, told) = run(&mut hanse(&["verify", &whole_path]));
+    assert_eq!(code, Some(2), "keys and a stranger's file alone: {told}");
+    inside("b-statement.json", &files.statement);
+    inside("a-lines.ndjson", &files.ndjson);
+    let (code, printed, told) = run(&mut hanse(&["verify", &whole_path]));
+    assert_eq!((code, &*told), (Some(0), ""), "{printed}");
+    let named: Vec<&str> = printed.lines().take(4).filter_map(|line| line.strip_prefix(&*whole_path)).collect();
+    let kinds = ["/a-lines.ndjson", "/b-statement.json", "/jwks.json", "/notes.txt"];
+    assert!(named.len() == 4 && named.iter().zip(kinds).all(|(line, name)| line.starts_with(name)), "{printed}");
+    assert!(named[3].ends_with("none of ours: left aside"), "{printed}");
+    let (code, _, told) = run(&mut hanse(&["verify", &whole_path, &reports]));
+    assert_eq!(code, Some(1), "{told}");
 }

@@ -1,7 +1,6 @@
 //! What was signed and is wrong all the same, and who else has signed.
 
 use super::{Files, Months, NOTHING, checkpoint, verify, wrong};
-use hanse::domain::holder::Holder;
 use hanse::service::settlement::countersign;
 use hanse::service::settlement::read;
 use hanse::service::verify::{Mark, Report};
@@ -13,7 +12,6 @@ use hanse::signing::keyring::Purpose;
 use hanse::signing::note::{Checkpoint, Note};
 use hanse::signing::rotation;
 use hanse::store::settlement::statements;
-use hanse::store::signing_keys;
 use serde_json::{Value, json};
 
 fn key(kind: Kind) -> SigningKey {
@@ -194,15 +192,9 @@ async fn statements_that_do_not_agree_with_each_other_are_named() {
 async fn both_keys_of_the_alliance_have_signed_and_everybody_elses_is_asked_for() {
     let months = Months::new("signers", "").await;
     let (window, _) = months.windows[0];
-    let own = key(Kind::Ed25519);
+    let own = months.countersign(0, "bb", Kind::Ed25519);
     let mut conn = months.house.conn();
-    let holder = Holder::of("partner", "bb").expect("a holder");
-    signing_keys::insert(&mut conn, &holder, own.kid(), &own.public().to_jwk()).expect("registered");
     let row = statements::find(&mut conn, window, &super::participant("bb")).expect("read").expect("a statement");
-    let made = own.sign_detached(TYP, row.payload.as_bytes());
-    let bb = "bb".parse().expect("a slug");
-    countersign::countersign(&mut conn, &months.house.keys, &bb, window, (&made.protected, &made.signature))
-        .expect("signed");
     let Files { statement, .. } = months.files(0, "bb");
     let (jwk, alliance) = (own.public().to_jwk().to_string().into_bytes(), months.jwks.as_slice());
     let report = verify(&[("s", &statement), ("k", alliance), ("bb.jwk", &jwk)]);
@@ -247,6 +239,42 @@ async fn both_keys_of_the_alliance_have_signed_and_everybody_elses_is_asked_for(
         );
     }
     assert!(read::document(&mut conn, &row).expect("a document").verify_all(|_| None).is_err());
+}
+
+#[actix_web::test]
+async fn a_key_that_is_said_to_be_a_partners_is_never_the_alliances_whatever_file_it_is_in() {
+    let months = Months::new("marked", "").await;
+    let keys = [Kind::Ed25519, Kind::P256].map(|kind| months.countersign(0, "bb", kind));
+    let (mut conn, (window, _)) = (months.house.conn(), months.windows[0]);
+    let row = statements::find(&mut conn, window, &super::participant("bb")).expect("read").expect("a statement");
+    let alliance: Value = serde_json::from_slice(&months.jwks).expect("JSON");
+    let set = countersign::jwks(&mut conn, &alliance, &[&row, &row], &Value::Null).expect("keys");
+    // Those that are there stay, as long as they are registered.
+    let stranger = json!({ "keys": [key(Kind::P256).public().to_jwk()] });
+    for (before, kept) in [(&set, &set), (&stranger, &alliance), (&json!(["odd"]), &alliance)] {
+        assert_eq!(&countersign::jwks(&mut conn, &alliance, &[], before).expect("keys"), kept);
+    }
+    let count = |set: &Value| set["keys"].as_array().map_or(0, Vec::len);
+    assert_eq!(count(&set), count(&alliance) + 2, "each once: {set:#}");
+    let set = set.to_string().into_bytes();
+    let Files { statement, .. } = months.files(0, "bb");
+    let report = verify(&[("s", &statement), ("k", &set)]);
+    assert_eq!(wrong(&report), NOTHING);
+    let held = told(&report, Mark::Holds);
+    let signed = held.iter().find(|held| held.starts_with("signatures: 4 of 4 hold: EdDSA ")).expect("all of them");
+    assert_eq!((signed.matches("(k)").count(), signed.matches("(bb's, k)").count()), (2, 2), "{signed}");
+    // Both kinds, but the alliance has signed nothing of it.
+    let forged = keys.each_ref().map(|key| key.sign_detached(TYP, row.payload.as_bytes()));
+    let forged = Document::new(row.payload.as_bytes().to_vec(), &forged).expect("a document").to_string();
+    let nobody = "signatures: no file has keys of both kinds that sign it: the alliance signs by EdDSA and ES256";
+    assert_eq!(wrong(&verify(&[("s", forged.as_bytes()), ("k", &set)])), [nobody]);
+    let checkpoint = hanse::signing::note::Checkpoint { origin: "small.example".into(), size: 3, root: [1; 32] };
+    let note = checkpoint.sign(&keys[0]).expect("signed").to_string();
+    assert_eq!(wrong(&verify(&[("c", note.as_bytes()), ("k", &set)])).len(), 1);
+    // Whose it is, is a text.
+    let mut odd = keys[0].public().to_jwk();
+    odd["partner"] = json!(["bb"]);
+    assert_eq!(wrong(&verify(&[("k", odd.to_string().as_bytes())])).len(), 1);
 }
 
 #[test]
