@@ -66,7 +66,7 @@ async fn windows_are_named_by_number_or_id_and_every_answer_is_there_for_machine
     assert_eq!(typed.answers(&["close", "--window", "2"]), json!({ "window": null }), "it is closed");
     assert_eq!(typed.answers(&["close", "--window", &second]), json!({ "window": null }));
     let closed = typed.answers(&["close"]);
-    assert_eq!((&closed["window"]["number"], &closed["window"]["state"]), (&json!(3), &json!("published")));
+    assert_eq!((&closed["window"]["number"], &closed["window"]["state"]), (&json!(3), &json!("settled")));
     let by_id = typed.answers(&["show", closed["window"]["window_id"].as_str().expect("an id")]);
     assert_eq!(by_id, typed.answers(&["show", "3"]));
     let third = typed.answers(&["close", "--window", "4"]);
