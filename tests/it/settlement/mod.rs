@@ -7,5 +7,6 @@ mod interop;
 mod killed;
 mod random;
 mod reports;
+mod seen;
 mod support;
 mod verify;
