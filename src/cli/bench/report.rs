@@ -135,7 +135,7 @@ fn remarks(run: &Measured) -> Option<String> {
             decimal(closing.p99_us * 100 / run.latency.p99_us.max(1), 2, 2),
         ));
         if !closes.wrong.is_empty() {
-            told.push(format!("WRONG: the statements of windows {:?} are not their conversions'", closes.wrong));
+            told.push(format!("WRONG: the statements of windows {:?}: {}", closes.wrong, closes.differs.join("; ")));
         }
     }
     if run.interrupted {
