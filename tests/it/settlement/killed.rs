@@ -105,6 +105,9 @@ fn kill_at(house: &House, proxy: &Proxy, number: i64, (step, nth): (&'static str
     proxy.let_go();
 }
 
+/// How large a window is, as `in_runs` has it, and at which steps, for which time, the processes that close it are killed.
+type Killed = ((i64, i64), &'static [(&'static str, usize)]);
+
 /// Runs of lines in a window of these tests.
 const RUNS: usize = 3;
 
@@ -158,8 +161,7 @@ async fn a_close_killed_between_its_runs_goes_on_from_the_stored_trees_and_sums(
     let house = House::new("close-runs", "").await;
     let proxy = Proxy::before(&house.book.database.url);
     // The third run is the second one of the process that goes on.
-    let mut windows_of: Vec<((i64, i64), &[(&'static str, usize)])> =
-        vec![((700, 4_000), &[("SET through_batch", 2), ("INSERT INTO line_chunks", 2)])];
+    let mut windows_of: Vec<Killed> = vec![((700, 4_000), &[("SET through_batch", 2), ("INSERT INTO line_chunks", 2)])];
     if is_long() {
         // Sums are written one participant after the other, three in a run.
         windows_of.extend([
