@@ -305,3 +305,27 @@ fn progress_bar() -> ProgressBar {
     }
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use super::closer::Closes;
+    use super::report::tests::run;
+    use super::*;
+
+    #[test]
+    fn a_run_fails_by_a_wrong_answer_a_wrong_window_a_waiting_client_or_nothing_done() {
+        let told = |run: Measured| judge(&[run]).err().map(|error| error.to_string());
+        let closes = |wrong: Vec<i64>| Some(Closes { wrong, ..Closes::default() });
+        assert_eq!(told(Measured { closes: closes(Vec::new()), ..run("pairs", 9) }), None);
+        let wrong_window = Measured { closes: closes(vec![4, 7]), interrupted: true, ..run("pairs", 9) };
+        for (run, says) in [
+            (wrong_window, "the statements of windows [4, 7] are wrong"),
+            (Measured { wrong: 2, ..run("pairs", 9) }, "pairs: 2 answers were wrong"),
+            (Measured { unanswered: 3, ..run("pairs", 9) }, "pairs: 3 clients got no last answer"),
+            (run("pairs", 0), "pairs: nothing was answered"),
+        ] {
+            assert_eq!(told(run).as_deref(), Some(says));
+        }
+        assert_eq!(told(Measured { unanswered: 3, interrupted: true, ..run("pairs", 9) }), None, "it was to end");
+    }
+}

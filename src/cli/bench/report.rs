@@ -166,12 +166,12 @@ fn decimal(number: u64, places: u32, shown: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::probe::Cost;
     use super::super::tally::Latency;
     use super::*;
 
-    fn run(scenario: &'static str, per_second: u64) -> Measured {
+    pub fn run(scenario: &'static str, per_second: u64) -> Measured {
         Measured {
             scenario,
             clients: 256,
