@@ -2,7 +2,8 @@
 //!
 //! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
 //! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
-//! answered, and its proof · `window` a settlement window filled and closed · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+//! answered, and its proof · `window` a settlement window filled and closed · `prove` that its statements
+//! say what was posted · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
 
 mod answer;
 mod batch;
@@ -15,6 +16,7 @@ mod pairs;
 mod pgbench;
 mod probe;
 mod process;
+mod prove;
 mod report;
 mod scenario;
 mod tally;
@@ -126,7 +128,11 @@ fn window(closed: window::Closed, global: &Global) -> Result<(), Error> {
     } else {
         println!("{closed}");
     }
-    if closed.holds() { Ok(()) } else { Err(Error::Failed("the statements are not the conversions'".to_owned())) }
+    if closed.holds() {
+        Ok(())
+    } else {
+        Err(Error::Failed("the window is not what was posted and answered".to_owned()))
+    }
 }
 
 /// Fills a window and closes it.
@@ -136,12 +142,12 @@ async fn settle(args: &Args) -> Result<window::Closed, Error> {
     let url = args.database_url()?.ok_or_else(no_database)?;
     let bar = progress_bar();
     prepare(args, &setting, &interrupt, &bar).await?;
-    tokio::select! {
+    let filled = tokio::select! {
         filled = window::fill(&setting, &setting.spread, (&url, args.conversions), &bar) => filled?,
         () = interrupt.asked() => return Err(Error::Failed("interrupted; the same command goes on".to_owned())),
-    }
+    };
     let keys = window::keys(&url, &args.data_dir).await?;
-    let closed = window::close(&url, &keys, &bar);
+    let closed = window::close(&url, &keys, &filled, &bar);
     bar.finish_and_clear();
     closed
 }
@@ -229,11 +235,14 @@ fn listen() -> Result<Rc<Interrupt>, Error> {
     Ok(interrupt)
 }
 
-/// Fails when an answer was wrong, a client unanswered, or nothing was done at all.
+/// Fails when an answer or a closed window was wrong, a client unanswered, or nothing was done at all.
 fn judge(runs: &[Measured]) -> Result<(), Error> {
     for run in runs {
         if run.wrong > 0 {
             return Err(Error::Failed(format!("{}: {} answers were wrong", run.scenario, run.wrong)));
+        }
+        if let Some(closes) = run.closes.as_ref().filter(|closes| !closes.wrong.is_empty()) {
+            return Err(Error::Failed(format!("the statements of windows {:?} are wrong", closes.wrong)));
         }
         if run.interrupted {
             continue;
@@ -295,4 +304,28 @@ fn progress_bar() -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closer::Closes;
+    use super::report::tests::run;
+    use super::*;
+
+    #[test]
+    fn a_run_fails_by_a_wrong_answer_a_wrong_window_a_waiting_client_or_nothing_done() {
+        let told = |run: Measured| judge(&[run]).err().map(|error| error.to_string());
+        let closes = |wrong: Vec<i64>| Some(Closes { wrong, ..Closes::default() });
+        assert_eq!(told(Measured { closes: closes(Vec::new()), ..run("pairs", 9) }), None);
+        let wrong_window = Measured { closes: closes(vec![4, 7]), interrupted: true, ..run("pairs", 9) };
+        for (run, says) in [
+            (wrong_window, "the statements of windows [4, 7] are wrong"),
+            (Measured { wrong: 2, ..run("pairs", 9) }, "pairs: 2 answers were wrong"),
+            (Measured { unanswered: 3, ..run("pairs", 9) }, "pairs: 3 clients got no last answer"),
+            (run("pairs", 0), "pairs: nothing was answered"),
+        ] {
+            assert_eq!(told(run).as_deref(), Some(says));
+        }
+        assert_eq!(told(Measured { unanswered: 3, interrupted: true, ..run("pairs", 9) }), None, "it was to end");
+    }
 }

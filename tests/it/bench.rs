@@ -38,13 +38,18 @@ impl Demo {
     }
 
     fn bench(&self, arguments: &[&str]) -> Command {
+        self.bench_told(&["--json"], arguments)
+    }
+
+    fn bench_told(&self, how: &[&str], arguments: &[&str]) -> Command {
         let [api, public] = self.ports;
         let (url, metrics) = (format!("https://127.0.0.1:{api}"), format!("http://127.0.0.1:{public}"));
-        let place = ["--json", "bench", "--url", &url, "--metrics-url", &metrics, "--data-dir", &self.file("demo")]
-            .map(str::to_owned);
+        let place =
+            ["bench", "--url", &url, "--metrics-url", &metrics, "--data-dir", &self.file("demo")].map(str::to_owned);
         let size = ["--members", "100", "--clients", "8", "--batch-clients", "2"].map(str::to_owned);
         let given = arguments.iter().map(|argument| (*argument).to_owned());
-        let all: Vec<String> = place.into_iter().chain(size).chain(given).collect();
+        let how = how.iter().map(|argument| (*argument).to_owned());
+        let all: Vec<String> = how.chain(place).chain(size).chain(given).collect();
         hanse(&all.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
@@ -132,6 +137,82 @@ fn a_forged_list_is_found_out(demo: &Demo, list: &str) {
     let told = ["listed", "missing", "mismatched", "twice"].map(|name| proof["proof"][name].as_u64());
     assert_eq!((code, told), (Some(1), [Some(2), Some(1), Some(1), Some(0)]), "{proof}");
     assert_eq!(proof["proof"]["torn"], true);
+}
+
+/// What a command prints that ends well.
+fn text(command: &mut Command) -> String {
+    let (code, printed, told) = run(command);
+    assert_eq!(code, Some(0), "{told}\n{printed}");
+    printed
+}
+
+/// A sum of a participant in the proof of a window: lines, points and millionths.
+fn sum(window: &Value, participant: &str, sort: &str) -> [i64; 3] {
+    let sum = &window["participants"][participant][sort];
+    ["lines", "points", "millionths"].map(|member| sum[member].as_i64().unwrap_or_default())
+}
+
+#[test]
+fn a_window_is_filled_closed_and_proven_for_each_partner_and_others_are_closed_under_load() {
+    let demo = Demo::start("bench-window");
+    let told = json(&mut demo.bench(&["--scenario", "window", "--conversions", "3000"]));
+    assert_eq!(told["holds"], true, "{told:#}");
+    let window = &told["window"];
+    assert!(window["conversions"].as_u64() >= Some(3_000) && window["lines"].as_u64() > Some(6_000), "{window:#}");
+    assert!((1_000..=3_000).contains(&window["answered"].as_u64().unwrap_or_default()), "{window:#}");
+    let states: Vec<&Value> = window["reached"].as_array().expect("states").iter().map(|state| &state[0]).collect();
+    assert_eq!(states, ["closing", "closed", "netted", "signed", "published"]);
+    assert!(window["close_ms"].as_u64() > Some(0) && window["peak_memory_kib"].as_u64() > Some(0), "{window:#}");
+    assert_eq!((&window["differs"], &window["unlike"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let partners = ["lumen", "sprout", "velvet", "nest", "harvest", "cinenova", "kettle"];
+    let participants = window["participants"].as_object().expect("participants");
+    assert!(partners.iter().chain(&["operator"]).all(|of| participants.contains_key(*of)), "{window:#}");
+    assert_eq!(window["statements"].as_u64(), Some(8), "seven partners and the operator");
+    let all = |sort: &str| {
+        let each = partners.iter().map(|of| sum(window, of, sort));
+        each.fold([0; 3], |all, own| std::array::from_fn(|nth| all[nth] + own[nth]))
+    };
+    let ([lines, points, owed], [lines_in, points_in, due]) = (all("out"), all("in"));
+    assert_eq!((lines, points, owed), (lines_in, points_in, -due), "what one owes is owed to another");
+    assert!(lines >= 3_000 && points > 0 && due > 0, "{window:#}");
+    let every = participants.values().flat_map(|sums| sums.as_object().expect("sums").values());
+    assert_eq!(every.map(|sum| sum["millionths"].as_i64().expect("money")).sum::<i64>(), 0, "all of it is nothing");
+
+    let told = text(&mut demo.bench_told(&[], &["--scenario", "window", "--conversions", "1000"]));
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].contains(": 1000 conversions, ") && lines[0].contains(" 8 statements, closed in "), "{told}");
+    assert!(lines[1].trim_start().starts_with("closing ") && lines[1].contains(", published "), "{told}");
+    for partner in partners {
+        let own = lines.iter().find(|line| line.trim_start().starts_with(&format!("{partner}: ")));
+        assert!(own.is_some_and(|own| own.contains(" lines, ") && own.contains(" points, ")), "{partner} in {told}");
+    }
+    assert!(told.contains("points x price of 8 participants: each as its statement says"), "{told}");
+    assert!(told.contains("the 1000 conversions that were answered are in it as they were answered"), "{told}");
+    windows_are_closed_under_load(&demo);
+}
+
+fn windows_are_closed_under_load(demo: &Demo) {
+    let told = json(&mut demo.bench(&["--closes", "3", "--seconds", "2"]));
+    let run = &told["runs"][0];
+    let closes = &run["closes"];
+    let took: Vec<u64> = closes["took_ms"].as_array().expect("times").iter().filter_map(Value::as_u64).collect();
+    assert!(took.len() == 3 && took.iter().all(|ms| *ms > 0), "{run:#}");
+    let conversions = closes["conversions"].as_array().expect("counts").iter().filter_map(Value::as_u64);
+    let conversions: Vec<u64> = conversions.collect();
+    assert!(conversions.len() == 3 && conversions.iter().all(|count| *count > 0), "{run:#}");
+    assert_eq!((&closes["wrong"], &closes["differs"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let answered = run["effects"].as_u64().unwrap_or(0) + run["late_effects"].as_u64().unwrap_or(0);
+    assert!(run["wrong"] == 0 && answered > 0, "{run:#}");
+    // What the first one closed may hold more: it was open before.
+    assert!(conversions[1] + conversions[2] <= answered, "{run:#}");
+    let [p50, p99, max] = ["p50_us", "p99_us", "max_us"].map(|name| run["closing"][name].as_u64());
+    assert!(Some(0) < p50 && p50 <= p99 && p99 <= max, "{run:#}");
+
+    let told = text(&mut demo.bench_told(&[], &["--closes", "3", "--seconds", "2"]));
+    let said = told.lines().find(|line| line.starts_with("hot-pair: ")).unwrap_or_default();
+    assert!(said.starts_with("hot-pair: 3 windows closed of ") && said.contains("the longest in "), "{told}");
+    assert!(said.contains("meanwhile p50 ") && said.contains(" times the p99 otherwise"), "{told}");
+    assert!(!told.contains("WRONG"), "{told}");
 }
 
 #[test]

@@ -64,13 +64,17 @@ impl Quote<'_> {
 }
 
 impl Conversion<'_> {
+    pub fn amounts(&self) -> Amounts {
+        let Conversion { debit_points, credit_points, total_credit_points, .. } = *self;
+        Amounts { debit_points, credit_points, total_credit_points }
+    }
+
     /// Whether it is what was asked for; else what is wrong with it.
     pub fn check(&self, amounts: &Amounts, reference: &str) -> Result<(), String> {
         if self.state != "completed" {
             return Err(format!("{} is {}", self.conversion_id, self.state));
         }
-        let Conversion { debit_points, credit_points, total_credit_points, .. } = *self;
-        let came_to = Amounts { debit_points, credit_points, total_credit_points };
+        let came_to = self.amounts();
         if came_to != *amounts {
             return Err(format!("{} came to {came_to:?}, not {amounts:?}", self.conversion_id));
         }

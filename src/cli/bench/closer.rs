@@ -1,11 +1,12 @@
 //! Closes windows while a load runs, from a thread of its own, and says when it is doing so.
 
-use super::window;
+use super::prove;
 use crate::book::windows::Which;
 use crate::cli::Error;
 use crate::clock;
+use crate::domain::settlement::window::State;
 use crate::service::keys::Keys;
-use crate::service::settlement::close;
+use crate::service::settlement::close::{self, Told};
 use crate::store::settlement::windows::Row;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// How often a resting closer looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long another server may be settling.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What closing needs, and how often it is to happen.
 #[derive(Clone)]
@@ -37,8 +40,26 @@ pub struct Closes {
     pub took_ms: Vec<u64>,
     /// Conversions of each.
     pub conversions: Vec<i64>,
-    /// Windows whose statements do not say what their conversions do.
+    /// Windows with a statement that does not say what was posted.
     pub wrong: Vec<i64>,
+    /// Whose, in words.
+    pub differs: Vec<String>,
+}
+
+/// Closes the open window, once the server that may be settling now has done so; it is published then.
+pub fn close(url: &str, keys: &Keys, mut told: impl FnMut(Told<'_>)) -> Result<Row, Error> {
+    let begun = clock::instant();
+    loop {
+        match close::close(url, keys, Some(Which::Open), &mut told).map_err(Error::failed)? {
+            Some(row) if row.state == State::Published => return Ok(row),
+            Some(row) => {
+                let why = row.blocked_by.unwrap_or_default();
+                return Err(Error::Failed(format!("window {} is {}: {why}", row.number, row.state.code())));
+            }
+            None if begun.elapsed() > PATIENCE => return Err(Error::Failed("another server settles".to_owned())),
+            None => std::thread::sleep(LOOK),
+        }
+    }
 }
 
 impl Closer {
@@ -59,10 +80,10 @@ impl Closer {
                 }
                 let since = clock::instant();
                 closing.store(true, Ordering::Relaxed);
-                let row = close::close(&closer.url, &closer.keys, Some(Which::Open), |_| ());
+                let row = close(&closer.url, &closer.keys, |_| ());
                 closing.store(false, Ordering::Relaxed);
                 let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                closed.extend(row.map_err(Error::failed)?.map(|row| (row, took_ms)));
+                closed.push((row?, took_ms));
             }
             Ok(closed)
         });
@@ -77,12 +98,13 @@ impl Closing {
         let closed = self.thread.join().map_err(|_| Error::Failed("closing panicked".to_owned()))??;
         let mut closes = Closes::default();
         for (row, took_ms) in closed {
-            let proof = window::prove(&closer.url, &row)?;
+            let proof = prove::prove(&closer.url, &row)?;
             closes.took_ms.push(took_ms);
             closes.conversions.push(proof.conversions);
-            if proof.owed != proof.stated {
+            if !proof.differs.is_empty() {
                 closes.wrong.push(row.number);
             }
+            closes.differs.extend(proof.differs);
         }
         Ok(closes)
     }

@@ -135,7 +135,7 @@ fn remarks(run: &Measured) -> Option<String> {
             decimal(closing.p99_us * 100 / run.latency.p99_us.max(1), 2, 2),
         ));
         if !closes.wrong.is_empty() {
-            told.push(format!("WRONG: the statements of windows {:?} are not their conversions'", closes.wrong));
+            told.push(format!("WRONG: the statements of windows {:?}: {}", closes.wrong, closes.differs.join("; ")));
         }
     }
     if run.interrupted {
@@ -166,12 +166,12 @@ fn decimal(number: u64, places: u32, shown: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::probe::Cost;
     use super::super::tally::Latency;
     use super::*;
 
-    fn run(scenario: &'static str, per_second: u64) -> Measured {
+    pub fn run(scenario: &'static str, per_second: u64) -> Measured {
         Measured {
             scenario,
             clients: 256,

@@ -75,6 +75,11 @@ impl Api {
         self.operator_named("ada")
     }
 
+    /// The keys that sign here, as anybody may read them.
+    pub fn jwks(&self) -> Vec<u8> {
+        self.keys.jwks().to_string().into_bytes()
+    }
+
     pub fn operator_named(&self, name: &str) -> Caller {
         Caller { client: self.house.client("operator", name) }
     }

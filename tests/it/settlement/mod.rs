@@ -7,6 +7,7 @@ mod interop;
 mod killed;
 mod random;
 mod reports;
+mod seen;
 mod support;
 mod typed;
 mod verify;

@@ -2,10 +2,12 @@
 //! parts, while days pass, partners join, entities and netting change.
 //! Whatever happens, sides agree, statements chain, the same comes out again, and all paid is zero.
 
+use super::seen::Seen;
 use super::support::House;
 use crate::support::book::{self, Member, credit, link, member, points, slug};
 use crate::support::is_long;
 use chrono::TimeDelta;
+use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
 use hanse::book::Handle;
 use hanse::book::command::{Ask, Command, Convert, Direction, Outcome, Reverse, Undo, Want};
@@ -14,9 +16,9 @@ use hanse::domain::holder::Holder;
 use hanse::domain::ids::ConversionId;
 use hanse::domain::money::{Millionths, minor_unit};
 use hanse::domain::settlement::Participant;
-use hanse::domain::settlement::dispute::{Answer, Claimed, Kind, Outcome as Decided};
+use hanse::domain::settlement::dispute::{Answer, Claimed, Kind, Outcome as Decided, State};
 use hanse::service::clock;
-use hanse::service::settlement::disputes::{self, About, Opening};
+use hanse::service::settlement::disputes::{self, About, Opening, Whole};
 use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::Outcome as Again;
 use hanse::service::settlement::{adjust, deadlines, pay};
@@ -56,6 +58,19 @@ SELECT 'dd', name_en, name_zh, trade, 'dd Ltd', '91dd', status, hosted, 'DD', pr
 INSERT INTO exposures (key, value, cap) VALUES ('partner:dd', 0, NULL) ON CONFLICT DO NOTHING;
 ";
 
+/// Why an undo and a reversal may be refused: too late, after one of the other, or what arrived is there no more.
+const UNDO: [&str; 3] = ["undo_window_closed", "reversal_exceeds", "points_spent"];
+const REVERSE: [&str; 2] = ["reversal_exceeds", "points_spent"];
+
+/// A conversion that was made: from whom to whom, and of how many points credited.
+#[derive(Clone, Copy)]
+struct Made {
+    id: ConversionId,
+    from: &'static str,
+    to: &'static str,
+    credit: i64,
+}
+
 /// Seeded, so that what fails can be run again.
 struct Chance(u64);
 
@@ -81,8 +96,9 @@ struct Walk {
     house: House,
     chance: Chance,
     members: Vec<(&'static str, Member)>,
-    made: Vec<(ConversionId, &'static str, &'static str)>,
+    made: Vec<Made>,
     step: u64,
+    seen: Seen,
 }
 
 impl Walk {
@@ -105,7 +121,7 @@ impl Walk {
             }
             members.extend(person);
         }
-        Walk { house, chance: Chance(seed), members, made: Vec::new(), step: 0 }
+        Walk { house, chance: Chance(seed), members, made: Vec::new(), step: 0, seen: Seen::default() }
     }
 
     fn server(&self) -> &Handle {
@@ -115,14 +131,14 @@ impl Walk {
     async fn step(&mut self) {
         self.step += 1;
         let key = format!("k{}", self.step);
-        match self.chance.below(24) {
+        match self.chance.below(25) {
             0..12 => self.convert(&key).await,
             12..14 => self.undo(&key).await,
             14..17 => self.reverse(&key).await,
             17 => self.adjust(),
             18..20 => self.pay_some(&key),
-            20..22 => self.dispute(),
-            22 => self.days_pass(),
+            20..23 => self.dispute(),
+            23 => self.days_pass(),
             _ => self.change(),
         }
     }
@@ -134,30 +150,40 @@ impl Walk {
         let want = Want::Points(points(self.chance.amount(5_000) + 20));
         let convert = Convert { who: who.who, direction: Direction::To(slug(to)), ask: Ask::Now { want, floor: None } };
         let answer = self.server().submit(book::request(from, key, Command::Convert(convert))).await.expect("decided");
-        if let Outcome::Conversion(row) = answer.outcome {
-            self.made.push((row.id, from, to));
+        if self.seen.outcome("convert", &answer.outcome, &[]) {
+            let Outcome::Conversion(row) = answer.outcome else { panic!("{answer:?}") };
+            self.made.push(Made { id: row.id, from, to, credit: row.credit.get() });
         }
     }
 
-    fn any(&mut self) -> Option<(ConversionId, &'static str, &'static str)> {
+    fn any(&mut self) -> Option<Made> {
         let count = u64::try_from(self.made.len()).expect("few");
         (count > 0).then(|| self.made[usize::try_from(self.chance.below(count)).expect("small")])
     }
 
     async fn undo(&mut self, key: &str) {
-        let Some((conversion, from, _)) = self.any() else { return };
+        let Some(Made { id: conversion, from, .. }) = self.any() else { return };
         let command = Command::Undo(Undo { conversion });
-        self.server().submit(book::request(from, key, command)).await.expect("decided");
+        let answer = self.server().submit(book::request(from, key, command)).await.expect("decided");
+        let done = self.seen.outcome("undo", &answer.outcome, &UNDO);
+        assert!(!done || matches!(answer.outcome, Outcome::Reversal(_)), "{answer:?}");
     }
 
     async fn reverse(&mut self, key: &str) {
-        let Some((conversion, from, to)) = self.any() else { return };
-        let credit_points = points(self.chance.amount(200) * 90);
+        let Some(Made { id: conversion, from, to, credit }) = self.any() else { return };
+        // Whole under every rate; at times more than there is.
+        let parts = u64::try_from(credit / 90).expect("points");
+        let credit_points = if parts == 0 { credit } else { self.chance.amount(parts * 5 / 4 + 1) * 90 };
+        let credit_points = points(credit_points);
         let command = Command::Reverse(Reverse { conversion, credit_points, reason: "returned".into() });
         let answer = self.server().submit(book::request(from, key, command)).await.expect("decided");
-        if let Outcome::Reversal(row) = answer.outcome {
+        if self.seen.outcome("reverse", &answer.outcome, &REVERSE) {
+            let Outcome::Reversal(row) = answer.outcome else { panic!("{answer:?}") };
             let confirm = Command::ConfirmReversal(hanse::book::command::ConfirmReversal { reversal: row.id });
-            self.server().submit(book::request(to, &format!("{key}-yes"), confirm)).await.expect("decided");
+            let confirm = book::request(to, &format!("{key}-yes"), confirm);
+            let answer = self.server().submit(confirm).await.expect("decided");
+            let done = self.seen.outcome("confirm", &answer.outcome, &["points_spent"]);
+            assert!(!done || matches!(answer.outcome, Outcome::Reversal(_)), "{answer:?}");
         }
     }
 
@@ -179,7 +205,7 @@ impl Walk {
             amount: Millionths::new(amount),
             reason: "agreed on 协商".into(),
             dispute: None,
-            conversion: self.any().map(|made| made.0),
+            conversion: self.any().map(|made| made.id),
             by: "one".into(),
         };
         let mut conn = self.house.conn();
@@ -188,46 +214,89 @@ impl Walk {
         adjust::settle(&mut conn, id, true, "other").expect("approved");
     }
 
-    /// Some line of some statement is disputed, answered and decided, or let go.
+    /// Some line of some statement is disputed, then let go, answered or not, and decided one way or the other.
     fn dispute(&mut self) {
         let mut conn = self.house.conn();
         let published = windows::list(&mut conn, i64::MAX, 3).expect("windows");
         let published: Vec<_> = published.into_iter().filter(|row| row.closed.is_some()).collect();
-        let Some(window) = published.get(usize::try_from(self.chance.below(2)).expect("small")) else { return };
+        let Some(window) = published.get(usize::try_from(self.chance.below(2)).expect("small")) else {
+            return self.seen.count("no window to dispute");
+        };
         let opener = ["aa", "bb", "cc"][usize::try_from(self.chance.below(3)).expect("small")];
         let participant = Participant::parse(opener).expect("a participant");
         let row = statements::find(&mut conn, window.id, &participant).expect("read").expect("a statement");
-        let Some(lines) = Lines::of(&row).next(&mut conn).expect("lines") else { return };
+        let lines = Lines::of(&row).next(&mut conn).expect("lines").expect("walks leave nobody without lines");
         let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
         let nth = self.chance.below(u64::try_from(lines.len()).expect("few"));
         let line: serde_json::Value = serde_json::from_slice(lines[usize::try_from(nth).expect("few")]).expect("JSON");
         let opening = Opening {
             about: About::Line(line["line_id"].as_str().expect("an id").parse().expect("an id")),
-            kind: Kind::Amount,
+            kind: [Kind::Amount, Kind::Rate][usize::try_from(self.chance.below(2)).expect("small")],
             counterparty: None,
             claimed: Claimed { points: None, amount: Some(Millionths::new(self.chance.amount(9_000_000) - 4_500_000)) },
             note: "it should be this".into(),
             reconciliation: None,
         };
-        // Too late, or another claim of the same line before: then that one goes on.
-        let Ok((opened, _)) = disputes::open(&mut conn, &slug(opener), window.id, &opening) else { return };
-        let id = opened.row.id;
+        let opened = disputes::open(&mut conn, &slug(opener), window.id, &opening);
+        let too_late = ["could be disputed until"];
+        let Some((opened, is_new)) = self.seen.step("open", opened, &too_late) else { return };
+        assert!(!is_new || opened.row.state == State::Open, "{opened:?}");
+        self.seen.count(if is_new { "dispute opened" } else { "dispute opened before" });
         if self.chance.below(4) == 0 {
-            let _ = disputes::withdraw(&mut conn, &slug(opener), id);
+            let withdrawn = disputes::withdraw(&mut conn, &slug(opener), opened.row.id);
+            if let Some(done) = self.seen.step("withdraw", withdrawn, &["is decided already"]) {
+                assert_eq!(done.row.state, State::Withdrawn);
+                self.seen.count("dispute withdrawn");
+            }
         }
+        if self.chance.below(3) > 0 {
+            self.answer(&mut conn, &opened);
+        }
+        self.decide(&mut conn, &opened);
+    }
+
+    fn answer(&mut self, conn: &mut PgConnection, opened: &Whole) {
         let answers = match opened.row.parties.counterparty.as_ref().and_then(Participant::partner) {
             Some(partner) => Holder::Partner(partner.clone()),
             None => Holder::Operator("desk".into()),
         };
-        let _ = disputes::answer(&mut conn, &answers, id, (Answer::Accepted, "so it is"));
-        let decision = disputes::Decision {
-            outcome: Decided::Upheld,
-            amount: None,
-            counterparty: None,
-            reason: "both say so".into(),
+        let answer = [Answer::Accepted, Answer::Rejected][usize::try_from(self.chance.below(2)).expect("small")];
+        let answered = disputes::answer(conn, &answers, opened.row.id, (answer, "so it is"));
+        let expected = ["is withdrawn already", "is decided already", "It was answered before"];
+        if let Some(done) = self.seen.step("answer", answered, &expected) {
+            assert_eq!(done.answered.map(|answered| answered.answer), Some(answer));
+            self.seen.count(format!("dispute answered: {}", answer.code()));
+        }
+    }
+
+    /// One operator proposes, and says so again, another one decides, a third one finds it decided.
+    fn decide(&mut self, conn: &mut PgConnection, opened: &Whole) {
+        let claim = opened.row.claim.expect("an amount was claimed").get();
+        let (outcome, amount) = match self.chance.below(3) {
+            0 => (Decided::Rejected, None),
+            1 => (Decided::Upheld, None),
+            _ => (Decided::Upheld, Some(Millionths::new(claim - claim / 2))),
         };
+        let decision = disputes::Decision { outcome, amount, counterparty: None, reason: "both say so".into() };
+        let was_decided = opened.row.state == State::Decided;
         for by in ["one", "one", "other", "third"] {
-            let _ = disputes::decide(&mut conn, by, id, &decision);
+            let decided = disputes::decide(conn, by, opened.row.id, &decision);
+            let expected = [
+                "is withdrawn already",
+                "has not answered and may do so",
+                "Another decision was decided before",
+                "Another dispute of the same was upheld before",
+            ];
+            let Some(done) = self.seen.step("decide", decided, &expected) else { return };
+            let settled = done.proposed.as_ref().and_then(|proposed| proposed.settled.as_ref());
+            let by_two = was_decided || by != "one";
+            assert_eq!((done.row.state == State::Decided, settled.is_some()), (by_two, by_two), "{by}: {done:?}");
+            let adjusted = settled.map(|settled| settled.adjustment.is_some());
+            assert!(!by_two || adjusted == Some(outcome == Decided::Upheld), "{by}: {done:?}");
+            if by == "other" && !was_decided {
+                let part = if amount.is_some() { " in part" } else { "" };
+                self.seen.count(format!("dispute decided: {}{part}", outcome.code()));
+            }
         }
     }
 
@@ -264,12 +333,14 @@ impl Walk {
         let part = if self.chance.below(3) == 0 { left } else { (left / unit / 3).max(1) * unit };
         let amount = Some(Millionths::new(part));
         let paid = pay::Paid { obligation: row.id, amount, on: None, reference: key.into(), by: "finance".into() };
-        pay::pay(&mut conn, &paid).expect("paid");
-        assert!(pay::pay(&mut conn, &paid).expect("again").repeated);
+        let recorded = pay::pay(&mut conn, &paid).expect("paid");
+        assert!(!recorded.repeated && pay::pay(&mut conn, &paid).expect("again").repeated);
+        let in_full = recorded.obligation.paid == recorded.obligation.amount;
+        self.seen.count(if in_full { "paid in full" } else { "paid in part" });
     }
 }
 
-async fn walk(seed: u64, settings: &str) {
+async fn walk(seed: u64, settings: &str) -> Seen {
     let mut walk = Walk::new(seed, settings).await;
     let mut before = Vec::new();
     for _ in 0..4 {
@@ -280,6 +351,7 @@ async fn walk(seed: u64, settings: &str) {
         let again = walk.house.recompute(&window);
         assert!(matches!(again, Again::Same(_)), "seed {seed}: {again:?}");
         super::verify::holds(&walk.house, &window, &mut before);
+        walk.seen.window(&walk.house, &window);
         walk.house.book.audit();
     }
     walk.house.pay_all();
@@ -290,12 +362,57 @@ async fn walk(seed: u64, settings: &str) {
     for row in statements::of_window(&mut walk.house.conn(), last.id).expect("read") {
         assert_eq!(row.closing, Millionths::ZERO, "seed {seed}: {}", row.payload);
     }
-    assert!(walk.made.len() > 20, "seed {seed}: something was converted");
+    walk.seen
 }
+
+/// What every run meets, whatever else.
+const MET: [&str; 40] = [
+    "conversion",
+    "undo of this window",
+    "undo of an earlier window",
+    "reversal of this window",
+    "reversal of an earlier window",
+    "bonus by the origin",
+    "bonus by the target",
+    "bonus by the operator",
+    "bonus back by the origin",
+    "bonus back by the target",
+    "bonus back by the operator",
+    "fee of the origin",
+    "fee of the target",
+    "fee back of the origin",
+    "fee back of the target",
+    "adjustment",
+    "adjustment of a dispute",
+    "total out",
+    "total in",
+    "total bonus_by_me",
+    "total bonus_by_others",
+    "total fee",
+    "total fee_back",
+    "total reversal",
+    "total earlier_reversal",
+    "total adjustment",
+    "dispute opened",
+    "dispute withdrawn",
+    "dispute answered: accepted",
+    "dispute answered: rejected",
+    "dispute decided: upheld",
+    "dispute decided: upheld in part",
+    "dispute decided: rejected",
+    "paid in part",
+    "paid in full",
+    "undo refused: undo_window_closed",
+    "reverse refused: reversal_exceeds",
+    "open refused: could be disputed until",
+    "decide refused: is withdrawn already",
+    "decide refused: has not answered and may do so",
+];
 
 #[actix_web::test]
 async fn random_windows_add_up_chain_and_come_out_the_same_again() {
     let rounds = if is_long() { 25 } else { 2 };
+    let mut seen = Seen::default();
     for round in 0..rounds {
         for (nth, settings) in [
             "SELECT 1",
@@ -305,7 +422,9 @@ async fn random_windows_add_up_chain_and_come_out_the_same_again() {
         .iter()
         .enumerate()
         {
-            walk(round * 10 + u64::try_from(nth).expect("few"), settings).await;
+            seen.add(walk(round * 10 + u64::try_from(nth).expect("few"), settings).await);
         }
     }
+    println!("{seen:#?}");
+    assert_eq!(seen.rarer(&MET, 3), [""; 0], "{seen:#?}");
 }

@@ -10,7 +10,10 @@ use hanse::domain::expiry::Expiry;
 use hanse::domain::ids::ConversionId;
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
+use hanse::domain::settlement::dispute::{Claimed, Kind};
+use hanse::domain::text::Text;
 use hanse::service::reports::{Cell, Form, Report, files, json};
+use hanse::service::settlement::disputes::{self, About, Opening};
 use hanse::service::settlement::reports::{Name, Wanted, file_stem, make};
 use hanse::service::settlement::{Error, adjust, estimates, pay};
 use hanse::store::settlement::{obligations, statements, windows};
@@ -440,11 +443,32 @@ async fn ageing_exposures_and_rates_say_what_stands() {
         "1|aa|1|days_1_30|overdue|7.72|3.00|4.72"
     );
 
-    let disputes = "INSERT INTO disputes (dispute_id, window_id, opener, counterparty, kind, reference, claim, note, opened_at, answer_by, state, state_at)
-        SELECT gen_random_uuid(), window_id, 'aa', 'cc', 'missing', 'r' || n, n * 1500000, 'n', now(), due_on - n, s, now()
-        FROM windows, unnest(ARRAY[1, 2], ARRAY['open', 'withdrawn']) x(n, s) WHERE number = 1";
-    diesel::connection::SimpleConnection::batch_execute(&mut month.house.conn(), disputes).expect("disputes");
-    let open = rows(&late(0), "disputes", &["opener", "kind", "days_late", "bucket", "state", "claim"]);
+    let [waits, _] = [("lost-1", "1.50"), ("lost-2", "3.00")].map(|(reference, claimed)| {
+        let opening = Opening {
+            about: About::Reference(Text::new(reference.into()).expect("a reference")),
+            kind: Kind::Missing,
+            counterparty: Some(Participant::parse("cc").expect("a participant")),
+            claimed: Claimed { points: None, amount: Millionths::parse(claimed) },
+            note: "never arrived".into(),
+            reconciliation: None,
+        };
+        let mut conn = month.house.conn();
+        let (opened, is_new) =
+            disputes::open(&mut conn, &slug("aa"), month.first.id, &opening).expect("within its time");
+        assert!(is_new);
+        if reference == "lost-2" {
+            disputes::withdraw(&mut conn, &slug("aa"), opened.row.id).expect("let go");
+        }
+        opened.row
+    });
+    let open_on = |days: i64| {
+        let day = waits.answer_by + chrono::Duration::days(days);
+        let at = day.and_hms_opt(4, 0, 0).expect("a time").and_utc();
+        let report = make(&mut month.house.conn(), Name::Ageing, &Wanted::at(at)).expect("made");
+        rows(&report, "disputes", &["opener", "kind", "days_late", "bucket", "state", "claim"])
+    };
+    assert_eq!(open_on(0), ["aa|missing|0|not_due|open|1.50", "|||||1.50"], "it may still be answered");
+    let open = open_on(1);
     assert_eq!(open, ["aa|missing|1|days_1_30|open|1.50", "|||||1.50"], "those that wait");
 
     let open = month.report(Name::Exposures, None, Some("aa"));

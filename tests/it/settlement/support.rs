@@ -96,6 +96,20 @@ pub async fn convert(server: &Handle, key: &str, from: Member, points: i64) -> C
     row.id
 }
 
+/// Makes `count` conversions of 20 to 138 points of a member of `aa`, many in a batch.
+pub async fn convert_many(server: &Handle, name: &str, from: Member, count: i64) {
+    let conversion = |nth: i64| {
+        let points = 20 + 2 * (nth * 7_919 % 60);
+        book::request("aa", &format!("{name}-{nth}"), book::conversion(from, points))
+    };
+    let asked: Vec<_> = (0..count).map(conversion).collect();
+    for some in asked.chunks(1_000) {
+        for answer in server.submit_all(some.to_vec()).await {
+            assert!(matches!(&answer, Ok(Answer { outcome: Outcome::Conversion(_), .. })), "{answer:?}");
+        }
+    }
+}
+
 pub async fn undo(server: &Handle, key: &str, conversion: ConversionId) {
     let command = Command::Undo(Undo { conversion });
     let answer = server.submit(book::request("aa", key, command)).await.expect("decided");
