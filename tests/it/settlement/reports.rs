@@ -462,9 +462,8 @@ async fn ageing_exposures_and_rates_say_what_stands() {
         opened.row
     });
     let open_on = |days: i64| {
-        let day = waits.answer_by + chrono::Duration::days(days);
-        let at = day.and_hms_opt(4, 0, 0).expect("a time").and_utc();
-        let report = make(&mut month.house.conn(), Name::Ageing, &Wanted::at(at)).expect("made");
+        let wanted = Wanted::on(waits.answer_by + chrono::Duration::days(days));
+        let report = make(&mut month.house.conn(), Name::Ageing, &wanted).expect("made");
         rows(&report, "disputes", &["opener", "kind", "days_late", "bucket", "state", "claim"])
     };
     assert_eq!(open_on(0), ["aa|missing|0|not_due|open|1.50", "|||||1.50"], "it may still be answered");
