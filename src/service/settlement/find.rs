@@ -31,6 +31,8 @@ pub struct Line {
     pub price: Option<Millionths>,
     pub from: Option<Slug>,
     pub to: Option<Slug>,
+    /// Version of the agreement of this direction.
+    pub agreement: Option<i64>,
     pub conversion: Option<ConversionId>,
     pub reversal: Option<ReversalId>,
     pub adjustment: Option<AdjustmentId>,
@@ -50,6 +52,7 @@ struct Raw<'a> {
     price: Option<&'a str>,
     from: Option<&'a str>,
     to: Option<&'a str>,
+    agreement: Option<i64>,
     conversion_id: Option<&'a str>,
     reversal_id: Option<&'a str>,
     #[serde(borrow)]
@@ -81,6 +84,7 @@ impl Line {
             price: raw.price.map(money).transpose()?,
             from: raw.from.map(id_of).transpose()?,
             to: raw.to.map(id_of).transpose()?,
+            agreement: raw.agreement,
             conversion: raw.conversion_id.map(id_of).transpose()?,
             reversal: raw.reversal_id.map(id_of).transpose()?,
             adjustment: raw.adjustment.map(|adjustment| id_of(adjustment.id)).transpose()?,

@@ -173,6 +173,25 @@ fn a_dispute_that_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(200)["dispute_id"], opened["dispute_id"]);
 }
 
+#[test]
+fn an_agreement_may_give_less_time_to_dispute_than_the_calendar() {
+    // As if it had been published so.
+    let agreed =
+        "SET session_replication_role = replica; UPDATE agreements SET dispute_days = 3 WHERE from_partner = 'aa'";
+    let api = Api::new("disputes-agreed", agreed);
+    let window = closed(&api);
+    let own = line(&api, window, "aa", "conversion");
+    api.advance("3 days");
+    let opened = api.aa.post(&place(window), "", &amount(&own, "-3.00")).status(201);
+    api.advance("1 day");
+    let theirs = json!({ "line_id": line(&api, window, "bb", "conversion"), "kind": "identity", "note": "not ours" });
+    api.bb.post(&place(window), "", &theirs).refused(409, "dispute_closed");
+    // What is missing has no agreement: the window's day holds.
+    let missing = json!({ "external_reference": "lost-1", "kind": "missing", "claimed_amount": "1.50", "note": "it is not there" });
+    api.bb.post(&place(window), "", &missing).status(201);
+    assert_eq!(opened["state"], "open");
+}
+
 /// Bodies that say what no dispute can be.
 fn invalid(api: &Api, window: WindowId, own: &str, memo: &str) {
     let note = "wrong";

@@ -35,7 +35,7 @@ pub enum Error {
     /// One field of what was asked, by its JSON pointer.
     #[error("{pointer} {detail}")]
     Invalid { pointer: &'static str, detail: String },
-    #[error("lines of this window could be disputed until {0}")]
+    #[error("such lines of this window could be disputed until {0}")]
     Closed(NaiveDate),
     /// Something else was said or done before.
     #[error("{0}")]

@@ -46,6 +46,8 @@ pub struct Opening {
 pub struct Ground {
     pub opener: Slug,
     pub statement: statements::Row,
+    pub published_on: NaiveDate,
+    /// Of the window.
     pub disputes_until: NaiveDate,
     pub catalogue: Catalogue,
 }
@@ -55,7 +57,21 @@ impl Ground {
     pub fn find(conn: &mut PgConnection, opener: &Slug, window: WindowId) -> Result<Ground, Error> {
         let (window, statement) = find::statement(conn, window, &Participant::from(opener))?;
         let disputes_until = window.closed()?.dates.disputes_until;
-        Ok(Ground { opener: opener.clone(), statement, disputes_until, catalogue: catalogue::load(conn)? })
+        let catalogue = catalogue::load(conn)?;
+        let published_at = window.published_at.ok_or_else(Error::not_found)?;
+        let published_on = published_at.with_timezone(&catalogue.alliance.zone).date_naive();
+        Ok(Ground { opener: opener.clone(), statement, published_on, disputes_until, catalogue })
+    }
+
+    /// The last day to dispute: the window's, or sooner where the agreement that a line is settled by says so.
+    fn until(&self, subject: &Subject) -> NaiveDate {
+        let Subject::Line(line) = subject else { return self.disputes_until };
+        let direction = line.from.clone().zip(line.to.clone());
+        let pair = direction.and_then(|direction| self.catalogue.pairs.get(&direction));
+        let agreed = pair.and_then(|pair| pair.agreements.iter().find(|agreed| Some(agreed.version) == line.agreement));
+        let days = agreed.map(|agreed| Days::new(u64::from(agreed.dispute_days)));
+        let sooner = days.and_then(|days| self.published_on.checked_add_days(days));
+        sooner.map_or(self.disputes_until, |sooner| sooner.min(self.disputes_until))
     }
 }
 
@@ -81,8 +97,9 @@ pub fn open_within(
     if let Some(first) = subject.disputed(conn, ground, opening.kind)? {
         return Ok((whole(conn, first)?, false));
     }
-    if posting.day() > ground.disputes_until {
-        return Err(Error::Closed(ground.disputes_until));
+    let until = ground.until(&subject);
+    if posting.day() > until {
+        return Err(Error::Closed(until));
     }
     let row = draft(ground, &subject, opening, posting)?;
     if !stored::insert(conn, &row)? {
@@ -92,7 +109,7 @@ pub fn open_within(
     }
     let statement = &ground.statement;
     // One that was deemed accepted cannot be: its time is over on the same day.
-    standing::on(conn, posting, statement, Step::Dispute)?.ok_or(Error::Closed(ground.disputes_until))?;
+    standing::on(conn, posting, statement, Step::Dispute)?.ok_or(Error::Closed(until))?;
     let opened = Whole { row, answered: None, proposed: None };
     tell(posting, EventKind::DisputeOpened, &opened, &ground.catalogue.alliance.currency)?;
     Ok((opened, true))

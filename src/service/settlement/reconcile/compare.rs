@@ -221,6 +221,7 @@ mod tests {
             price: None,
             from: Some(from),
             to: Some("bb".parse().expect("a slug")),
+            agreement: Some(1),
             conversion: Some(ConversionId(conversion(nth))),
             reversal: None,
             adjustment: None,
