@@ -76,11 +76,14 @@ pub enum Action {
     Adjust(AdjustArgs),
     /// Approve, or refuse, an adjustment somebody else has asked for
     Approve {
-        adjustment: String,
-        /// Who approves
-        #[arg(long, value_name = "NAME")]
-        by: String,
-        #[arg(long)]
+        /// adj_…; without it, what was asked for is listed
+        #[arg(requires = "by")]
+        adjustment: Option<String>,
+        /// Who approves: not who has asked
+        #[arg(long, value_name = "NAME", requires = "adjustment")]
+        by: Option<String>,
+        /// Refuse it instead
+        #[arg(long, requires = "adjustment")]
         refuse: bool,
         #[command(flatten)]
         flags: Flags,
@@ -104,7 +107,7 @@ pub enum Action {
 #[derive(Debug, clap::Args)]
 pub struct PayArgs {
     /// obl_…; without it, what is still to be paid is listed
-    #[arg(requires = "reference")]
+    #[arg(requires_all = ["reference", "by"])]
     obligation: Option<String>,
     /// CSV of a bank: date, amount, payer, reference; shown, and recorded only with --by
     #[arg(long, value_name = "FILE", conflicts_with = "obligation")]
@@ -168,9 +171,10 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
         Action::Report(args) => with(global, &args.flags, |conn, _| reports::run(conn, args, global)),
         Action::Pay(args) => with(global, &args.flags, |conn, _| pay(conn, args, global)),
         Action::Adjust(args) => with(global, &args.flags, |conn, _| adjust(conn, args, global)),
-        Action::Approve { adjustment, by, refuse, flags } => {
-            with(global, flags, |conn, _| approve(conn, adjustment, by, !refuse, global))
-        }
+        Action::Approve { adjustment, by, refuse, flags } => with(global, flags, |conn, _| match (adjustment, by) {
+            (Some(id), Some(by)) => approve(conn, id, by, !refuse, global),
+            _ => show::adjustments(conn, global),
+        }),
         Action::Retry { window, flags } => with_window(global, flags, window, |conn, row| retry(conn, row, global)),
         Action::Recompute { window, flags } => {
             with_window(global, flags, window, |conn, row| recompute(conn, row, global))
@@ -293,16 +297,15 @@ fn pay(conn: &mut PgConnection, args: &PayArgs, global: &Global) -> Result<(), E
     if let Some(list) = &args.file {
         return reports::incoming(conn, list, args.by.as_deref(), global);
     }
-    // The one is never given without the other.
-    let (Some(obligation), Some(reference)) = (&args.obligation, &args.reference) else {
+    // None is ever given without the others.
+    let (Some(obligation), Some(reference), Some(by)) = (&args.obligation, &args.reference, &args.by) else {
         return show::unpaid(conn, global);
     };
     let obligation: ObligationId = obligation
         .parse()
         .map_err(|_| Error::Usage(format!("'{obligation}' is no obligation: write its id, obl_ and 32 digits")))?;
     let amount = args.amount.as_deref().map(|text| money(text, "amount")).transpose()?;
-    let by = args.by.clone().unwrap_or_else(|| "operator".to_owned());
-    let paid = Paid { obligation, amount, on: args.on, reference: reference.clone(), by };
+    let paid = Paid { obligation, amount, on: args.on, reference: reference.clone(), by: by.clone() };
     let recorded = pay::pay(conn, &paid).map_err(Error::failed)?;
     let (row, payment) = (&recorded.obligation, &recorded.payment);
     if global.json {

@@ -4,8 +4,10 @@ use crate::cli::partners::table;
 use crate::cli::{Error, Global};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::obligation;
+use crate::service::settlement::adjust;
 use crate::service::settlement::settings::Settings;
 use crate::store::catalogue;
+use crate::store::settlement::adjustments::Request;
 use crate::store::settlement::obligations::Row as Obligation;
 use crate::store::settlement::windows::Row;
 use crate::store::settlement::{obligations, statements, tallies, windows};
@@ -103,6 +105,39 @@ pub fn unpaid(conn: &mut PgConnection, global: &Global) -> Result<(), Error> {
     } else {
         print_obligations(&owed, today);
     }
+    Ok(())
+}
+
+/// Adjustments that were asked for: those that wait for somebody, then the newest.
+pub fn adjustments(conn: &mut PgConnection, global: &Global) -> Result<(), Error> {
+    let rows = adjust::list(conn, LIMIT).map_err(Error::failed)?;
+    if global.json {
+        let row = |row: &Request| {
+            json!({ "adjustment_id": row.id.to_string(), "state": row.state.code(), "from": row.from, "to": row.to,
+                "amount": row.amount.to_string(), "reason": row.reason, "asked_by": row.asked_by,
+                "settled_by": row.settled_by })
+        };
+        println!("{:#}", rows.iter().map(row).collect::<Value>());
+        return Ok(());
+    }
+    if rows.is_empty() {
+        println!("nobody has asked for an adjustment");
+        return Ok(());
+    }
+    let mut table = table(["adjustment 调整", "state", "from", "to", "amount", "reason", "asked by", "settled by"]);
+    for row in rows {
+        table.add_row([
+            row.id.to_string(),
+            row.state.code().to_owned(),
+            row.from,
+            row.to,
+            row.amount.to_string(),
+            row.reason,
+            row.asked_by,
+            row.settled_by.unwrap_or_default(),
+        ]);
+    }
+    println!("{table}");
     Ok(())
 }
 

@@ -182,23 +182,25 @@ async fn payments_are_known_by_their_reference_and_adjustments_take_two() {
     let (id, amount) = (owed["obligation_id"].as_str().expect("an id"), owed["amount"].as_str().expect("an amount"));
     assert!(typed.prints(&["pay"]).contains(id));
     let told = typed.refused(&["pay", id], 2);
-    assert!(told.contains("--reference <TEXT>"), "{told}");
+    assert!(told.contains("--reference <TEXT>") && told.contains("--by <NAME>"), "{told}");
     typed.refused(&["pay", id, "--amount", "0.40"], 2);
-    typed.refused(&["pay", id, "--reference", ""], 2);
+    typed.refused(&["pay", id, "--by", "fin", "--reference", ""], 2);
+    typed.refused(&["pay", id, "--reference", "BANK-1"], 2);
     typed.refused(&["pay", "--reference", "BANK-1"], 2);
-    typed.refused(&["pay", "obl_1", "--reference", "BANK-1"], 2);
-    let part = |reference: &str| typed.answers(&["pay", id, "--amount", "0.40", "--reference", reference]);
+    typed.refused(&["pay", "obl_1", "--by", "fin", "--reference", "BANK-1"], 2);
+    let part =
+        |reference: &str| typed.answers(&["pay", id, "--by", "fin", "--amount", "0.40", "--reference", reference]);
     let first = part("BANK-1");
     assert_eq!((&first["paid"], &first["of"], &first["repeated"]), (&json!("0.40"), &json!(amount), &json!(false)));
     let again = part("BANK-1");
     assert_eq!((&again["paid"], &again["repeated"]), (&json!("0.40"), &json!(true)));
     assert_eq!(again["payment_id"], first["payment_id"]);
-    let printed = typed.prints(&["pay", id, "--amount", "0.40", "--reference", "BANK-1"]);
+    let printed = typed.prints(&["pay", id, "--by", "fin", "--amount", "0.40", "--reference", "BANK-1"]);
     assert!(printed.ends_with(&format!(": 0.40 of {amount} paid (recorded before)\n")), "{printed}");
     assert_eq!(part("BANK-2")["paid"], "0.80", "as much again, under a reference of its own, is another payment");
-    let printed = typed.prints(&["pay", id, "--reference", "BANK-3"]);
+    let printed = typed.prints(&["pay", id, "--by", "fin", "--reference", "BANK-3"]);
     assert!(printed.ends_with(&format!(": {amount} of {amount} paid\n")), "{printed}");
-    let told = typed.refused(&["pay", id, "--reference", "BANK-4"], 1);
+    let told = typed.refused(&["pay", id, "--by", "fin", "--reference", "BANK-4"], 1);
     assert_eq!(told, "hanse: it has been paid in full, under another reference\n");
 
     let asked = ["adjust", "--from", "aa", "--to", "bb", "--amount", "12.50", "--reason", "late", "--by", "ada"];
@@ -206,6 +208,12 @@ async fn payments_are_known_by_their_reference_and_adjustments_take_two() {
     assert_eq!(answer["state"], "asked");
     let id = answer["adjustment_id"].as_str().expect("an id");
     let told = typed.refused(&["approve", id, "--by", "ada"], 1);
+    assert_eq!(told, "hanse: who asked for it does not approve it: another person must\n");
+    let waiting = typed.answers(&["approve"]);
+    assert_eq!((&waiting[0]["adjustment_id"], &waiting[0]["asked_by"]), (&json!(id), &json!("ada")));
+    assert!(typed.prints(&["approve"]).contains(id));
+    typed.refused(&["approve", id], 2);
+    let told = typed.refused(&["approve", id, "--by", "ADA"], 1);
     assert_eq!(told, "hanse: who asked for it does not approve it: another person must\n");
     let answer = typed.answers(&["approve", id, "--by", "grace"]);
     assert_eq!((&answer["adjustment_id"], &answer["state"]), (&json!(id), &json!("approved")));
