@@ -12,7 +12,8 @@ mod show;
 pub mod xlsx;
 
 use crate::domain::money::Millionths;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
+use chrono_tz::Tz;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -92,7 +93,8 @@ pub enum Cell {
     /// Hundredths of a percent: 250 is 2.50 %.
     BasisPoints(i64),
     Date(NaiveDate),
-    Instant(DateTime<Utc>),
+    /// In the zone its report is of.
+    Instant(DateTime<FixedOffset>),
 }
 
 /// A word with a code for machines and a label in both languages for people.
@@ -197,12 +199,23 @@ impl Report {
     pub fn issued(&self) -> Option<DateTime<Utc>> {
         let instant = |code: &str| {
             self.facts.iter().find_map(|fact| match fact.value {
-                Cell::Instant(at) if fact.code == code => Some(at),
+                Cell::Instant(at) if fact.code == code => Some(at.to_utc()),
                 Cell::Date(day) if fact.code == code => Some(day.and_time(NaiveTime::MIN).and_utc()),
                 _ => None,
             })
         };
         instant(ISSUED).or_else(|| instant(AS_OF))
+    }
+
+    /// Tells every instant by the clocks of a zone.
+    pub fn in_zone(&mut self, zone: Tz) {
+        let facts = self.facts.iter_mut().map(|fact| &mut fact.value);
+        let tables = self.sections.iter_mut().flat_map(|section| section.rows.iter_mut().chain(&mut section.totals));
+        for cell in facts.chain(tables.flatten()) {
+            if let Cell::Instant(at) = cell {
+                *at = at.with_timezone(&zone).fixed_offset();
+            }
+        }
     }
 
     /// Asserts what the renderings rely on; a report that breaks it was built wrongly.

@@ -2,18 +2,18 @@
 
 use super::{Cell, Column, Fact, ISSUED, Kind, Report, Section, Text};
 use crate::domain::money::Millionths;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 
 pub fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).expect("a date")
 }
 
-pub fn instant(text: &str) -> DateTime<Utc> {
+pub fn instant(text: &str) -> DateTime<FixedOffset> {
     text.parse().expect("an instant")
 }
 
 pub fn issued() -> DateTime<Utc> {
-    instant("2026-12-01T02:00:00Z")
+    instant("2026-12-01T02:00:00Z").to_utc()
 }
 
 /// Three lines with every kind of cell, and an empty section.
@@ -25,7 +25,7 @@ pub fn statement() -> Report {
         facts: vec![
             fact("alliance", "Alliance", "联盟", Cell::Text("Harbour & Hills 港山联盟".into())),
             fact("net", "Net", "净额", Cell::Money(Millionths::new(-1_234_567_890))),
-            fact(ISSUED, "Issued", "出具时间", Cell::Instant(issued())),
+            fact(ISSUED, "Issued", "出具时间", Cell::Instant(issued().fixed_offset())),
         ],
         sections: vec![lines(), disputes()],
         notes: vec![Text::new("Amounts are in CNY.", "金额单位为人民币。")],

@@ -2,14 +2,14 @@
 
 use super::Cell;
 use crate::domain::money::Millionths;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, FixedOffset, SecondsFormat};
 use std::borrow::Cow;
 
 /// Every money shows as many decimals as the longest of its column, and never fewer.
 const DECIMALS_MIN: usize = 2;
 
-/// For machines: decimal strings without grouping, percents with two decimals and no sign, ISO 8601 dates, instants in
-/// UTC with the fraction of a second they have.
+/// For machines: decimal strings without grouping, percents with two decimals and no sign, ISO 8601 dates, instants with
+/// their offset (RFC 3339) and the fraction of a second they have.
 pub fn exact(cell: &Cell) -> Cow<'_, str> {
     match cell {
         Cell::Empty => Cow::Borrowed(""),
@@ -44,8 +44,9 @@ pub fn decimals<'a>(column: impl Iterator<Item = &'a Cell>) -> usize {
     column.filter_map(needed).max().unwrap_or(DECIMALS_MIN)
 }
 
-fn seconds(at: &DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+fn seconds(at: &DateTime<FixedOffset>) -> String {
+    let zone = if at.offset().local_minus_utc() == 0 { "UTC" } else { "%:z" };
+    at.format(&format!("%Y-%m-%d %H:%M:%S {zone}")).to_string()
 }
 
 /// 250 is `2.50`.
@@ -98,6 +99,11 @@ mod tests {
             (Cell::BasisPoints(123_456), "1234.56", "1,234.56%"),
             (Cell::Date(date(2026, 11, 5)), "2026-11-05", "2026-11-05"),
             (Cell::Instant(instant("2026-11-05T01:02:03Z")), "2026-11-05T01:02:03Z", "2026-11-05 01:02:03 UTC"),
+            (
+                Cell::Instant(instant("2026-11-05T09:02:03+08:00")),
+                "2026-11-05T09:02:03+08:00",
+                "2026-11-05 09:02:03 +08:00",
+            ),
             (Cell::Instant(instant("2026-11-05T01:02:03.9Z")), "2026-11-05T01:02:03.900Z", "2026-11-05 01:02:03 UTC"),
         ] {
             assert_eq!((&*exact(&cell), &*readable(&cell, 4)), (machine, person), "{cell:?}");

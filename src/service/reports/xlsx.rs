@@ -159,8 +159,8 @@ fn put(sheet: &mut Worksheet, place: Place, cell: &Cell, style: &Style) -> Resul
             sheet.write_date_with_format(row, column, date, &style.date)?;
         }
         Cell::Instant(at) if limits::has_date(at.date_naive()) => {
-            // Whole seconds, as every rendering for people shows them: Excel would round up.
-            let shown = at.naive_utc().with_nanosecond(0).expect("every second has a beginning");
+            // By the clocks of its zone, which a fact names, and in whole seconds, as every rendering for people shows them: Excel would round up.
+            let shown = at.naive_local().with_nanosecond(0).expect("every second has a beginning");
             sheet.write_datetime_with_format(row, column, shown, &style.instant)?;
         }
         Cell::Date(_) | Cell::Instant(_) => text(sheet, place, &show::exact(cell), &style.text)?,

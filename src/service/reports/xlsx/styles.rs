@@ -67,7 +67,7 @@ impl Style {
         let number = if numbers == FormatAlign::Left { text.clone() } else { base.clone().set_align(numbers) };
         Style {
             date: text.clone().set_num_format("yyyy-mm-dd"),
-            instant: text.clone().set_num_format("yyyy-mm-dd hh:mm:ss \"UTC\""),
+            instant: text.clone().set_num_format("yyyy-mm-dd hh:mm:ss"),
             risky: text.clone().set_quote_prefix(),
             text,
             whole: number.clone().set_num_format("#,##0"),

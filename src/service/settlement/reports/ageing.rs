@@ -161,7 +161,7 @@ fn disputed(open: &[Dispute], today: NaiveDate) -> Result<Section, Error> {
             text(&row.opener),
             optional(row.counterparty.as_ref()),
             dispute_kind(&row.kind),
-            Cell::Instant(row.opened_at),
+            Cell::Instant(row.opened_at.fixed_offset()),
             Cell::Date(row.answer_by),
             Cell::Whole(days),
             Cell::Word(Bucket::of(days).word()),

@@ -73,12 +73,13 @@ impl Frame {
             fact("window", "Window", "结算期", Cell::Whole(self.window.number)),
             fact("first_day", "First day", "起始日", Cell::Date(closed.first_day)),
             fact("last_day", "Last day", "截止日", Cell::Date(closed.dates.last_day)),
+            fact("zone", "Time zone", "时区", Cell::Text(self.settings.zone()?.name().to_owned())),
             fact("currency", "Currency", "币种", Cell::Text(self.settings.currency.clone())),
             fact("netting", "Netting", "轧差方式", Cell::Word(words::netting(self.settings.netting))),
             fact("rounding", "Rounding", "舍入规则", Cell::Word(words::rounding(self.settings.rounding))),
         ]);
         if let Some(issued_at) = self.window.issued_at {
-            facts.push(fact(ISSUED, "Issued", "出具时间", Cell::Instant(issued_at)));
+            facts.push(fact(ISSUED, "Issued", "出具时间", Cell::Instant(issued_at.fixed_offset())));
         }
         facts.extend(self.settings.sandbox.then(sandbox));
         Ok(facts)

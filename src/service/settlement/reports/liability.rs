@@ -303,7 +303,7 @@ fn figures(stated: &Row, unit_cost: Millionths) -> Result<[Cell; 10], Error> {
         stated.never.map_or(Cell::Empty, Cell::Points),
         Cell::Money(unit_cost),
         amount(cost(stated.points.into(), unit_cost))?,
-        Cell::Instant(stated.stated_at),
+        Cell::Instant(stated.stated_at.fixed_offset()),
         text(&stated.certificate),
         Cell::Whole(stated.version),
         optional(stated.note.as_ref()),

@@ -146,7 +146,7 @@ impl Name {
 pub fn make(conn: &mut PgConnection, name: Name, wanted: &Wanted) -> Result<Report, Error> {
     conn.build_transaction().repeatable_read().read_only().run(|conn| {
         stored::begin(conn)?;
-        match name {
+        let mut made = match name {
             Name::Statement => statement::make(conn, wanted),
             Name::Pairs => pairs::make(conn, wanted),
             Name::Summary => summary::make(conn, wanted),
@@ -157,7 +157,9 @@ pub fn make(conn: &mut PgConnection, name: Name, wanted: &Wanted) -> Result<Repo
             Name::Points => points::make(conn, wanted),
             Name::Ageing => ageing::make(conn, wanted),
             Name::Rates => rates::make(conn, wanted),
-        }
+        }?;
+        made.in_zone(catalogue::load(conn)?.alliance.zone);
+        Ok(made)
     })
 }
 

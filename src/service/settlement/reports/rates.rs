@@ -82,7 +82,7 @@ fn rates(pairs: &Pairs) -> Section {
             some_points(Some(rate.minimum)),
             some_points(rate.maximum),
             yes(rate.public),
-            Cell::Instant(rate.valid_from),
+            Cell::Instant(rate.valid_from.fixed_offset()),
             instant(rate.valid_to),
             instant(rate.superseded_from),
         ]
@@ -122,7 +122,7 @@ fn agreements(pairs: &Pairs) -> Section {
             yes(terms.reversal_needs_confirmation),
             yes(terms.renews_on_arrival),
             yes(terms.target_pays_spent),
-            Cell::Instant(terms.valid_from),
+            Cell::Instant(terms.valid_from.fixed_offset()),
             instant(terms.superseded_from),
         ]
     };
@@ -151,8 +151,8 @@ fn campaigns(pairs: &Pairs) -> Section {
             Cell::BasisPoints(campaign.bonus_basis_points),
             Cell::Word(words::party(campaign.funder)),
             yes(campaign.stacks),
-            Cell::Instant(campaign.valid_from),
-            Cell::Instant(campaign.valid_to),
+            Cell::Instant(campaign.valid_from.fixed_offset()),
+            Cell::Instant(campaign.valid_to.fixed_offset()),
             instant(campaign.superseded_from),
         ]
     };
@@ -175,7 +175,7 @@ fn some_points(points: Option<Points>) -> Cell {
 }
 
 fn instant(at: Option<DateTime<Utc>>) -> Cell {
-    at.map_or(Cell::Empty, Cell::Instant)
+    at.map_or(Cell::Empty, |at| Cell::Instant(at.fixed_offset()))
 }
 
 fn notes() -> Vec<Text> {

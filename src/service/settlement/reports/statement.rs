@@ -280,7 +280,9 @@ fn signed(signatures: &[Signature]) -> Section {
         column("kid", "Key", "密钥标识", Kind::Text),
         column("signed_at", "Signed at", "签署时间", Kind::Instant),
     ];
-    let rows = signatures.iter().map(|made| vec![text(&made.signer), text(&made.kid), Cell::Instant(made.signed_at)]);
+    let rows = signatures
+        .iter()
+        .map(|made| vec![text(&made.signer), text(&made.kid), Cell::Instant(made.signed_at.fixed_offset())]);
     section("signatures", "Signatures", "签名", columns, rows.collect())
 }
 
