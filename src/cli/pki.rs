@@ -123,7 +123,12 @@ fn revoke(args: &Revoke, config: &Config) -> Result<Told, Error> {
     let authority = Authority::open(&config.pki_dir()).map_err(Error::failed)?;
     let serial = match (&args.serial, &args.holder) {
         (Some(serial), _) => serial.to_ascii_lowercase(),
-        (None, Some(name)) => authority.facts(&holder(name)?).map_err(Error::failed)?.serial,
+        (None, Some(name)) => {
+            // One that was made for a request is with its holder.
+            let hint =
+                |cause| Error::Failed(format!("{cause}; --serial names a certificate that is not in the folder"));
+            authority.facts(&holder(name)?).map_err(hint)?.serial
+        }
         (None, None) => return Err(Error::Usage("name a holder, or --serial".to_owned())),
     };
     let reach = Reach::open(config)?;
