@@ -205,7 +205,7 @@ fn fees(read: &Read) -> Result<String, String> {
         return Err(format!("the fees come to {}, and gross is {}", text(gross), fees.gross.0));
     }
     // The tax is contained in the gross.
-    let tax = netting::round(gross * rate / (10_000 + rate), digits, read.rounding);
+    let tax = netting::round_ratio(gross * rate, 10_000 + rate, digits, read.rounding);
     if tax != whole(fees.tax) || i128::from(fees.tax_basis_points) != rate || gross - whole(fees.tax) != whole(fees.net)
     {
         return Err(format!(
