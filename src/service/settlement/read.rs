@@ -27,10 +27,14 @@ pub fn document(conn: &mut PgConnection, row: &statements::Row) -> Result<Docume
 
 /// The current checkpoint, or the smallest that holds leaf `leaf`, as a signed note with the cosignatures under it.
 pub fn checkpoint(conn: &mut PgConnection, leaf: Option<i64>) -> Result<Option<String>, Error> {
-    let Some(found) = log::checkpoint(conn, leaf)? else { return Ok(None) };
+    log::checkpoint(conn, leaf)?.map(note).transpose()
+}
+
+/// A checkpoint as a signed note, with the cosignatures under it.
+pub fn note(found: log::Checkpoint) -> Result<String, Error> {
     // It was read back when it was signed; what partners added was checked when it came.
     Note::parse(found.note.as_bytes()).map_err(broken)?;
-    Ok(Some(found.cosignatures.iter().fold(found.note, |note, line| note + line + "\n")))
+    Ok(found.cosignatures.iter().fold(found.note, |note, line| note + line + "\n"))
 }
 
 /// A participant's lines of a window, a bounded number at a time.

@@ -266,8 +266,7 @@ pub async fn countersign(
 ) -> Result<String, Error> {
     let keys = exchange.keys.clone();
     let unit = move |conn: &mut PgConnection| {
-        let signed = countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?;
-        Ok(signed.1.to_string())
+        Ok(countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?.to_string())
     };
     exchange.database.run(unit).await
 }
