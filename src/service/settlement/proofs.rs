@@ -3,40 +3,24 @@
 use super::gather;
 use super::{Error, broken, read};
 use crate::domain::ids::ConversionId;
-use crate::domain::settlement::Participant;
-use crate::domain::settlement::window::State;
 use crate::service::settlement::statement::hex;
 use crate::signing::merkle::{self, GROUP, Hash};
-use crate::store::settlement::lines::{self, Place};
-use crate::store::settlement::statements::{self, Row};
-use crate::store::settlement::{log, tallies, windows};
+use crate::store::settlement::lines;
+use crate::store::settlement::statements::Row;
+use crate::store::settlement::{log, tallies};
 use diesel::PgConnection;
 use serde_json::{Value, json};
 
-/// Chunks around one group of the tree: at least one line each.
-const CHUNKS_MAX: i64 = 4_096;
+/// Chunks read at once; a group of the tree, 1,024 lines, is seldom in more than a few.
+const CHUNKS: i64 = 64;
 
-/// Proof bundles of all lines of `of` for a conversion, one per window they are in. Lines of windows that are not
-/// published yet are in none.
-pub fn of_conversion(conn: &mut PgConnection, of: &Participant, id: ConversionId) -> Result<Vec<Value>, Error> {
-    let places = lines::places(conn, id.0)?;
-    let mut seen = Vec::new();
-    let mut bundles = Vec::new();
-    for Place { window, .. } in &places {
-        if seen.contains(window) {
-            continue;
-        }
-        seen.push(*window);
-        let published = windows::find(conn, *window)?.is_some_and(|row| row.state == State::Published);
-        let Some(statement) = statements::find(conn, *window, of)?.filter(|_| published) else { continue };
-        let here = places.iter().filter(|place| place.window == *window);
-        let batches: Vec<i64> = here.map(|place| place.batch_no).collect();
-        let found = find(conn, &statement, &id.to_string(), &batches)?;
-        if !found.is_empty() {
-            bundles.push(bundle(conn, &statement, &found)?);
-        }
-    }
-    Ok(bundles)
+/// The proof bundle of a statement's lines of a conversion; `None` when it has none.
+pub fn of_conversion(conn: &mut PgConnection, statement: &Row, id: ConversionId) -> Result<Option<Value>, Error> {
+    let mut places = lines::places(conn, id.0)?;
+    places.retain(|place| place.window == statement.window);
+    let batches: Vec<i64> = places.iter().map(|place| place.batch_no).collect();
+    let found = if batches.is_empty() { Vec::new() } else { find(conn, statement, &id.to_string(), &batches)? };
+    if found.is_empty() { Ok(None) } else { bundle(conn, statement, &found).map(Some) }
 }
 
 /// A statement's own bundle, without lines: that it is in the log.
@@ -70,7 +54,7 @@ fn find(
 /// hashes in lower-case hexadecimal.
 fn bundle(conn: &mut PgConnection, statement: &Row, found: &[(u64, String)]) -> Result<Value, Error> {
     let size = u64::try_from(statement.lines).map_err(broken)?;
-    let tally = tallies::list(conn, statement.window)?.into_iter().find(|row| row.participant == statement.participant);
+    let tally = tallies::find(conn, statement.window, &statement.participant)?;
     let tally = tally.ok_or_else(|| broken("a statement without sums"))?;
     let groups: Vec<Hash> = tally.groups.as_chunks::<32>().0.to_vec();
     let mut rows = Vec::with_capacity(found.len());
@@ -80,17 +64,17 @@ fn bundle(conn: &mut PgConnection, statement: &Row, found: &[(u64, String)]) -> 
     }
     let checkpoint = log::checkpoint(conn, Some(statement.leaf_index))?;
     let checkpoint = checkpoint.ok_or_else(|| broken("a statement without a checkpoint over it"))?;
-    let note = read::checkpoint(conn, Some(statement.leaf_index))?.unwrap_or_default();
-    let leaves = log::leaves(conn, Some(checkpoint.size))?;
+    let size_of_log = checkpoint.size;
+    let leaves = log::leaves(conn, Some(size_of_log))?;
     let index = u64::try_from(statement.leaf_index).map_err(broken)?;
     Ok(json!({
         "v": 1, "type": "proofs", "participant": statement.participant.as_str(), "window": statement.number,
         "lines": rows, "root": hex(&gather::root(&tally)?), "size": size,
         "statement": {
             "index": index, "leaf": hex(&statement.leaf), "path": hashes(&merkle::inclusion_path(&leaves, index)),
-            "size": checkpoint.size,
+            "size": size_of_log,
         },
-        "checkpoint": note,
+        "checkpoint": read::note(checkpoint)?,
     }))
 }
 
@@ -115,7 +99,7 @@ fn leaves(conn: &mut PgConnection, statement: &Row, from: u64, to: u64) -> Resul
     let mut leaves = Vec::new();
     let mut next = first;
     while next < end {
-        let limit = (end - next).min(CHUNKS_MAX).min(64);
+        let limit = (end - next).min(CHUNKS);
         let chunks = lines::from(conn, statement.window, &statement.participant, next, limit)?;
         if chunks.is_empty() {
             return Err(broken(format!("line {next} is missing")));

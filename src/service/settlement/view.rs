@@ -241,7 +241,7 @@ impl Reading {
     }
 }
 
-/// Proof bundles of all the reader's lines of a conversion, those of this window first named.
+/// The proof bundle of the reader's lines of a conversion that are in this window.
 pub async fn proofs(
     exchange: &Exchange,
     of: Participant,
@@ -250,8 +250,7 @@ pub async fn proofs(
 ) -> Result<Value, Error> {
     let unit = move |conn: &mut PgConnection| {
         let row = published(conn, &of, id)?;
-        let bundles = proofs::of_conversion(conn, &of, conversion)?;
-        bundles.into_iter().find(|bundle| bundle["window"] == row.number).ok_or(Error::NotFound)
+        proofs::of_conversion(conn, &row, conversion)?.ok_or(Error::NotFound)
     };
     exchange.database.run(unit).await
 }

@@ -36,22 +36,34 @@ struct TallySql {
     sums: String,
 }
 
+impl TallySql {
+    fn checked(self) -> Result<Row, Error> {
+        Ok(Row {
+            participant: participant(&self.participant)?,
+            first_line: self.first_line,
+            lines: self.lines,
+            frontier: self.frontier,
+            groups: self.groups,
+            sums: self.sums,
+        })
+    }
+}
+
 /// Every participant's of a window.
 pub fn list(conn: &mut PgConnection, window: WindowId) -> Result<Vec<Row>, Error> {
     let rows: Vec<TallySql> = sql_query("SELECT * FROM tallies WHERE window_id = $1 ORDER BY participant")
         .bind::<SqlUuid, _>(window.0)
         .load(conn)?;
-    let row = |sql: TallySql| {
-        Ok(Row {
-            participant: participant(&sql.participant)?,
-            first_line: sql.first_line,
-            lines: sql.lines,
-            frontier: sql.frontier,
-            groups: sql.groups,
-            sums: sql.sums,
-        })
-    };
-    rows.into_iter().map(row).collect()
+    rows.into_iter().map(TallySql::checked).collect()
+}
+
+/// One participant's of a window.
+pub fn find(conn: &mut PgConnection, window: WindowId, of: &Participant) -> Result<Option<Row>, Error> {
+    let row = sql_query("SELECT * FROM tallies WHERE window_id = $1 AND participant = $2")
+        .bind::<SqlUuid, _>(window.0)
+        .bind::<Text, _>(of.as_str())
+        .get_result::<TallySql>(conn);
+    row.optional()?.map(TallySql::checked).transpose()
 }
 
 /// Writes them anew; each has grown since it was read.
