@@ -134,7 +134,7 @@ fn seen(
 ) -> Result<Seen, Error> {
     let published = row.state == State::Published;
     let statement = if published { statements::find(conn, row.id, of)? } else { None };
-    let own = if published { obligations::list(conn, Some(row.id), Some(party(of)))? } else { Vec::new() };
+    let own = if published { obligations::list(conn, Some(row.id), Some(of.as_str()))? } else { Vec::new() };
     let dates = row.closed.as_ref().map(|closed| closed.dates);
     Ok(Seen {
         window_id: Shown(row.id),
@@ -150,11 +150,6 @@ fn seen(
         statement: statement.map(|row| summary(&row, currency)),
         obligations: own.iter().map(|row| obligation(row, currency, today)).collect(),
     })
-}
-
-/// The operator keeps the alliance's settlement account.
-fn party(of: &Participant) -> &str {
-    if of.is_operator() { "operator" } else { of.as_str() }
 }
 
 fn summary(row: &statements::Row, currency: &str) -> SeenStatement {
