@@ -275,11 +275,16 @@ pub fn get(conn: &mut PgConnection, partner: &Slug, window: WindowId, id: Reconc
 
 /// What differs from place `from` on, some thousands at most; empty after the last. `NotFound` when they were let go.
 pub fn differences(conn: &mut PgConnection, row: &Row, from: i64) -> Result<Vec<Difference>, Error> {
+    read_runs(conn, row, from, 4)
+}
+
+/// The same, of at most `runs` runs.
+fn read_runs(conn: &mut PgConnection, row: &Row, from: i64, runs: i64) -> Result<Vec<Difference>, Error> {
     let last = row.completed.as_ref().map_or(0, |completed| completed.differences);
     if from > last {
         return Ok(Vec::new());
     }
-    let runs = stored::runs(conn, row.id, from, 4)?;
+    let runs = stored::runs(conn, row.id, from, runs)?;
     if runs.is_empty() {
         return Err(Error::NotFound);
     }
