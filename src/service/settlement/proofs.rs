@@ -39,7 +39,7 @@ fn find(
     for chunk in lines::posted_in(conn, statement.window, &statement.participant, batches)? {
         let bytes = gather::unpack(&chunk)?;
         let named = format!(r#""conversion_id":"{conversion}""#);
-        for (nth, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        for (nth, line) in gather::each_line(&bytes).enumerate() {
             let line = std::str::from_utf8(line).map_err(broken)?;
             if line.contains(&named) {
                 let index = chunk.first_line - statement.first_line + i64::try_from(nth).map_err(broken)?;
@@ -106,8 +106,7 @@ fn leaves(conn: &mut PgConnection, statement: &Row, from: u64, to: u64) -> Resul
         }
         for chunk in chunks {
             let bytes = gather::unpack(&chunk)?;
-            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            for (line, line_no) in lines.zip(chunk.first_line..) {
+            for (line, line_no) in gather::each_line(&bytes).zip(chunk.first_line..) {
                 if (first..end).contains(&line_no) {
                     leaves.push(merkle::leaf_hash(line));
                 }

@@ -151,7 +151,7 @@ pub fn csv_heading() -> Vec<u8> {
 /// `csv::plain` gives them back.
 pub fn to_csv(lines: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(lines.len());
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in gather::each_line(lines) {
         let line: Map<String, Value> = serde_json::from_slice(line).map_err(broken)?;
         let cell = |column: &&str| -> String {
             let value = match column.split_once('.') {

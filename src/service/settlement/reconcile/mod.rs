@@ -16,7 +16,7 @@ pub use read::{Format, Listed, Mapping, Unread, read};
 
 use super::find::{self, Line};
 use super::read::Lines;
-use super::{Error, broken};
+use super::{Error, broken, gather};
 use crate::book::engine::world::EventKind;
 use crate::book::posting;
 use crate::domain::ids::{ReconciliationId, Slug, WindowId};
@@ -155,7 +155,7 @@ fn compare(
     let mut written = Written { id: row.id, places: 0, open: Vec::new() };
     let mut own = Lines::of(statement);
     while let Some(bytes) = own.next(conn)? {
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in gather::each_line(&bytes) {
             comparing.line(Line::parse(line)?, &mut |difference| written.take(conn, difference))?;
         }
     }
@@ -293,7 +293,7 @@ fn read_runs(conn: &mut PgConnection, row: &Row, from: i64, runs: i64) -> Result
         // A difference is below 4 KiB: its longest text, a reference, has 128 characters.
         let most = usize::try_from(run.places).unwrap_or_default() * 4 * 1024;
         let bytes = zstd::bulk::decompress(&run.body, most).map_err(broken)?;
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in gather::each_line(&bytes) {
             found.push(serde_json::from_slice::<Difference>(line).map_err(broken)?);
         }
     }
