@@ -6,10 +6,9 @@
 
 use super::{Error, broken, pay};
 use crate::domain::ids::{ObligationId, PaymentId};
-use crate::domain::money::Millionths;
+use crate::domain::money::{Millionths, decimal};
 use crate::domain::settlement::incoming::{Matching, Outcome, Owed, Payment, named_obligation};
 use crate::domain::settlement::netting::Payee;
-use crate::domain::settlement::reconcile::decimal;
 use crate::service::reports::csv::plain;
 use crate::signing::digest::directory_hash;
 use crate::store::catalogue;
