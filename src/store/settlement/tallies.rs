@@ -151,6 +151,15 @@ pub fn nets(conn: &mut PgConnection, window: WindowId, of: Option<&Participant>)
     rows.into_iter().map(row).collect()
 }
 
+/// All nets of a window; a participant that has none is not among them.
+pub fn nets_of_all(conn: &mut PgConnection, window: WindowId) -> Result<Nets, Error> {
+    let mut all = Nets::new();
+    for row in nets(conn, window, None)? {
+        all.entry(row.participant).or_default().insert(row.counterparty, row.net);
+    }
+    Ok(all)
+}
+
 pub fn insert_nets(conn: &mut PgConnection, window: WindowId, nets: &Nets) -> Result<(), Error> {
     let all: Vec<_> = nets.iter().flat_map(|(of, own)| own.iter().map(move |(with, net)| (of, with, net))).collect();
     sql_query(
