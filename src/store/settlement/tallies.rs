@@ -2,6 +2,7 @@
 
 use super::{money, participant};
 use crate::domain::ids::WindowId;
+use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::netting::{Net, Nets};
 use crate::store::Error;
@@ -196,23 +197,29 @@ pub fn release(
     Ok(())
 }
 
-/// Notes how an exposure moved by a release.
-pub fn insert_release(
-    conn: &mut PgConnection,
-    posted: (i64, WindowId),
-    (of, with): (WindowId, Option<&Participant>),
-    key: &str,
-    delta: i64,
-) -> Result<(), Error> {
+/// How an exposure moved by a release.
+#[derive(Clone, Copy, Debug)]
+pub struct Release<'a> {
+    /// In which batch, and the window that was open then.
+    pub batch_no: i64,
+    pub posted_in: WindowId,
+    /// The window whose lines it takes out: a participant's with one counterparty, or with all.
+    pub of: WindowId,
+    pub with: Option<&'a Participant>,
+    pub key: &'a str,
+    pub delta: Millionths,
+}
+
+pub fn insert_release(conn: &mut PgConnection, release: &Release<'_>) -> Result<(), Error> {
     sql_query(
         "INSERT INTO releases (batch_no, key, window_id, of_window, delta, with_party) VALUES ($1, $2, $3, $4, $5, $6)",
     )
-    .bind::<BigInt, _>(posted.0)
-    .bind::<Text, _>(key)
-    .bind::<SqlUuid, _>(posted.1.0)
-    .bind::<SqlUuid, _>(of.0)
-    .bind::<BigInt, _>(delta)
-    .bind::<Text, _>(with.map_or("", Participant::as_str))
+    .bind::<BigInt, _>(release.batch_no)
+    .bind::<Text, _>(release.key)
+    .bind::<SqlUuid, _>(release.posted_in.0)
+    .bind::<SqlUuid, _>(release.of.0)
+    .bind::<BigInt, _>(release.delta.get())
+    .bind::<Text, _>(release.with.map_or("", Participant::as_str))
     .execute(conn)?;
     Ok(())
 }
