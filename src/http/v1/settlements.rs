@@ -260,17 +260,17 @@ mod tests {
     fn one_error_of_settlement_is_one_problem_whichever_address_meets_it() {
         let lost = || {
             let kind = diesel::result::DatabaseErrorKind::ClosedConnection;
-            diesel::result::Error::DatabaseError(kind, Box::new(String::new()))
+            Error::from(diesel::result::Error::DatabaseError(kind, Box::new(String::new())))
         };
-        let cases: [(fn(diesel::result::Error) -> Error, u16); 4] = [
-            (|_| Error::NotFound, 404),
-            (|_| Error::Refused("why".to_owned()), 422),
-            (|lost| lost.into(), 503),
-            (|_| Error::Broken("what".to_owned()), 500),
+        let cases = [
+            (|| Error::NotFound) as fn() -> Error,
+            || Error::Refused("why".to_owned()),
+            lost,
+            || Error::Broken("what".to_owned()),
         ];
-        for (error, status) in cases {
-            let here = Problem::from(error(lost())).code();
-            let there = Problem::from(disputes::Error::Settlement(error(lost()))).code();
+        for (error, status) in cases.into_iter().zip([404, 422, 503, 500]) {
+            let here = Problem::from(error()).code();
+            let there = Problem::from(disputes::Error::Settlement(error())).code();
             assert_eq!((here.status(), there), (status, here));
         }
     }
