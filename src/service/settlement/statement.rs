@@ -195,3 +195,28 @@ pub fn hex(hash: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::settings::{Netting, Rounding};
+
+    #[test]
+    fn the_tax_in_a_fee_is_rounded_from_what_it_is_exactly() {
+        let settings = Settings {
+            alliance: "small".into(),
+            currency: "CNY".into(),
+            netting: Netting::Multilateral,
+            rounding: Rounding::HalfEven,
+            sandbox: false,
+            trust_domain: "small.example".into(),
+            zone: "Asia/Shanghai".into(),
+            fee_tax_basis_points: 1,
+            participants: BTreeMap::new(),
+        };
+        // Of 50.01 it is 0.0050005 and less than a millionth.
+        assert_eq!(tax_of(50_010_000, &settings), (10_000, 50_000_000));
+        assert_eq!(tax_of(-50_010_000, &settings), (-10_000, -50_000_000));
+        assert_eq!(tax_of(0, &settings), (0, 0));
+    }
+}
