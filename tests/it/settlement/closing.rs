@@ -204,7 +204,9 @@ async fn what_was_tampered_with_is_blocked_or_named_and_nothing_is_signed() {
     assert_eq!(last.number, 3, "the blocked one, the one after it, and one more");
     // Who still believes that it is to be blocked finds that it has moved on.
     let late = Row { state: State::Netted, ..blocked };
-    assert!(windows::block(&mut house.conn(), &late, "late").is_err());
+    let refused = windows::block(&mut house.conn(), &late, "late").expect_err("it is published");
+    let chain = std::error::Error::source(&refused).map_or_else(|| refused.to_string(), ToString::to_string);
+    assert!(chain.contains("has moved on meanwhile"), "{chain}");
     assert_eq!(windows::find(&mut house.conn(), late.id).expect("read").expect("there").state, State::Published);
     house.book.audit();
 
