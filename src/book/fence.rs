@@ -4,7 +4,9 @@
 //! be older than the lock. READ COMMITTED is assumed, for the same reason.
 
 use super::store::statement::{Column, Statement};
+use crate::store;
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind as Kind, Error as Sql};
 use diesel::sql_query;
 use std::time::Duration;
 
@@ -23,9 +25,8 @@ pub fn shared(conn: &mut PgConnection) -> QueryResult<()> {
 
 /// Waits for every posting under way, and keeps new ones out until the transaction ends.
 ///
-/// Asks for a quarter of a second at a time, and rests in between, so that postings behind a waiting request are not held up
-/// for long;
-/// errors of the last try are returned after `rounds`.
+/// Asks for a quarter of a second at a time, and rests in between, so that postings behind a waiting request are not held
+/// up for long; who did not get it in `rounds` tries is told of the last one. Any other error ends it at once.
 pub fn exclusive(conn: &mut PgConnection, rounds: u32) -> QueryResult<()> {
     let mut left = rounds;
     loop {
@@ -40,8 +41,32 @@ pub fn exclusive(conn: &mut PgConnection, rounds: u32) -> QueryResult<()> {
                 sql_query("SET LOCAL lock_timeout = 0").execute(conn)?;
                 return Ok(());
             }
-            Err(error) if left == 0 => return Err(error),
+            Err(error) if left == 0 || !is_taken(&error) => return Err(error),
             Err(_) => std::thread::sleep(REST),
         }
+    }
+}
+
+/// Whether it may be that others hold it: diesel has no kind for a lock timeout, and the server says it in its own language.
+fn is_taken(error: &Sql) -> bool {
+    matches!(error, Sql::DatabaseError(Kind::Unknown, _)) && !store::is_lost(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_fence_that_others_hold_is_tried_again() {
+        let error = |kind, message: &str| Sql::DatabaseError(kind, Box::new(message.to_owned()));
+        for taken in
+            ["canceling statement due to lock timeout", "storniere Anfrage wegen Zeitüberschreitung einer Sperre"]
+        {
+            assert!(is_taken(&error(Kind::Unknown, taken)), "{taken}");
+        }
+        assert!(!is_taken(&error(Kind::Unknown, "terminating connection due to administrator command")));
+        assert!(!is_taken(&error(Kind::ClosedConnection, "")));
+        assert!(!is_taken(&error(Kind::ReadOnlyTransaction, "")));
+        assert!(!is_taken(&Sql::BrokenTransactionManager));
     }
 }

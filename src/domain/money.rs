@@ -58,14 +58,20 @@ impl Millionths {
 }
 
 impl fmt::Display for Millionths {
-    /// A decimal string with at least two and at most six decimals: `0.05`, `12.00`, `-0.000001`.
+    /// As `decimal` writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let value = self.0.unsigned_abs();
-        let fraction = format!("{:06}", value % 1_000_000);
-        let kept = fraction.trim_end_matches('0').len().max(2);
-        write!(f, "{sign}{}.{}", value / 1_000_000, &fraction[..kept])
+        f.write_str(&decimal(i128::from(self.0)))
     }
+}
+
+/// Millionths, or a sum of them that may be beyond the range of one amount, as a decimal string with at least two and at
+/// most six decimals: `0.05`, `12.00`, `-0.000001`.
+pub fn decimal(millionths: i128) -> String {
+    let sign = if millionths < 0 { "-" } else { "" };
+    let value = millionths.unsigned_abs();
+    let fraction = format!("{:06}", value % 1_000_000);
+    let kept = fraction.trim_end_matches('0').len().max(2);
+    format!("{sign}{}.{}", value / 1_000_000, &fraction[..kept])
 }
 
 /// Decimals of a currency's smallest unit (ISO 4217); 2 for those that are not named here.
@@ -103,5 +109,9 @@ mod tests {
         for bad in ["", ".", "1.", ".5", "1e3", "+1", " 1", "0.0000001", "--1", "9223372036854775807"] {
             assert_eq!(Millionths::parse(bad), None, "{bad}");
         }
+        for value in [0, 1, -1, 10_000, -123_450_000, i64::MAX, i64::MIN] {
+            assert_eq!(decimal(i128::from(value)), Millionths::new(value).to_string());
+        }
+        assert_eq!(decimal(3 * i128::from(i64::MAX)), "27670116110564.327421");
     }
 }

@@ -173,8 +173,9 @@ impl Document {
         Ok(held)
     }
 
-    /// The signature of `kid` as a compact JWS, for readers that know nothing else. It may be longer than
-    /// `jws::LENGTH_MAX`.
+    /// The signature of `kid` as a compact JWS: how readers that know nothing else make one, and how tests make sure that
+    /// they can.
+    #[cfg(test)]
     pub fn compact(&self, kid: &str) -> Option<String> {
         let signature = self.signatures().find(|signature| signature.kid == kid)?;
         Some(format!("{}.{}.{}", signature.protected, self.encoded, signature.signature))

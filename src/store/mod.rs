@@ -57,24 +57,32 @@ pub enum Error {
 impl Error {
     /// True when the same request may well succeed a moment later, because nothing is wrong with it.
     pub fn is_unavailable(&self) -> bool {
-        use diesel::result::{DatabaseErrorKind, Error as Query};
         match self {
             Error::Unreachable(_) | Error::Busy { .. } => true,
-            Error::Query(Query::DatabaseError(kind, info)) => {
-                let passing = [
-                    DatabaseErrorKind::ClosedConnection,
-                    DatabaseErrorKind::UnableToSendCommand,
-                    DatabaseErrorKind::SerializationFailure,
-                ];
-                // libpq reports a server that went away in words alone.
-                passing.iter().any(|one| std::mem::discriminant(one) == std::mem::discriminant(kind))
-                    || info.message().contains("server closed the connection")
-                    || info.message().contains("terminating connection")
-                    || info.message().contains("no connection to the server")
-            }
-            Error::Query(Query::BrokenTransactionManager) => true,
-            Error::Query(_) | Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
+            Error::Query(cause) => is_lost(cause),
+            Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
         }
+    }
+}
+
+/// Whether a statement failed because its connection did, or because another transaction came first.
+pub fn is_lost(error: &diesel::result::Error) -> bool {
+    use diesel::result::{DatabaseErrorKind, Error as Query};
+    match error {
+        Query::DatabaseError(kind, info) => {
+            let passing = [
+                DatabaseErrorKind::ClosedConnection,
+                DatabaseErrorKind::UnableToSendCommand,
+                DatabaseErrorKind::SerializationFailure,
+            ];
+            // libpq reports a server that went away in words alone.
+            passing.iter().any(|one| std::mem::discriminant(one) == std::mem::discriminant(kind))
+                || info.message().contains("server closed the connection")
+                || info.message().contains("terminating connection")
+                || info.message().contains("no connection to the server")
+        }
+        Query::BrokenTransactionManager => true,
+        _ => false,
     }
 }
 

@@ -66,13 +66,19 @@ fn unit(digits: u32) -> i128 {
 /// Rounds to `digits` decimals; ties away from zero (`HalfUp`), or to the even neighbour. The same for a receivable and
 /// the payable it is to the other side.
 pub fn round(exact: i128, digits: u32, rounding: Rounding) -> i128 {
+    round_ratio(exact, 1, digits, rounding)
+}
+
+/// Rounds `numerator / denominator` millionths like `round`, from the exact quotient. `denominator` must be positive.
+pub fn round_ratio(numerator: i128, denominator: i128, digits: u32, rounding: Rounding) -> i128 {
     let unit = unit(digits);
-    let (whole, rest) = (exact.abs() / unit, exact.abs() % unit);
+    let step = unit * denominator;
+    let (whole, rest) = (numerator.abs() / step, numerator.abs() % step);
     let up = match rounding {
-        Rounding::HalfUp => rest * 2 >= unit,
-        Rounding::HalfEven => rest * 2 > unit || (rest * 2 == unit && whole % 2 == 1),
+        Rounding::HalfUp => rest * 2 >= step,
+        Rounding::HalfEven => rest * 2 > step || (rest * 2 == step && whole % 2 == 1),
     };
-    (whole + i128::from(up)) * unit * exact.signum()
+    (whole + i128::from(up)) * unit * numerator.signum()
 }
 
 /// Nets the tallies of all participants, and makes sure that every two sides agree.
@@ -174,6 +180,17 @@ mod tests {
             }
         }
         assert_eq!(round(1_500_000, 0, Rounding::HalfUp), 2_000_000, "a currency without decimals");
+    }
+
+    #[test]
+    fn a_quotient_is_rounded_from_what_it_is_exactly() {
+        // 50.01 with 1 basis point in it: 0.0050005 and some is above the half.
+        for sign in [1, -1] {
+            assert_eq!(round_ratio(sign * 50_010_000, 10_001, 2, Rounding::HalfEven), sign * 10_000);
+            // 50.005 is the half itself, 0.005.
+            assert_eq!(round_ratio(sign * 50_005_000, 10_001, 2, Rounding::HalfEven), 0);
+            assert_eq!(round_ratio(sign * 50_005_000, 10_001, 2, Rounding::HalfUp), sign * 10_000);
+        }
     }
 
     #[test]

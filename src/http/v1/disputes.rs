@@ -286,21 +286,11 @@ impl DecisionRequest {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
-            Error::Settlement(cause) => of_settlement(cause),
+            Error::Settlement(cause) => cause.into(),
             Error::Invalid { pointer, detail } => Problem::field(pointer, detail),
             Error::Closed(until) => Problem::new(Code::DisputeClosed).detail(format!("It was over after {until}.")),
             Error::Stale(why) => Problem::new(Code::Stale).detail(why),
             Error::Forbidden(who) => Problem::new(Code::Forbidden).detail(format!("Only {who} may do this.")),
         }
-    }
-}
-
-/// What is wrong below is ours to mend, but for a database that is away and what is not there.
-pub fn of_settlement(cause: crate::service::settlement::Error) -> Problem {
-    use crate::service::settlement::Error::{NotFound, Store};
-    match cause {
-        NotFound => Problem::not_found(),
-        Store(cause) => cause.into(),
-        other => Problem::internal(&other),
     }
 }

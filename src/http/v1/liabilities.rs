@@ -1,7 +1,7 @@
 //! `/v1/settlements/{window}/liabilities`: outstanding points as a brand reports them that keeps its own accounts.
 
 use super::fields::Fields;
-use super::{disputes, reply};
+use super::reply;
 use crate::domain::ids::WindowId;
 use crate::domain::points::Points;
 use crate::http::problem::{Code, Problem};
@@ -90,7 +90,7 @@ fn count(fields: &mut Fields, field: &str, raw: i64) -> Option<i64> {
 impl From<Refused> for Problem {
     fn from(error: Refused) -> Problem {
         match error {
-            Refused::Settlement(cause) => disputes::of_settlement(cause),
+            Refused::Settlement(cause) => cause.into(),
             Refused::Hosted => Problem::new(Code::Forbidden)
                 .detail("Your accounts are kept here: the journal proves your points, and none are reported."),
             Refused::Future(_) => Problem::field("/as_of", "must not be after today"),

@@ -1,6 +1,5 @@
 //! `/v1/settlements/{window}/reconciliations`: the caller's own list against its lines, what differs, and disputes of it.
 
-use super::disputes::of_settlement;
 use super::reply;
 use crate::domain::ids::{ReconciliationId, WindowId};
 use crate::http::problem::{Code, FieldError, Problem};
@@ -126,11 +125,11 @@ pub async fn create(
     let (format, mapping) = (format_of(&request)?, mapping_of(how.0)?);
     let turn = Turn::wait(&partner).await.ok_or_else(|| Problem::new(Code::QueueFull).retry_after(10))?;
     let own = partner.clone();
-    exchange.database.run(move |conn| reconcile::check(conn, &own, window)).await.map_err(of_settlement)?;
+    exchange.database.run(move |conn| reconcile::check(conn, &own, window)).await?;
     let listed = take(payload, move |body| reconcile::read(&partner, format, &mapping, body)).await?;
     // The turn ends with the work, not with a caller who goes away.
     let work = move |conn: &mut _| reconcile::reconcile(conn, &turn, window, listed);
-    let (row, new) = exchange.database.run(work).await.map_err(of_settlement)?;
+    let (row, new) = exchange.database.run(work).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     reply::json(status, &ReconciliationAnswer::of(row)?)
 }
@@ -265,13 +264,13 @@ async fn found(exchange: &Exchange, caller: &Caller, path: &(String, String)) ->
     let (window, id): (WindowId, ReconciliationId) = (query::id(&path.0)?, query::id(&path.1)?);
     let partner = caller.partner()?.clone();
     let work = move |conn: &mut _| reconcile::get(conn, &partner, window, id);
-    exchange.database.run(work).await.map_err(of_settlement)
+    Ok(exchange.database.run(work).await?)
 }
 
 async fn page(exchange: &Exchange, row: &Row, from: i64) -> Result<Vec<Difference>, Problem> {
     let row = row.clone();
     let work = move |conn: &mut _| reconcile::differences(conn, &row, from);
-    exchange.database.run(work).await.map_err(of_settlement)
+    Ok(exchange.database.run(work).await?)
 }
 
 /// The differences as a body, read as the caller takes them; `first` is the first page.

@@ -4,18 +4,15 @@ use super::reply;
 use crate::domain::ids::{ConversionId, WindowId};
 use crate::domain::settlement::Participant;
 use crate::http::problem::{Code, Problem};
+use crate::http::stream::{self, Outgoing};
 use crate::http::{Caller, List, Page, StrictJson, StrictQuery, query};
 use crate::service::exchange::Exchange;
 use crate::service::settlement::Error;
 use crate::service::settlement::view::{self, Format, Reading, Seen, SeenObligation, SeenStatement};
 use actix_web::HttpResponse;
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
 use serde::Deserialize;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::sync::mpsc::{Receiver, channel};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
@@ -154,7 +151,7 @@ pub async fn lines(
         Some(_) => return Err(Problem::field("?format", "must be ndjson or csv")),
     };
     let reading = view::lines(&exchange, of, query::id::<WindowId>(&window)?, format).await?;
-    Ok(HttpResponse::Ok().content_type(media).body(Streamed::begin(exchange, reading)))
+    Ok(HttpResponse::Ok().content_type(media).body(pieces(exchange, reading)))
 }
 
 /// That the caller's lines of a conversion are in its statement, and that one in the log.
@@ -211,59 +208,70 @@ fn refused(error: Error, field: &'static str) -> Problem {
     }
 }
 
+/// For all of settlement. Who asks was judged before: what is refused here is what was asked.
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
             Error::NotFound => Problem::not_found(),
-            Error::Refused(why) => Problem::new(Code::Forbidden).detail(why),
+            Error::Refused(why) => Problem::new(Code::Invalid).detail(why),
             Error::Store(cause) => cause.into(),
-            Error::Book(crate::service::settlement::BookError::Query(cause)) => {
-                crate::service::DatabaseError::from(cause).into()
+            other if other.is_unavailable() => {
+                tracing::warn!(error = %other, "settlement cannot go on now");
+                Problem::new(Code::Unavailable)
             }
             other => Problem::internal(&other),
         }
     }
 }
-
-/// Lines on their way out: a task reads ahead by a piece or two, each below a megabyte, and holds no connection of the
-/// database while the reader is slow.
-struct Streamed(Receiver<Result<Bytes, Error>>);
-
-impl Streamed {
-    fn begin(exchange: Data<Exchange>, reading: Reading) -> Streamed {
-        let (to, from) = channel(1);
-        actix_web::rt::spawn(async move {
-            let mut rest = reading;
-            loop {
-                let piece = match rest.next(&exchange).await {
-                    Ok(None) => return,
-                    Ok(Some((bytes, next))) => {
-                        rest = next;
-                        if to.send(Ok(Bytes::from(bytes))).await.is_err() {
-                            return;
-                        }
-                        continue;
-                    }
-                    Err(error) => error,
-                };
+/// Lines as a body, read as the caller takes them: each piece is below a megabyte, and no connection of the database is
+/// held while the caller is slow.
+fn pieces(exchange: Data<Exchange>, reading: Reading) -> Outgoing {
+    let (pieces, body) = stream::outgoing();
+    actix_web::rt::spawn(async move {
+        let mut rest = reading;
+        loop {
+            let piece = match rest.next(&exchange).await {
+                Ok(None) => return,
+                Ok(Some((bytes, next))) => {
+                    rest = next;
+                    Ok(Bytes::from(bytes))
+                }
                 // The answer has begun: all that can be done is to break it off.
-                tracing::error!(error = %piece, "lines could not be read to their end");
-                drop(to.send(Err(piece)).await);
+                Err(error) => {
+                    let _ = pieces.send(Err(error.into())).await;
+                    return;
+                }
+            };
+            // A caller that has gone takes no more.
+            if pieces.send(piece).await.is_err() {
                 return;
             }
-        });
-        Streamed(from)
-    }
+        }
+    });
+    body
 }
 
-impl MessageBody for Streamed {
-    type Error = Error;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::settlement::disputes;
 
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        self.0.poll_recv(context)
+    #[test]
+    fn one_error_of_settlement_is_one_problem_whichever_address_meets_it() {
+        let lost = || {
+            let kind = diesel::result::DatabaseErrorKind::ClosedConnection;
+            Error::from(diesel::result::Error::DatabaseError(kind, Box::new(String::new())))
+        };
+        let cases = [
+            (|| Error::NotFound) as fn() -> Error,
+            || Error::Refused("why".to_owned()),
+            lost,
+            || Error::Broken("what".to_owned()),
+        ];
+        for (error, status) in cases.into_iter().zip([404, 422, 503, 500]) {
+            let here = Problem::from(error()).code();
+            let there = Problem::from(disputes::Error::Settlement(error())).code();
+            assert_eq!((here.status(), there), (status, here));
+        }
     }
 }

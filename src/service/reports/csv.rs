@@ -19,13 +19,6 @@ pub fn write(report: &Report, section_code: &str, bom: bool) -> Option<Vec<u8>> 
     report.section(section_code).map(|section| file(section, bom))
 }
 
-/// Every section with the name of its file, `statement-lines.csv`.
-pub fn write_all(report: &Report, bom: bool) -> Vec<(String, Vec<u8>)> {
-    report.check();
-    let named = |section: &Section| (format!("{}-{}.csv", report.code, section.code), file(section, bom));
-    report.sections.iter().map(named).collect()
-}
-
 /// The text with a `'` before it if a spreadsheet might run it as a formula; [`plain`] takes that away again.
 pub fn safe(text: &str) -> Cow<'_, str> {
     if text.starts_with(RISKY) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
@@ -36,21 +29,37 @@ pub fn plain(text: &str) -> &str {
     text.strip_prefix('\'').filter(|rest| rest.starts_with(RISKY)).unwrap_or(text)
 }
 
-fn file(section: &Section, bom: bool) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if bom {
-        bytes.extend_from_slice(BOM);
+/// Rows of CSV in memory (RFC 4180): CRLF, quotes where needed.
+pub struct Rows(::csv::Writer<Vec<u8>>);
+
+impl Rows {
+    /// Rows that come after these bytes.
+    pub fn after(begun: Vec<u8>) -> Rows {
+        Rows(::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(begun))
     }
-    let mut writer = ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(bytes);
-    let written = "memory takes every write, and rows are as wide as the header";
-    writer.write_record(section.columns.iter().map(|column| column.code.as_bytes())).expect(written);
-    for row in &section.rows {
-        for cell in row {
-            writer.write_field(field(cell).as_bytes()).expect(written);
+
+    /// One more, as wide as the first.
+    pub fn push(&mut self, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+        for cell in cells {
+            self.0.write_field(cell.as_ref().as_bytes()).expect(WRITTEN);
         }
-        writer.write_record(None::<&[u8]>).expect(written);
+        self.0.write_record(None::<&[u8]>).expect(WRITTEN);
     }
-    writer.into_inner().expect(written)
+
+    pub fn finish(self) -> Vec<u8> {
+        self.0.into_inner().expect(WRITTEN)
+    }
+}
+
+const WRITTEN: &str = "memory takes every write, and rows are as wide as the first";
+
+fn file(section: &Section, bom: bool) -> Vec<u8> {
+    let mut rows = Rows::after(if bom { BOM.to_vec() } else { Vec::new() });
+    rows.push(section.columns.iter().map(|column| &column.code));
+    for row in &section.rows {
+        rows.push(row.iter().map(field));
+    }
+    rows.finish()
 }
 
 fn field(cell: &Cell) -> Cow<'_, str> {
@@ -87,12 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn every_section_has_a_file_of_its_own_and_an_empty_one_a_header() {
-        let files = write_all(&sample::statement(), false);
-        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["statement-lines.csv", "statement-disputes.csv"]);
-        assert_eq!(files[1].1, b"dispute,value\r\n");
-        assert_eq!(files, write_all(&sample::statement(), false));
+    fn an_empty_section_has_a_header() {
+        assert_eq!(write(&sample::statement(), "disputes", false).expect("there"), b"dispute,value\r\n");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use diesel::PgConnection;
 use std::collections::BTreeMap;
 
 /// The tallies of every participant of a window.
-pub fn tallies(rows: &[tallies::Row]) -> Result<BTreeMap<Participant, Tallies>, Error> {
+fn tallies(rows: &[tallies::Row]) -> Result<BTreeMap<Participant, Tallies>, Error> {
     rows.iter().map(|row| Ok((row.participant.clone(), gather::read_sums(&row.sums)?))).collect()
 }
 

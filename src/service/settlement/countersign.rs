@@ -19,14 +19,15 @@ use crate::store::signing_keys;
 use diesel::{Connection, PgConnection};
 use serde_json::{Value, json};
 
-/// Adds the signature `protected`, `signature` by a registered key of `partner`; the same one again changes nothing.
+/// Adds the signature `protected`, `signature` by a registered key of `partner`; the document with it. The same one again
+/// changes nothing.
 pub fn countersign(
     conn: &mut PgConnection,
     keys: &Keys,
     partner: &Slug,
     window: WindowId,
     (protected, signature): (&str, &str),
-) -> Result<(Row, Document), Error> {
+) -> Result<Document, Error> {
     let of = Participant::from(partner);
     let found =
         windows::find(conn, window)?.filter(|row| row.state == window::State::Published).ok_or(Error::NotFound)?;
@@ -39,17 +40,11 @@ pub fn countersign(
         let mut document = read::document(conn, &row)?;
         let own = |made: &&Signature| made.signer == partner.as_str();
         if known.iter().filter(own).any(|made| made.protected == protected && made.signature == signature) {
-            return Ok((row, document));
+            return Ok(document);
         }
         document.add(protected, signature).map_err(refused)?;
         let kid = document.kids().last().unwrap_or_default().to_owned();
-        let key = signing_keys::find(conn, &kid)?.filter(|key| {
-            (key.holder_kind.as_str(), key.holder_name.as_str()) == ("partner", partner.as_str())
-                && key.status == "active"
-        });
-        let key =
-            key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
-        let new = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
+        let new = active_key(conn, partner, &kid)?;
         let mut partners = keys_of(conn, &known)?;
         partners.push((partner.to_string(), new));
         let known_key = |asked: &str| {
@@ -66,10 +61,10 @@ pub fn countersign(
             signed_at: posting.at(),
         };
         statements::insert_signature(conn, row.id, &made)?;
-        let state = standing::on(conn, posting, &row, Step::Sign)?.unwrap_or(row.state);
+        standing::on(conn, posting, &row, Step::Sign)?;
         let leaves = receipt(conn, &settings.alliance, &row, &made)?;
         sign::checkpoint(conn, keys, &settings.trust_domain, &leaves, posting)?;
-        Ok((Row { state, ..row }, document))
+        Ok(document)
     })
 }
 
@@ -140,22 +135,36 @@ fn refused(why: Refused) -> Error {
 /// Keeps `line`, a cosignature of the current checkpoint by the partner's registered Ed25519 key `kid`; the note with it.
 /// The first one of a partner stays.
 pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) -> Result<String, Error> {
-    let key = signing_keys::find(conn, kid)?.filter(|key| {
-        (key.holder_kind.as_str(), key.holder_name.as_str()) == ("partner", partner.as_str()) && key.status == "active"
-    });
-    let key = key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
-    let public = PublicKey::from_jwk(&key.jwk).map_err(broken)?;
+    let public = active_key(conn, partner, kid)?;
     let cosigner = Vkey::new(partner.as_str(), note::Kind::Cosigner, &public);
     let cosigner = cosigner.map_err(|why| Error::Refused(why.to_string()))?;
     conn.transaction(|conn| {
         log::lock(conn)?;
         let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?;
-        let mut note = Note::parse(current.note.as_bytes()).map_err(broken)?;
-        note.add_cosignature(line, &cosigner).map_err(|why| Error::Refused(why.to_string()))?;
+        let size = current.size;
+        let served = read::note(current)?;
+        // With those that are under it already, so that what is served stays what readers take.
+        let mut note = Note::parse(served.as_bytes()).map_err(broken)?;
+        match note.add_cosignature(line, &cosigner) {
+            Ok(_) => {}
+            // It holds, and another of this key is there.
+            Err(note::Refused::Twice) => return Ok(served),
+            Err(why) => return Err(Error::Refused(why.to_string())),
+        }
+        Note::parse(note.to_string().as_bytes()).map_err(|why| Error::Refused(why.to_string()))?;
         // It may have come with the end it has in a note, which is added where the note is written.
         let line = line.strip_suffix('\n').unwrap_or(line);
         let at = crate::store::catalogue::business_now(conn)?;
-        log::insert_cosignature(conn, current.size, partner.as_str(), line, at)?;
+        log::insert_cosignature(conn, size, partner.as_str(), line, at)?;
         read::checkpoint(conn, None)?.ok_or(Error::NotFound)
     })
+}
+
+/// A signing key of the partner's that is active.
+fn active_key(conn: &mut PgConnection, partner: &Slug, kid: &str) -> Result<PublicKey, Error> {
+    let key = signing_keys::find(conn, kid)?.filter(|key| {
+        (key.holder_kind.as_str(), key.holder_name.as_str()) == ("partner", partner.as_str()) && key.status == "active"
+    });
+    let key = key.ok_or_else(|| Error::Refused("the kid is not that of an active signing key of yours".to_owned()))?;
+    PublicKey::from_jwk(&key.jwk).map_err(broken)
 }

@@ -346,11 +346,16 @@ impl Own {
     }
 }
 
-/// The lines of a chunk, one after the other, without their line feeds.
+/// The lines of a chunk, each ended by a line feed.
 pub fn unpack(chunk: &Chunk) -> Result<Vec<u8>, Error> {
     // A line is below 64 KiB: its longest text, a reason, has 500 characters.
     let most = usize::try_from(chunk.lines).unwrap_or_default() * 64 * 1024;
     zstd::bulk::decompress(&chunk.body, most).map_err(broken)
+}
+
+/// Lines one after the other, without their line feeds; those of `unpack` and of whatever is written like them.
+pub fn each_line(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 /// The root over all lines so far.

@@ -6,14 +6,15 @@
 
 use super::{Error, broken, pay};
 use crate::domain::ids::{ObligationId, PaymentId};
-use crate::domain::money::Millionths;
+use crate::domain::money::{Millionths, decimal};
 use crate::domain::settlement::incoming::{Matching, Outcome, Owed, Payment, named_obligation};
 use crate::domain::settlement::netting::Payee;
-use crate::domain::settlement::reconcile::decimal;
 use crate::service::reports::csv::plain;
 use crate::signing::digest::directory_hash;
+use crate::store::catalogue;
 use crate::store::settlement::obligations;
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use diesel::PgConnection;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -80,8 +81,9 @@ pub fn incoming(conn: &mut PgConnection, list: impl Read, mode: Mode<'_>) -> Res
         rows.push(Judged { row, payment, outcome, obligation, recorded: None, refused: None });
     }
     if let Mode::Apply { by } = mode {
+        let zone = catalogue::load(conn)?.alliance.zone;
         for (row, name) in rows.iter_mut().zip(names) {
-            record(conn, row, name, by)?;
+            record(conn, zone, row, name, by)?;
         }
     }
     let totals = Outcome::ALL.into_iter().map(|outcome| total(&rows, outcome)).collect();
@@ -93,9 +95,8 @@ fn matching(conn: &mut PgConnection, payments: &[Payment], names: &[String]) -> 
     let mut rows = obligations::list(conn, None, None)?;
     let open: BTreeSet<ObligationId> = rows.iter().map(|row| row.id).collect();
     let named: BTreeSet<ObligationId> = payments.iter().filter_map(|one| named_obligation(&one.reference)).collect();
-    for id in named.difference(&open) {
-        rows.extend(obligations::find(conn, *id)?);
-    }
+    let others: Vec<ObligationId> = named.difference(&open).copied().collect();
+    rows.extend(obligations::find_all(conn, &others)?);
     let ours = |row: &obligations::Row| row.creditor == Payee::Alliance.as_str() || row.creditor == "operator";
     let owed = |row: obligations::Row| {
         let left = row.amount.minus(row.paid).ok_or_else(|| broken("more was paid than was owed"))?;
@@ -106,11 +107,11 @@ fn matching(conn: &mut PgConnection, payments: &[Payment], names: &[String]) -> 
     Ok(Matching::new(owed, recorded))
 }
 
-fn record(conn: &mut PgConnection, row: &mut Judged, name: String, by: &str) -> Result<(), Error> {
+fn record(conn: &mut PgConnection, zone: Tz, row: &mut Judged, name: String, by: &str) -> Result<(), Error> {
     let Some((obligation, _)) = row.obligation.filter(|_| row.outcome.pays()) else { return Ok(()) };
     let (amount, on) = (Some(row.payment.amount), Some(row.payment.on));
     let paid = pay::Paid { obligation, amount, on, reference: name, by: by.to_owned() };
-    match pay::pay(conn, &paid) {
+    match pay::pay_in(conn, zone, &paid) {
         Ok(done) => row.recorded = Some(done.payment.id),
         // Somebody paid it in between: the others are recorded all the same.
         Err(Error::Refused(why)) => row.refused = Some(why),

@@ -36,7 +36,7 @@ mod standing;
 pub mod statement;
 pub mod view;
 
-pub use crate::book::store::Error as BookError;
+use crate::book;
 use crate::domain::settlement::netting::Differs;
 use crate::service::keys::KeysError;
 use crate::store;
@@ -47,7 +47,7 @@ pub enum Error {
     #[error("settlement's database: {0}")]
     Store(#[from] store::Error),
     #[error("settlement's postings: {0}")]
-    Book(#[from] crate::book::store::Error),
+    Book(#[source] book::store::Error),
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error("it does not add up: {0}")]
@@ -58,6 +58,31 @@ pub enum Error {
     Refused(String),
     #[error("there is no such thing, or it is not yours")]
     NotFound,
+}
+
+impl Error {
+    /// True when the same may well succeed a moment later, because nothing is wrong with it.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Error::Store(cause) | Error::Keys(KeysError::Store(cause)) => cause.is_unavailable(),
+            Error::Book(cause) => matches!(cause, book::store::Error::Fence(_)),
+            Error::Keys(KeysError::Keyring(_))
+            | Error::Differs(_)
+            | Error::Broken(_)
+            | Error::Refused(_)
+            | Error::NotFound => false,
+        }
+    }
+}
+
+impl From<book::store::Error> for Error {
+    fn from(cause: book::store::Error) -> Error {
+        match cause {
+            book::store::Error::Query(cause) => Error::Store(cause.into()),
+            book::store::Error::Catalogue(cause) => Error::Store(cause),
+            other => Error::Book(other),
+        }
+    }
 }
 
 impl From<diesel::result::Error> for Error {
@@ -88,4 +113,24 @@ pub fn connect(url: &str) -> Result<diesel::PgConnection, Error> {
     let mut conn = store::establish(url)?;
     conn.batch_execute(SESSION)?;
     Ok(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diesel::result::{DatabaseErrorKind, Error as Query};
+
+    #[test]
+    fn a_database_that_is_away_is_told_the_same_from_wherever_it_was_missed() {
+        let lost = || Query::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(String::new()));
+        let book = |cause: book::store::Error| Error::from(cause).is_unavailable();
+        assert!(Error::from(lost()).is_unavailable());
+        assert!(Error::from(KeysError::from(lost())).is_unavailable());
+        assert!(book(lost().into()));
+        assert!(book(book::store::Error::Catalogue(lost().into())));
+        assert!(book(book::store::Error::Fence(lost())), "the fence was not to be had in time");
+        assert!(!book(Query::NotFound.into()));
+        assert!(!book(book::store::Error::LostRace));
+        assert!(!Error::NotFound.is_unavailable());
+    }
 }

@@ -11,6 +11,7 @@ use crate::store::catalogue;
 use crate::store::settlement::obligations::{self, Payment};
 use crate::store::settlement::windows;
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use diesel::PgConnection;
 use uuid::Uuid;
 
@@ -39,10 +40,14 @@ pub struct Recorded {
 /// Records a payment and lets what it settles leave the exposures.
 pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
+    pay_in(conn, zone, paid)
+}
+
+/// The same for one of many payments: `zone` is the alliance's.
+pub fn pay_in(conn: &mut PgConnection, zone: Tz, paid: &Paid) -> Result<Recorded, Error> {
     posting::post(conn, zone, |conn, posting| {
         let row = obligations::lock(conn, paid.obligation)?.ok_or(Error::NotFound)?;
-        let known = obligations::payments(conn, row.id)?;
-        if let Some(payment) = known.into_iter().find(|payment| payment.reference == paid.reference) {
+        if let Some(payment) = obligations::payment(conn, row.id, &paid.reference)? {
             if paid.amount.is_some_and(|amount| amount != payment.amount) {
                 let what = format!("the reference {} was recorded with {}", payment.reference, payment.amount);
                 return Err(Error::Refused(what));

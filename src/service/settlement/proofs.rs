@@ -3,63 +3,39 @@
 use super::gather;
 use super::{Error, broken, read};
 use crate::domain::ids::ConversionId;
-use crate::domain::settlement::Participant;
-use crate::domain::settlement::window::State;
 use crate::service::settlement::statement::hex;
 use crate::signing::merkle::{self, GROUP, Hash};
-use crate::store::settlement::lines::{self, Place};
-use crate::store::settlement::statements::{self, Row};
-use crate::store::settlement::{log, tallies, windows};
+use crate::store::settlement::lines;
+use crate::store::settlement::statements::Row;
+use crate::store::settlement::{log, tallies};
 use diesel::PgConnection;
 use serde_json::{Value, json};
 
-/// Chunks around one group of the tree: at least one line each.
-const CHUNKS_MAX: i64 = 4_096;
+/// Chunks read at once; a group of the tree, 1,024 lines, is seldom in more than a few.
+const CHUNKS: i64 = 64;
 
 /// A line with its place in its statement's tree.
 pub type Line = (u64, String);
 
-/// Proof bundles of all lines of `of` for a conversion, one per window they are in. Lines of windows that are not
-/// published yet are in none.
-pub fn of_conversion(conn: &mut PgConnection, of: &Participant, id: ConversionId) -> Result<Vec<Value>, Error> {
-    let places = lines::places(conn, id.0)?;
-    let mut seen = Vec::new();
-    let mut bundles = Vec::new();
-    for Place { window, .. } in &places {
-        if seen.contains(window) {
-            continue;
-        }
-        seen.push(*window);
-        let published = windows::find(conn, *window)?.is_some_and(|row| row.state == State::Published);
-        let Some(statement) = statements::find(conn, *window, of)?.filter(|_| published) else { continue };
-        let found = find(conn, &statement, id, &places)?;
-        if !found.is_empty() {
-            bundles.push(of_statement(conn, &statement, &found)?);
-        }
-    }
-    Ok(bundles)
+/// The proof bundle of a statement's lines of a conversion; `None` when it has none.
+pub fn of_conversion(conn: &mut PgConnection, statement: &Row, id: ConversionId) -> Result<Option<Value>, Error> {
+    let found = lines_of(conn, statement, id)?;
+    if found.is_empty() { Ok(None) } else { of_statement(conn, statement, &found).map(Some) }
 }
 
-/// The lines of a statement that name a conversion: its own, its reversals', its adjustments'.
-pub fn lines_of(conn: &mut PgConnection, statement: &Row, id: ConversionId) -> Result<Vec<Line>, Error> {
-    let places = lines::places(conn, id.0)?;
-    find(conn, statement, id, &places)
-}
-
-/// Lines of a statement that name a conversion, with their places in its tree.
-fn find(
-    conn: &mut PgConnection,
-    statement: &Row,
-    conversion: ConversionId,
-    places: &[Place],
-) -> Result<Vec<Line>, Error> {
+/// The lines of a statement that name a conversion (its own, its reversals', its adjustments'), each with its place.
+pub fn lines_of(conn: &mut PgConnection, statement: &Row, conversion: ConversionId) -> Result<Vec<Line>, Error> {
+    let places = lines::places(conn, conversion.0)?;
     let here = places.iter().filter(|place| place.window == statement.window);
     let batches: Vec<i64> = here.map(|place| place.batch_no).collect();
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut found = Vec::new();
     for chunk in lines::posted_in(conn, statement.window, &statement.participant, &batches)? {
         let bytes = gather::unpack(&chunk)?;
         let named = format!(r#""conversion_id":"{conversion}""#);
-        for (nth, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        for (nth, line) in gather::each_line(&bytes).enumerate() {
             let line = std::str::from_utf8(line).map_err(broken)?;
             if line.contains(&named) {
                 let index = chunk.first_line - statement.first_line + i64::try_from(nth).map_err(broken)?;
@@ -75,7 +51,7 @@ fn find(
 /// hashes in lower-case hexadecimal.
 pub fn of_statement(conn: &mut PgConnection, statement: &Row, found: &[Line]) -> Result<Value, Error> {
     let size = u64::try_from(statement.lines).map_err(broken)?;
-    let tally = tallies::list(conn, statement.window)?.into_iter().find(|row| row.participant == statement.participant);
+    let tally = tallies::find(conn, statement.window, &statement.participant)?;
     let tally = tally.ok_or_else(|| broken("a statement without sums"))?;
     let groups: Vec<Hash> = tally.groups.as_chunks::<32>().0.to_vec();
     let mut rows = Vec::with_capacity(found.len());
@@ -85,17 +61,17 @@ pub fn of_statement(conn: &mut PgConnection, statement: &Row, found: &[Line]) ->
     }
     let checkpoint = log::checkpoint(conn, Some(statement.leaf_index))?;
     let checkpoint = checkpoint.ok_or_else(|| broken("a statement without a checkpoint over it"))?;
-    let note = read::checkpoint(conn, Some(statement.leaf_index))?.unwrap_or_default();
-    let leaves = log::leaves(conn, Some(checkpoint.size))?;
+    let size_of_log = checkpoint.size;
+    let leaves = log::leaves(conn, Some(size_of_log))?;
     let index = u64::try_from(statement.leaf_index).map_err(broken)?;
     Ok(json!({
         "v": 1, "type": "proofs", "participant": statement.participant.as_str(), "window": statement.number,
         "lines": rows, "root": hex(&gather::root(&tally)?), "size": size,
         "statement": {
             "index": index, "leaf": hex(&statement.leaf), "path": hashes(&merkle::inclusion_path(&leaves, index)),
-            "size": checkpoint.size,
+            "size": size_of_log,
         },
-        "checkpoint": note,
+        "checkpoint": read::note(checkpoint)?,
     }))
 }
 
@@ -120,15 +96,14 @@ fn leaves(conn: &mut PgConnection, statement: &Row, from: u64, to: u64) -> Resul
     let mut leaves = Vec::new();
     let mut next = first;
     while next < end {
-        let limit = (end - next).min(CHUNKS_MAX).min(64);
+        let limit = (end - next).min(CHUNKS);
         let chunks = lines::from(conn, statement.window, &statement.participant, next, limit)?;
         if chunks.is_empty() {
             return Err(broken(format!("line {next} is missing")));
         }
         for chunk in chunks {
             let bytes = gather::unpack(&chunk)?;
-            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            for (line, line_no) in lines.zip(chunk.first_line..) {
+            for (line, line_no) in gather::each_line(&bytes).zip(chunk.first_line..) {
                 if (first..end).contains(&line_no) {
                     leaves.push(merkle::leaf_hash(line));
                 }

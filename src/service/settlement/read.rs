@@ -13,6 +13,7 @@ use crate::store::settlement::log;
 use crate::store::settlement::statements::{self, Signature};
 use diesel::PgConnection;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Chunks read at once: some 16,000 lines.
 const CHUNKS: i64 = 16;
@@ -27,10 +28,14 @@ pub fn document(conn: &mut PgConnection, row: &statements::Row) -> Result<Docume
 
 /// The current checkpoint, or the smallest that holds leaf `leaf`, as a signed note with the cosignatures under it.
 pub fn checkpoint(conn: &mut PgConnection, leaf: Option<i64>) -> Result<Option<String>, Error> {
-    let Some(found) = log::checkpoint(conn, leaf)? else { return Ok(None) };
+    log::checkpoint(conn, leaf)?.map(note).transpose()
+}
+
+/// A checkpoint as a signed note, with the cosignatures under it.
+pub fn note(found: log::Checkpoint) -> Result<String, Error> {
     // It was read back when it was signed; what partners added was checked when it came.
     Note::parse(found.note.as_bytes()).map_err(broken)?;
-    Ok(Some(found.cosignatures.iter().fold(found.note, |note, line| note + line + "\n")))
+    Ok(found.cosignatures.iter().fold(found.note, |note, line| note + line + "\n"))
 }
 
 /// A participant's lines of a window, a bounded number at a time.
@@ -140,52 +145,37 @@ pub const WHOLE: [&str; 13] = [
 
 /// The heading of lines as CSV.
 pub fn csv_heading() -> Vec<u8> {
-    record(COLUMNS.iter().map(|column| (*column).into()))
+    let mut rows = csv::Rows::after(Vec::new());
+    rows.push(COLUMNS);
+    rows.finish()
 }
 
 /// Lines as CSV (RFC 4180): a column a member, empty where a line has none; texts are made safe for spreadsheets, and
 /// `csv::plain` gives them back.
 pub fn to_csv(lines: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::with_capacity(lines.len());
-    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    let mut rows = csv::Rows::after(Vec::with_capacity(lines.len()));
+    for line in gather::each_line(lines) {
         let line: Map<String, Value> = serde_json::from_slice(line).map_err(broken)?;
-        let cell = |column: &&str| -> String {
-            let value = match column.split_once('.') {
-                None => line.get(*column),
-                Some((object, member)) => line.get(object).and_then(|object| object.get(member)),
-            };
-            match value {
-                None => String::new(),
-                // Figures are figures: a minus before one begins no formula.
-                Some(Value::String(text)) if is_figure(column) => text.clone(),
-                Some(Value::String(text)) => csv::safe(text).into_owned(),
-                Some(other) => other.to_string(),
-            }
-        };
-        out.extend(record(COLUMNS.iter().map(cell)));
+        rows.push(COLUMNS.iter().map(|column| cell(&line, column)));
     }
-    Ok(out)
+    Ok(rows.finish())
+}
+
+fn cell<'a>(line: &'a Map<String, Value>, column: &str) -> Cow<'a, str> {
+    let value = match column.split_once('.') {
+        None => line.get(column),
+        Some((object, member)) => line.get(object).and_then(|object| object.get(member)),
+    };
+    match value {
+        None => Cow::Borrowed(""),
+        // Figures are figures: a minus before one begins no formula.
+        Some(Value::String(text)) if is_figure(column) => Cow::Borrowed(text),
+        Some(Value::String(text)) => csv::safe(text),
+        Some(other) => Cow::Owned(other.to_string()),
+    }
 }
 
 /// Columns whose texts are decimal figures.
 pub fn is_figure(column: &str) -> bool {
     matches!(column, "amount" | "fee" | "price")
-}
-
-fn record(cells: impl Iterator<Item = String>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (nth, cell) in cells.enumerate() {
-        if nth > 0 {
-            out.push(b',');
-        }
-        if cell.contains(['"', ',', '\r', '\n']) {
-            out.push(b'"');
-            out.extend(cell.replace('"', "\"\"").into_bytes());
-            out.push(b'"');
-        } else {
-            out.extend(cell.into_bytes());
-        }
-    }
-    out.extend(b"\r\n");
-    out
 }

@@ -100,8 +100,7 @@ impl Stored {
 
     fn compare(&mut self, conn: &mut PgConnection, window: &Row, made: &Chunk) -> Result<(), Stop> {
         let bytes = gather::unpack(made)?;
-        for (line, line_no) in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).zip(made.first_line..)
-        {
+        for (line, line_no) in gather::each_line(&bytes).zip(made.first_line..) {
             if self.lines.is_empty() {
                 self.read(conn, window, &made.participant)?;
             }
@@ -122,8 +121,7 @@ impl Stored {
     fn read(&mut self, conn: &mut PgConnection, window: &Row, of: &Participant) -> Result<(), Stop> {
         for chunk in lines::from(conn, window.id, of, self.next, 4)? {
             let bytes = gather::unpack(&chunk)?;
-            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            self.lines.extend(lines.map(<[u8]>::to_vec));
+            self.lines.extend(gather::each_line(&bytes).map(<[u8]>::to_vec));
             self.next = chunk.first_line + i64::from(chunk.lines);
         }
         Ok(())

@@ -47,12 +47,14 @@ pub fn release(conn: &mut PgConnection, posting: &mut Posting, settled: Settled<
 fn move_by(
     conn: &mut PgConnection,
     posting: &mut Posting,
-    of: (WindowId, Option<&Participant>),
+    (of, with): (WindowId, Option<&Participant>),
     key: &ExposureKey,
     by: Millionths,
 ) -> Result<(), Error> {
     if by != Millionths::ZERO && posting.expose(conn, key, by)? {
-        tallies::insert_release(conn, (posting.batch_no(), posting.window()), of, &key.text(), by.get())?;
+        let (batch_no, posted_in) = (posting.batch_no(), posting.window());
+        let release = tallies::Release { batch_no, posted_in, of, with, key: &key.text(), delta: by };
+        tallies::insert_release(conn, &release)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{Error, broken, check, release};
 use crate::book::posting::{self, Posting};
 use crate::domain::ids::{ObligationId, StatementId};
 use crate::domain::money::Millionths;
-use crate::domain::settlement::netting::{self, Differs, Duty, Net, Nets, Payee};
+use crate::domain::settlement::netting::{self, Differs, Duty, Nets, Payee};
 use crate::domain::settlement::statement::State;
 use crate::domain::settlement::window::Step;
 use crate::service::keys::Keys;
@@ -64,13 +64,9 @@ pub fn sign(conn: &mut PgConnection, keys: &Keys, window: &windows::Row, setting
     })
 }
 
-/// The stored nets; a participant that has none is not among them.
+/// The stored nets.
 fn nets(conn: &mut PgConnection, window: &windows::Row, settings: &Settings) -> Result<Nets, Error> {
-    let mut nets = Nets::new();
-    for row in tallies::nets(conn, window.id, None)? {
-        let own: &mut BTreeMap<_, Net> = nets.entry(row.participant).or_default();
-        own.insert(row.counterparty, row.net);
-    }
+    let nets = tallies::nets_of_all(conn, window.id)?;
     // What is signed is what was checked: the sums that are stored must still come to these.
     let checked = check::conserved(conn, window, settings)?;
     let same = checked.iter().filter(|(_, own)| !own.is_empty()).eq(nets.iter());

@@ -151,7 +151,7 @@ fn total(tallies: &Tallies) -> Tally {
 }
 
 /// Fees less what was given back, and the tax in them; rounded like every total. `None` without any.
-pub fn fees(settings: &Settings, tallies: &Tallies) -> Option<Value> {
+fn fees(settings: &Settings, tallies: &Tallies) -> Option<Value> {
     let total = total(tallies);
     let exact = total.sum(Sort::Fee).amount + total.sum(Sort::FeeBack).amount;
     let digits = minor_digits(&settings.currency);
@@ -166,12 +166,10 @@ pub fn fees(settings: &Settings, tallies: &Tallies) -> Option<Value> {
     }))
 }
 
-/// The tax contained in a fee, rounded, and what the fee is without it.
+/// The tax contained in a fee, rounded once, and what the fee is without it.
 pub fn tax_of(gross: i128, settings: &Settings) -> (i128, i128) {
     let rate = i128::from(settings.fee_tax_basis_points);
-    // Twice the place after the last is enough to know which way a half goes.
-    let exact = gross * rate / (10_000 + rate);
-    let tax = netting::round(exact, minor_digits(&settings.currency), settings.rounding);
+    let tax = netting::round_ratio(gross * rate, 10_000 + rate, minor_digits(&settings.currency), settings.rounding);
     (tax, gross - tax)
 }
 
@@ -196,4 +194,29 @@ pub fn hex(hash: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::settings::{Netting, Rounding};
+
+    #[test]
+    fn the_tax_in_a_fee_is_rounded_from_what_it_is_exactly() {
+        let settings = Settings {
+            alliance: "small".into(),
+            currency: "CNY".into(),
+            netting: Netting::Multilateral,
+            rounding: Rounding::HalfEven,
+            sandbox: false,
+            trust_domain: "small.example".into(),
+            zone: "Asia/Shanghai".into(),
+            fee_tax_basis_points: 1,
+            participants: BTreeMap::new(),
+        };
+        // Of 50.01 it is 0.0050005 and less than a millionth.
+        assert_eq!(tax_of(50_010_000, &settings), (10_000, 50_000_000));
+        assert_eq!(tax_of(-50_010_000, &settings), (-10_000, -50_000_000));
+        assert_eq!(tax_of(0, &settings), (0, 0));
+    }
 }

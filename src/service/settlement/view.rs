@@ -134,7 +134,7 @@ fn seen(
 ) -> Result<Seen, Error> {
     let published = row.state == State::Published;
     let statement = if published { statements::find(conn, row.id, of)? } else { None };
-    let own = if published { obligations::list(conn, Some(row.id), Some(party(of)))? } else { Vec::new() };
+    let own = if published { obligations::list(conn, Some(row.id), Some(of.as_str()))? } else { Vec::new() };
     let dates = row.closed.as_ref().map(|closed| closed.dates);
     Ok(Seen {
         window_id: Shown(row.id),
@@ -150,11 +150,6 @@ fn seen(
         statement: statement.map(|row| summary(&row, currency)),
         obligations: own.iter().map(|row| obligation(row, currency, today)).collect(),
     })
-}
-
-/// The operator keeps the alliance's settlement account.
-fn party(of: &Participant) -> &str {
-    if of.is_operator() { "operator" } else { of.as_str() }
 }
 
 fn summary(row: &statements::Row, currency: &str) -> SeenStatement {
@@ -241,7 +236,7 @@ impl Reading {
     }
 }
 
-/// Proof bundles of all the reader's lines of a conversion, those of this window first named.
+/// The proof bundle of the reader's lines of a conversion that are in this window.
 pub async fn proofs(
     exchange: &Exchange,
     of: Participant,
@@ -250,8 +245,7 @@ pub async fn proofs(
 ) -> Result<Value, Error> {
     let unit = move |conn: &mut PgConnection| {
         let row = published(conn, &of, id)?;
-        let bundles = proofs::of_conversion(conn, &of, conversion)?;
-        bundles.into_iter().find(|bundle| bundle["window"] == row.number).ok_or(Error::NotFound)
+        proofs::of_conversion(conn, &row, conversion)?.ok_or(Error::NotFound)
     };
     exchange.database.run(unit).await
 }
@@ -266,8 +260,7 @@ pub async fn countersign(
 ) -> Result<String, Error> {
     let keys = exchange.keys.clone();
     let unit = move |conn: &mut PgConnection| {
-        let signed = countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?;
-        Ok(signed.1.to_string())
+        Ok(countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?.to_string())
     };
     exchange.database.run(unit).await
 }

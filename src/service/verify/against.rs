@@ -4,7 +4,8 @@ use super::lines::{At, Found};
 use super::proofs::Bundle;
 use super::report::{Section, Title, counted};
 use super::rules::Owner;
-use super::statement::{Statement, subject, text};
+use super::statement::{Statement, subject};
+use crate::domain::money::decimal;
 use crate::domain::settlement::tally::{Sort, Sum, Tally};
 use crate::service::settlement::statement::hex;
 use crate::signing::merkle::Hash;
@@ -94,7 +95,7 @@ fn sums(found: &Found, statement: &Statement) -> Option<String> {
         let own = found.tallies.get(with).unwrap_or(&nothing);
         let told = statement.read.tallies.get(with).unwrap_or(&nothing);
         if let Some(sort) = Sort::ALL.into_iter().find(|sort| own.sum(*sort) != told.sum(*sort)) {
-            let written = |sum: Sum| format!("{} lines, {} points, {}", sum.lines, sum.points, text(sum.amount));
+            let written = |sum: Sum| format!("{} lines, {} points, {}", sum.lines, sum.points, decimal(sum.amount));
             let (own, told) = (written(own.sum(sort)), written(told.sum(sort)));
             return Some(format!("{} with {with}: the lines have {own}; the statement says {told}", sort.code()));
         }

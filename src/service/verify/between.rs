@@ -1,8 +1,8 @@
 //! Statements against each other: one participant's windows in a row, and the sides of one window.
 
 use super::report::{Section, Title};
-use super::statement::{Statement, text};
-use crate::domain::money::Millionths;
+use super::statement::Statement;
+use crate::domain::money::{Millionths, decimal};
 use crate::domain::settlement::Participant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,7 +120,7 @@ fn sides(window: i64, all: &BTreeMap<&Participant, &Statement>) -> Section {
     let net: i128 = all.values().map(|statement| i128::from(statement.read.payload.net.0.get())).sum();
     match (absent.is_empty(), net) {
         (true, 0) => section.holds("nets", format!("the nets of all {} come to nothing", all.len())),
-        (true, net) => section.differs("nets", format!("the nets of all {} come to {}", all.len(), text(net))),
+        (true, net) => section.differs("nets", format!("the nets of all {} come to {}", all.len(), decimal(net))),
         (false, _) => {
             let absent: Vec<&str> = absent.iter().map(|participant| participant.as_str()).collect();
             section.unchecked(

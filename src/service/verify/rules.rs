@@ -3,7 +3,7 @@
 
 use super::line::{Line, MEMBERS, Set, place};
 use crate::domain::catalogue::Party;
-use crate::domain::money::Millionths;
+use crate::domain::money::{Millionths, decimal};
 use crate::domain::settlement::line::{Kind, Part};
 use crate::domain::settlement::tally::Taken;
 use crate::service::settlement::lines;
@@ -282,7 +282,7 @@ fn posted(line: &Line<'_>, kind: Kind) -> Result<What, Wrong> {
                 Party::From | Party::Operator => -worth,
             };
             if i128::from(amount.get()) != wanted {
-                return Err(Wrong::Amount { amount, points, price, wanted: decimal_of(wanted) });
+                return Err(Wrong::Amount { amount, points, price, wanted: decimal(wanted) });
             }
         }
         Kind::Adjustment => {}
@@ -388,24 +388,18 @@ fn fee(line: &Line<'_>, fee: Millionths, (points, price): (i64, Millionths), tak
     if own >= 0 && own.abs_diff(wanted) <= u128::from(taken) {
         return Ok(());
     }
-    let wanted = decimal_of(turned(wanted));
+    let wanted = decimal(turned(wanted));
     Err(Wrong::Fee { fee, basis_points, points, price, wanted })
-}
-
-/// As `Millionths` prints it, if it is within the range of money.
-fn decimal_of(value: i128) -> String {
-    let within = i64::try_from(value).map(|value| Millionths::new(value).to_string());
-    within.unwrap_or_else(|_| "more than money can be".to_owned())
 }
 
 /// Reads an amount in its one spelling.
 fn money(line: &Line<'_>, place: usize) -> Result<Millionths, Wrong> {
     let text = line.text(place);
-    decimal(text.as_bytes()).map(Millionths::new).ok_or_else(|| spelling(place, text, "amount"))
+    read_decimal(text.as_bytes()).map(Millionths::new).ok_or_else(|| spelling(place, text, "amount"))
 }
 
 /// `Millionths::parse` of what `Millionths` prints, and of nothing else; ten times as fast.
-fn decimal(text: &[u8]) -> Option<i64> {
+fn read_decimal(text: &[u8]) -> Option<i64> {
     let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
     let point = digits.iter().position(|byte| *byte == b'.')?;
     let (whole, fraction) = (&digits[..point], &digits[point + 1..]);
@@ -449,13 +443,13 @@ mod tests {
         #[test]
         fn an_amount_is_read_in_the_spelling_it_is_printed_in(value in -i64::MAX..=i64::MAX, shift in 0_u32..64) {
             let value = value >> shift;
-            prop_assert_eq!(decimal(Millionths::new(value).to_string().as_bytes()), Some(value));
+            prop_assert_eq!(read_decimal(Millionths::new(value).to_string().as_bytes()), Some(value));
         }
 
         #[test]
         fn nothing_else_is_an_amount(text in "-?[0-9]{0,3}\\.?[0-9]{0,7}") {
             let printed = Millionths::parse(&text).filter(|value| value.to_string() == text);
-            prop_assert_eq!(decimal(text.as_bytes()), printed.map(Millionths::get));
+            prop_assert_eq!(read_decimal(text.as_bytes()), printed.map(Millionths::get));
         }
     }
 

@@ -3,7 +3,7 @@
 use super::keys::Keys;
 use super::payload::{self, Obligation, Read};
 use super::report::{Section, Title, counted};
-use crate::domain::money::{Millionths, minor_digits};
+use crate::domain::money::{Millionths, decimal, minor_digits};
 use crate::domain::settings::Netting;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::netting;
@@ -129,7 +129,7 @@ fn sums(read: &Read) -> Result<String, String> {
     for (with, tally) in &read.tallies {
         let exact = read.rows.get(with).map_or(Millionths::ZERO, |row| row.exact);
         if tally.exact() != i128::from(exact.get()) {
-            return Err(format!("the sorts with {with} come to {}, and exact is {exact}", text(tally.exact())));
+            return Err(format!("the sorts with {with} come to {}, and exact is {exact}", decimal(tally.exact())));
         }
         for sort in Sort::ALL {
             let (sum, own) = (totals.sum_mut(sort), tally.sum(sort));
@@ -154,7 +154,7 @@ fn rounding(read: &Read) -> Result<String, String> {
             return Err(format!(
                 "{} with {with} is {} to {digits} decimals, and the total is {}",
                 row.exact,
-                text(rounded),
+                decimal(rounded),
                 row.total
             ));
         }
@@ -171,11 +171,11 @@ fn position(read: &Read) -> Result<String, String> {
     let net: i128 = read.rows.values().map(|row| i128::from(row.total.get())).sum();
     let (opening, payments, closing) = (payload.opening.0, payload.payments.0, payload.closing.0);
     if net != i128::from(payload.net.0.get()) {
-        return Err(format!("the totals come to {}, and net is {}", text(net), payload.net.0));
+        return Err(format!("the totals come to {}, and net is {}", decimal(net), payload.net.0));
     }
     let wanted = i128::from(opening.get()) + net + i128::from(payments.get());
     if wanted != i128::from(closing.get()) {
-        return Err(format!("opening, net and payments come to {}, and closing is {closing}", text(wanted)));
+        return Err(format!("opening, net and payments come to {}, and closing is {closing}", decimal(wanted)));
     }
     if payload.previous.is_none() && opening != Millionths::ZERO {
         return Err(format!("it is the first statement, and opens with {opening}"));
@@ -191,17 +191,17 @@ fn fees(read: &Read) -> Result<String, String> {
         let none = if gross == 0 {
             Ok("there are none".to_owned())
         } else {
-            Err(format!("{} of fees is not told", text(gross)))
+            Err(format!("{} of fees is not told", decimal(gross)))
         };
         return none;
     };
     let rate = i128::from(fees.tax_basis_points.clamp(0, 10_000));
     let whole = |money: payload::Money| i128::from(money.0.get());
     if gross != whole(fees.gross) || gross == 0 {
-        return Err(format!("the fees come to {}, and gross is {}", text(gross), fees.gross.0));
+        return Err(format!("the fees come to {}, and gross is {}", decimal(gross), fees.gross.0));
     }
     // The tax is contained in the gross.
-    let tax = netting::round(gross * rate / (10_000 + rate), digits, read.rounding);
+    let tax = netting::round_ratio(gross * rate, 10_000 + rate, digits, read.rounding);
     if tax != whole(fees.tax) || i128::from(fees.tax_basis_points) != rate || gross - whole(fees.tax) != whole(fees.net)
     {
         return Err(format!(
@@ -238,9 +238,4 @@ fn obligations(read: &Read) -> Result<String, String> {
         return Ok(format!("{netting}: {} by {}", written(&due), read.payload.window.due_on.0));
     }
     Err(format!("{netting} netting comes to: {}; the obligations say: {}", written(&due), written(&told)))
-}
-
-/// Millionths that may be beyond the range of money.
-pub fn text(value: i128) -> String {
-    i64::try_from(value).map_or_else(|_| format!("{value} millionths"), |value| Millionths::new(value).to_string())
 }

@@ -220,7 +220,6 @@ pub struct Filter {
     /// Opened by it or against it; `None`: everybody's.
     pub party: Option<Participant>,
     pub state: Option<State>,
-    pub window: Option<WindowId>,
     /// Those older than this one.
     pub before: Option<DisputeId>,
 }
@@ -229,12 +228,11 @@ pub struct Filter {
 pub fn list(conn: &mut PgConnection, filter: &Filter, limit: i64) -> Result<Vec<Row>, Error> {
     let sql = format!(
         "{WITH_NUMBER} WHERE ($1 IS NULL OR d.opener = $1 OR d.counterparty = $1) AND ($2 IS NULL OR d.state = $2) \
-         AND ($3 IS NULL OR d.window_id = $3) AND ($4 IS NULL OR d.dispute_id < $4) ORDER BY d.dispute_id DESC LIMIT $5"
+         AND ($3 IS NULL OR d.dispute_id < $3) ORDER BY d.dispute_id DESC LIMIT $4"
     );
     let rows: Vec<DisputeSql> = sql_query(sql)
         .bind::<Nullable<Text>, _>(filter.party.as_ref().map(Participant::as_str))
         .bind::<Nullable<Text>, _>(filter.state.map(State::code))
-        .bind::<Nullable<SqlUuid>, _>(filter.window.map(|id| id.0))
         .bind::<Nullable<SqlUuid>, _>(filter.before.map(|id| id.0))
         .bind::<BigInt, _>(limit)
         .load(conn)?;

@@ -7,7 +7,7 @@ use crate::store::Error;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Date, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Date, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,10 +101,12 @@ pub fn lock(conn: &mut PgConnection, id: ObligationId) -> Result<Option<Row>, Er
     Ok(row.map(Row::from))
 }
 
-pub fn find(conn: &mut PgConnection, id: ObligationId) -> Result<Option<Row>, Error> {
-    let sql = format!("{WITH_NUMBER} WHERE o.obligation_id = $1");
-    let row: Option<ObligationSql> = sql_query(sql).bind::<SqlUuid, _>(id.0).get_result(conn).optional()?;
-    Ok(row.map(Row::from))
+/// Those of these that there are.
+pub fn find_all(conn: &mut PgConnection, ids: &[ObligationId]) -> Result<Vec<Row>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let sql = format!("{WITH_NUMBER} WHERE o.obligation_id = any($1) ORDER BY o.obligation_id");
+    let rows: Vec<ObligationSql> = sql_query(sql).bind::<Array<SqlUuid>, _>(ids).load(conn)?;
+    Ok(rows.into_iter().map(Row::from).collect())
 }
 
 /// Obligations: of one window, or all that are not paid in full; of everybody, or of one party to them. By due date.
@@ -193,13 +195,13 @@ impl From<PaymentSql> for Payment {
     }
 }
 
-/// Payments of an obligation, oldest first.
-pub fn payments(conn: &mut PgConnection, id: ObligationId) -> Result<Vec<Payment>, Error> {
-    let rows: Vec<PaymentSql> =
-        sql_query("SELECT * FROM payments WHERE obligation_id = $1 ORDER BY batch_no, payment_id")
-            .bind::<SqlUuid, _>(id.0)
-            .load(conn)?;
-    Ok(rows.into_iter().map(Payment::from).collect())
+/// The payment of an obligation under this reference.
+pub fn payment(conn: &mut PgConnection, id: ObligationId, reference: &str) -> Result<Option<Payment>, Error> {
+    let row = sql_query("SELECT * FROM payments WHERE obligation_id = $1 AND reference = $2")
+        .bind::<SqlUuid, _>(id.0)
+        .bind::<Text, _>(reference)
+        .get_result::<PaymentSql>(conn);
+    Ok(row.optional()?.map(Payment::from))
 }
 
 #[derive(QueryableByName)]
@@ -213,7 +215,7 @@ struct ReferenceSql {
 /// Which of these references a payment has been recorded under, and of which obligation.
 pub fn recorded(conn: &mut PgConnection, references: &[String]) -> Result<Vec<(String, ObligationId)>, Error> {
     let rows: Vec<ReferenceSql> = sql_query("SELECT reference, obligation_id FROM payments WHERE reference = any($1)")
-        .bind::<diesel::sql_types::Array<Text>, _>(references)
+        .bind::<Array<Text>, _>(references)
         .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.reference, ObligationId(row.obligation_id))).collect())
 }

@@ -2,6 +2,7 @@
 
 use super::{money, participant};
 use crate::domain::ids::WindowId;
+use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::netting::{Net, Nets};
 use crate::store::Error;
@@ -36,22 +37,34 @@ struct TallySql {
     sums: String,
 }
 
+impl TallySql {
+    fn checked(self) -> Result<Row, Error> {
+        Ok(Row {
+            participant: participant(&self.participant)?,
+            first_line: self.first_line,
+            lines: self.lines,
+            frontier: self.frontier,
+            groups: self.groups,
+            sums: self.sums,
+        })
+    }
+}
+
 /// Every participant's of a window.
 pub fn list(conn: &mut PgConnection, window: WindowId) -> Result<Vec<Row>, Error> {
     let rows: Vec<TallySql> = sql_query("SELECT * FROM tallies WHERE window_id = $1 ORDER BY participant")
         .bind::<SqlUuid, _>(window.0)
         .load(conn)?;
-    let row = |sql: TallySql| {
-        Ok(Row {
-            participant: participant(&sql.participant)?,
-            first_line: sql.first_line,
-            lines: sql.lines,
-            frontier: sql.frontier,
-            groups: sql.groups,
-            sums: sql.sums,
-        })
-    };
-    rows.into_iter().map(row).collect()
+    rows.into_iter().map(TallySql::checked).collect()
+}
+
+/// One participant's of a window.
+pub fn find(conn: &mut PgConnection, window: WindowId, of: &Participant) -> Result<Option<Row>, Error> {
+    let row = sql_query("SELECT * FROM tallies WHERE window_id = $1 AND participant = $2")
+        .bind::<SqlUuid, _>(window.0)
+        .bind::<Text, _>(of.as_str())
+        .get_result::<TallySql>(conn);
+    row.optional()?.map(TallySql::checked).transpose()
 }
 
 /// Writes them anew; each has grown since it was read.
@@ -139,6 +152,15 @@ pub fn nets(conn: &mut PgConnection, window: WindowId, of: Option<&Participant>)
     rows.into_iter().map(row).collect()
 }
 
+/// All nets of a window; a participant that has none is not among them.
+pub fn nets_of_all(conn: &mut PgConnection, window: WindowId) -> Result<Nets, Error> {
+    let mut all = Nets::new();
+    for row in nets(conn, window, None)? {
+        all.entry(row.participant).or_default().insert(row.counterparty, row.net);
+    }
+    Ok(all)
+}
+
 pub fn insert_nets(conn: &mut PgConnection, window: WindowId, nets: &Nets) -> Result<(), Error> {
     let all: Vec<_> = nets.iter().flat_map(|(of, own)| own.iter().map(move |(with, net)| (of, with, net))).collect();
     sql_query(
@@ -175,23 +197,29 @@ pub fn release(
     Ok(())
 }
 
-/// Notes how an exposure moved by a release.
-pub fn insert_release(
-    conn: &mut PgConnection,
-    posted: (i64, WindowId),
-    (of, with): (WindowId, Option<&Participant>),
-    key: &str,
-    delta: i64,
-) -> Result<(), Error> {
+/// How an exposure moved by a release.
+#[derive(Clone, Copy, Debug)]
+pub struct Release<'a> {
+    /// In which batch, and the window that was open then.
+    pub batch_no: i64,
+    pub posted_in: WindowId,
+    /// The window whose lines it takes out: a participant's with one counterparty, or with all.
+    pub of: WindowId,
+    pub with: Option<&'a Participant>,
+    pub key: &'a str,
+    pub delta: Millionths,
+}
+
+pub fn insert_release(conn: &mut PgConnection, release: &Release<'_>) -> Result<(), Error> {
     sql_query(
         "INSERT INTO releases (batch_no, key, window_id, of_window, delta, with_party) VALUES ($1, $2, $3, $4, $5, $6)",
     )
-    .bind::<BigInt, _>(posted.0)
-    .bind::<Text, _>(key)
-    .bind::<SqlUuid, _>(posted.1.0)
-    .bind::<SqlUuid, _>(of.0)
-    .bind::<BigInt, _>(delta)
-    .bind::<Text, _>(with.map_or("", Participant::as_str))
+    .bind::<BigInt, _>(release.batch_no)
+    .bind::<Text, _>(release.key)
+    .bind::<SqlUuid, _>(release.posted_in.0)
+    .bind::<SqlUuid, _>(release.of.0)
+    .bind::<BigInt, _>(release.delta.get())
+    .bind::<Text, _>(release.with.map_or("", Participant::as_str))
     .execute(conn)?;
     Ok(())
 }

@@ -137,6 +137,16 @@ impl Row {
         self.closed.as_ref().ok_or_else(|| unreadable(format!("window {} is open", self.number)))
     }
 
+    fn after(&self, step: Step) -> Result<State, Error> {
+        let next = self.state.on(step);
+        next.ok_or_else(|| unreadable(format!("window {} is {}: no {step:?}", self.number, self.state.code())))
+    }
+
+    /// Of an update that asked for its state: exactly one row, or it is not where it was read.
+    fn moved(&self, rows: usize) -> Result<(), Error> {
+        if rows == 1 { Ok(()) } else { Err(unreadable(format!("window {} has moved on meanwhile", self.number))) }
+    }
+
     /// Where it stands, as people are told.
     pub fn stands(&self) -> &'static str {
         if self.settled { "settled" } else { self.state.code() }
@@ -208,14 +218,14 @@ pub fn close(conn: &mut PgConnection, open: &Row, closing: &Closing) -> Result<R
 
 /// Takes `step`, if the window is still where `row` says; returns where it is now.
 pub fn step(conn: &mut PgConnection, row: &Row, step: Step) -> Result<State, Error> {
-    let next = row.state.on(step);
-    let next = next.ok_or_else(|| unreadable(format!("window {} is {}: no {step:?}", row.number, row.state.code())))?;
+    let next = row.after(step)?;
     let moved = sql_query("UPDATE windows SET state = $3, blocked_by = NULL WHERE window_id = $1 AND state = $2")
         .bind::<SqlUuid, _>(row.id.0)
         .bind::<Text, _>(row.state.code())
         .bind::<Text, _>(next.code())
         .execute(conn)?;
-    if moved == 1 { Ok(next) } else { Err(unreadable(format!("window {} has moved on meanwhile", row.number))) }
+    row.moved(moved)?;
+    Ok(next)
 }
 
 /// Says how far the lines have come.
@@ -238,13 +248,15 @@ pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>) -> R
 
 /// Nothing is signed; what was written of it goes, and why is kept.
 pub fn block(conn: &mut PgConnection, row: &Row, why: &str) -> Result<(), Error> {
-    sql_query(
-        "UPDATE windows SET state = 'blocked', blocked_by = $2, through_batch = first_batch - 1 \
-         WHERE window_id = $1 AND state IN ('closed', 'netted')",
+    let moved = sql_query(
+        "UPDATE windows SET state = $3, blocked_by = $4, through_batch = first_batch - 1 WHERE window_id = $1 AND state = $2",
     )
     .bind::<SqlUuid, _>(row.id.0)
+    .bind::<Text, _>(row.state.code())
+    .bind::<Text, _>(row.after(Step::Differs)?.code())
     .bind::<Text, _>(why)
     .execute(conn)?;
+    row.moved(moved)?;
     for table in ["line_chunks", "tallies", "nets"] {
         sql_query(format!("DELETE FROM {table} WHERE window_id = $1")).bind::<SqlUuid, _>(row.id.0).execute(conn)?;
     }

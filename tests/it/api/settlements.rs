@@ -169,6 +169,46 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     assert!(URL_SAFE_NO_PAD.decode(good["protected"].as_str().expect("text")).is_ok());
 }
 
+/// A line by `key` of bb's under the log's checkpoint as `bare` has it, as of these seconds.
+fn cosigned(bare: &[u8], key: &SigningKey, seconds: i64) -> Value {
+    let mut note = Note::parse(bare).expect("a note");
+    let at = chrono::DateTime::from_timestamp(seconds, 0).expect("an instant");
+    note.cosign("bb", key, at).expect("cosigned");
+    json!({ "kid": key.kid(), "line": note.to_string().trim_end().lines().last().expect("a line") })
+}
+
+#[test]
+fn a_checkpoint_takes_no_more_cosignatures_than_its_readers_do() {
+    let api = Api::new("cosigned-full", "");
+    a_month(&api);
+    let theirs = key_of(&api.bb, "bb");
+    let line = cosigned(&api.bb.get("/checkpoint").body, &theirs, 1_700_000_000);
+    // The alliance's own signature and those of 99 others.
+    api.sql(
+        "INSERT INTO cosignatures (size, partner, line, at) SELECT (SELECT max(size) FROM checkpoints), 'p' || n, \
+         '— p' || n || ' AAAAAAAA', now() FROM generate_series(1, 99) n",
+    )
+    .expect("witnessed");
+    api.bb.post("/checkpoint/cosignatures", "", &line).refused(422, "invalid");
+    let served = Note::parse(&api.bb.get("/checkpoint").body).expect("a note that its readers take");
+    assert_eq!(served.signers().count(), note::SIGNATURES_MAX);
+}
+
+#[test]
+fn the_first_cosignature_of_a_partner_stays() {
+    let api = Api::new("cosigned-twice", "");
+    a_month(&api);
+    let theirs = key_of(&api.bb, "bb");
+    let bare = api.bb.get("/checkpoint").body;
+    let cosign = |seconds| {
+        let answer = api.bb.post("/checkpoint/cosignatures", "", &cosigned(&bare, &theirs, seconds));
+        answer.status_only(201);
+        answer.body
+    };
+    let first = cosign(1_700_000_000);
+    assert_eq!((cosign(1_700_000_000), cosign(1_700_000_001)), (first.clone(), first));
+}
+
 #[test]
 fn the_log_is_read_on_both_listeners_and_by_its_published_verifier_key() {
     let api = Api::new("log-read", "");

@@ -6,6 +6,7 @@ use hanse::domain::settlement::Participant;
 use hanse::service::settlement::read::{self, Lines};
 use hanse::service::settlement::recompute::{Outcome, Same};
 use hanse::store::settlement::statements;
+use hanse::store::settlement::windows::{self, Row};
 use serde_json::Value;
 
 fn participant(text: &str) -> Participant {
@@ -201,6 +202,12 @@ async fn what_was_tampered_with_is_blocked_or_named_and_nothing_is_signed() {
     hanse::service::settlement::close::retry(&mut house.conn(), &blocked).expect("tried again");
     let last = house.closed();
     assert_eq!(last.number, 3, "the blocked one, the one after it, and one more");
+    // Who still believes that it is to be blocked finds that it has moved on.
+    let late = Row { state: State::Netted, ..blocked };
+    let refused = windows::block(&mut house.conn(), &late, "late").expect_err("it is published");
+    let chain = std::error::Error::source(&refused).map_or_else(|| refused.to_string(), ToString::to_string);
+    assert!(chain.contains("has moved on meanwhile"), "{chain}");
+    assert_eq!(windows::find(&mut house.conn(), late.id).expect("read").expect("there").state, State::Published);
     house.book.audit();
 
     // What was posted is changed afterwards: what is signed stays, and recomputing names the difference.

@@ -118,7 +118,7 @@ pub fn list(
         Viewer::Party(own) => Some(own.clone()),
         Viewer::Operator => None,
     };
-    let rows = stored::list(conn, &Filter { party, state, window: None, before }, limit)?;
+    let rows = stored::list(conn, &Filter { party, state, before }, limit)?;
     wholes(conn, rows)
 }
 

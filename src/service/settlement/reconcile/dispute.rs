@@ -2,7 +2,7 @@
 //! skipped. A call does a bounded number, and the next goes on where it stopped.
 
 use super::difference::Difference;
-use super::{Row, differences};
+use super::{Row, read_runs};
 use crate::book::posting;
 use crate::domain::ids::{ReconciliationId, Slug, WindowId};
 use crate::domain::money::Millionths;
@@ -40,7 +40,7 @@ pub fn open_disputes(
             // Two calls at once go one after the other.
             let row = stored::lock(conn, id)?.ok_or(Cause::NotFound)?;
             let mut handled = row.handled;
-            let next = differences(conn, &row, handled.all() + 1).map_err(|cause| match cause {
+            let next = read_runs(conn, &row, handled.all() + 1, 1).map_err(|cause| match cause {
                 Cause::NotFound => Error::Stale("Its differences were let go: newer lists have come since.".to_owned()),
                 other => other.into(),
             })?;

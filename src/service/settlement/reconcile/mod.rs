@@ -16,12 +16,13 @@ pub use read::{Format, Listed, Mapping, Unread, read};
 
 use super::find::{self, Line};
 use super::read::Lines;
-use super::{Error, broken};
+use super::{Error, broken, gather};
 use crate::book::engine::world::EventKind;
 use crate::book::posting;
 use crate::domain::ids::{ReconciliationId, Slug, WindowId};
+use crate::domain::money::decimal;
 use crate::domain::settlement::Participant;
-use crate::domain::settlement::reconcile::{Finding, Results, decimal};
+use crate::domain::settlement::reconcile::{Finding, Results};
 use crate::store::catalogue;
 use crate::store::settlement::reconciliations::{self as stored, Completed, Handled, Run};
 use crate::store::settlement::{lines, statements, windows};
@@ -155,7 +156,7 @@ fn compare(
     let mut written = Written { id: row.id, places: 0, open: Vec::new() };
     let mut own = Lines::of(statement);
     while let Some(bytes) = own.next(conn)? {
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in gather::each_line(&bytes) {
             comparing.line(Line::parse(line)?, &mut |difference| written.take(conn, difference))?;
         }
     }
@@ -275,11 +276,16 @@ pub fn get(conn: &mut PgConnection, partner: &Slug, window: WindowId, id: Reconc
 
 /// What differs from place `from` on, some thousands at most; empty after the last. `NotFound` when they were let go.
 pub fn differences(conn: &mut PgConnection, row: &Row, from: i64) -> Result<Vec<Difference>, Error> {
+    read_runs(conn, row, from, 4)
+}
+
+/// The same, of at most `runs` runs.
+fn read_runs(conn: &mut PgConnection, row: &Row, from: i64, runs: i64) -> Result<Vec<Difference>, Error> {
     let last = row.completed.as_ref().map_or(0, |completed| completed.differences);
     if from > last {
         return Ok(Vec::new());
     }
-    let runs = stored::runs(conn, row.id, from, 4)?;
+    let runs = stored::runs(conn, row.id, from, runs)?;
     if runs.is_empty() {
         return Err(Error::NotFound);
     }
@@ -288,7 +294,7 @@ pub fn differences(conn: &mut PgConnection, row: &Row, from: i64) -> Result<Vec<
         // A difference is below 4 KiB: its longest text, a reference, has 128 characters.
         let most = usize::try_from(run.places).unwrap_or_default() * 4 * 1024;
         let bytes = zstd::bulk::decompress(&run.body, most).map_err(broken)?;
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in gather::each_line(&bytes) {
             found.push(serde_json::from_slice::<Difference>(line).map_err(broken)?);
         }
     }

@@ -88,20 +88,22 @@ impl Books<'_> {
     fn with(&mut self, with: &Counterparty) -> Result<(), Error> {
         let begin = self.lines.len();
         for sort in Sort::ALL {
-            let word = words::sort(sort);
-            match sort {
-                Sort::Reversal | Sort::EarlierReversal => self.taken_back(sort, with),
-                Sort::Adjustment => self.adjusted(with)?,
-                Sort::Out => self.owed(word, Account::PointsOut, with, with.figures.sum(&[sort]), String::new()),
-                Sort::In => self.owed(word, Account::PointsIn, with, with.figures.sum(&[sort]), String::new()),
-                Sort::BonusByMe => self.owed(word, Account::Bonus, with, with.figures.sum(&[sort]), String::new()),
-                Sort::BonusByOthers => {
-                    self.owed(word, Account::BonusIncome, with, with.figures.sum(&[sort]), String::new());
+            let account = match sort {
+                Sort::Reversal | Sort::EarlierReversal => {
+                    self.taken_back(sort, with);
+                    continue;
                 }
-                Sort::Fee | Sort::FeeBack => {
-                    self.owed(word, Account::Fee, with, with.figures.sum(&[sort]), String::new());
+                Sort::Adjustment => {
+                    self.adjusted(with)?;
+                    continue;
                 }
-            }
+                Sort::Out => Account::PointsOut,
+                Sort::In => Account::PointsIn,
+                Sort::BonusByMe => Account::Bonus,
+                Sort::BonusByOthers => Account::BonusIncome,
+                Sort::Fee | Sort::FeeBack => Account::Fee,
+            };
+            self.owed(words::sort(sort), account, with, with.figures.sum(&[sort]), String::new());
         }
         let booked = control(&self.lines[begin..]);
         let rounding = i128::from(with.total.get()) - booked;

@@ -4,12 +4,11 @@ use super::frame::{Frame, agree, amount, both, column, points, report, section, 
 use super::payload::Payload;
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::settlement::Participant;
-use crate::domain::settlement::netting::Net;
+use crate::domain::settlement::netting::{Net, Nets};
 use crate::domain::settlement::tally::Sort;
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text};
 use crate::store::settlement::tallies;
 use diesel::PgConnection;
-use std::collections::BTreeMap;
 
 /// Participants a matrix has at most: more would not fit on paper.
 const MATRIX_MAX: usize = 12;
@@ -46,18 +45,16 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     Ok(made)
 }
 
-type Nets = BTreeMap<Participant, BTreeMap<Participant, Net>>;
-
 /// The stored nets, which must be what the statements say.
 fn nets(conn: &mut PgConnection, frame: &Frame) -> Result<Nets, Error> {
-    let mut nets = Nets::new();
-    for row in tallies::nets(conn, frame.window.id, None)? {
-        let signed = frame.statement(&row.participant)?.1.with(&row.counterparty);
-        let signed =
-            signed.ok_or_else(|| broken(format!("no statement has {} with {}", row.participant, row.counterparty)))?;
-        let what = || format!("the net of {} with {}", row.participant, row.counterparty);
-        agree(what, row.net.rounded.get().into(), signed.total.get().into())?;
-        nets.entry(row.participant).or_default().insert(row.counterparty, row.net);
+    let nets = tallies::nets_of_all(conn, frame.window.id)?;
+    for (of, own) in &nets {
+        let (_, signed) = frame.statement(of)?;
+        for (with, net) in own {
+            let signed = signed.with(with).ok_or_else(|| broken(format!("no statement has {of} with {with}")))?;
+            let what = || format!("the net of {of} with {with}");
+            agree(what, net.rounded.get().into(), signed.total.get().into())?;
+        }
     }
     Ok(nets)
 }

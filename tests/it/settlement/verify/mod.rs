@@ -44,9 +44,8 @@ pub fn files(house: &House, window: WindowId, of: &str, conversion: ConversionId
         ndjson.extend(more);
     }
     let csv = [read::csv_heading(), read::to_csv(&ndjson).expect("CSV")].concat();
-    let mut bundles = proofs::of_conversion(&mut conn, &of, conversion).expect("proofs");
-    bundles.retain(|bundle| bundle["window"] == row.number);
-    let bundle = bundles.pop().unwrap_or_else(|| proofs::of_statement(&mut conn, &row, &[]).expect("proofs"));
+    let bundle = proofs::of_conversion(&mut conn, &row, conversion).expect("proofs");
+    let bundle = bundle.unwrap_or_else(|| proofs::of_statement(&mut conn, &row, &[]).expect("proofs"));
     Files { statement, ndjson, csv, proofs: bundle.to_string().into_bytes() }
 }
 
