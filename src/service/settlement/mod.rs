@@ -44,7 +44,7 @@ use crate::store;
 /// Why settlement could not go on. What does not add up is `Differs`, and blocks the window.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("settlement's database: {0}")]
+    #[error(transparent)]
     Store(#[from] store::Error),
     #[error("settlement's postings: {0}")]
     Book(#[from] crate::book::store::Error),
