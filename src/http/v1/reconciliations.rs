@@ -5,7 +5,7 @@ use super::reply;
 use crate::domain::ids::{ReconciliationId, WindowId};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::stream::{self, Outgoing, StreamLimits};
-use crate::http::{Caller, StrictQuery, query};
+use crate::http::{Caller, NoBody, StrictQuery, query};
 use crate::service::answer::Shown;
 use crate::service::exchange::Exchange;
 use crate::service::settlement::disputes;
@@ -191,6 +191,7 @@ pub async fn open(
     exchange: Data<Exchange>,
     caller: Caller,
     path: Path<(String, String)>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let (window, id): (WindowId, ReconciliationId) = (query::id(&path.0)?, query::id(&path.1)?);
     let partner = caller.partner()?.clone();

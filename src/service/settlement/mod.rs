@@ -58,6 +58,9 @@ pub enum Error {
     Refused(String),
     #[error("there is no such thing, or it is not yours")]
     NotFound,
+    /// The same, for whoever may know that it is not there.
+    #[error("there is no {0}")]
+    Absent(String),
 }
 
 impl From<diesel::result::Error> for Error {

@@ -40,7 +40,8 @@ pub struct Recorded {
 pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
     posting::post(conn, zone, |conn, posting| {
-        let row = obligations::lock(conn, paid.obligation)?.ok_or(Error::NotFound)?;
+        let row = obligations::lock(conn, paid.obligation)?;
+        let row = row.ok_or_else(|| Error::Absent(format!("obligation {}", paid.obligation)))?;
         let known = obligations::payments(conn, row.id)?;
         if let Some(payment) = known.into_iter().find(|payment| payment.reference == paid.reference) {
             if paid.amount.is_some_and(|amount| amount != payment.amount) {

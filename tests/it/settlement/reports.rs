@@ -383,7 +383,7 @@ async fn liability_and_points_come_to_the_balances() {
     let mut conn = month.house.conn();
     estimates::state(&mut conn, &stated("aa", 1_250)).expect("stated");
     assert_eq!(estimates::state(&mut conn, &stated("aa", 1_000)).expect("stated").version, 2);
-    assert!(matches!(estimates::state(&mut conn, &stated("zz", 1)), Err(Error::NotFound)));
+    assert!(matches!(estimates::state(&mut conn, &stated("zz", 1)), Err(Error::Absent(_))));
     assert!(matches!(estimates::state(&mut conn, &stated("aa", 10_001)), Err(Error::Refused(_))));
     assert!(diesel::sql_query("DELETE FROM estimates").execute(&mut conn).is_err(), "what was stated stays");
 
@@ -511,6 +511,8 @@ async fn a_partner_is_shown_nothing_of_others() {
     assert!(matches!(refused(Name::Pairs, &month.wanted(None, None)), Err(Error::Refused(_))));
     assert!(matches!(refused(Name::Pairs, &month.wanted(Some(3), None)), Err(Error::Refused(_))), "it is open");
     assert!(matches!(refused(Name::Pairs, &month.wanted(Some(9), None)), Err(Error::NotFound)));
+    let now = [Name::Liability, Name::Points, Name::Ageing, Name::Rates];
+    assert!(now.into_iter().all(|name| matches!(refused(name, &month.wanted(Some(1), None)), Err(Error::Refused(_)))));
     let between = Wanted { pair: Some((slug("aa"), slug("cc"))), ..month.wanted(None, Some("bb")) };
     assert!(matches!(refused(Name::Rates, &between), Err(Error::NotFound)));
 }

@@ -238,8 +238,8 @@ impl Scene {
 /// What finance prints and what it books.
 fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<PathBuf>, Error> {
     let as_of = catalogue::business_now(conn)?;
-    let of = |participant: Option<&str>| Wanted {
-        window: Some(number),
+    let of = |name: Name, participant: Option<&str>| Wanted {
+        window: name.needs_window().then_some(number),
         participant: participant.and_then(Participant::parse),
         ..Wanted::at(as_of)
     };
@@ -248,7 +248,7 @@ fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<
     let booked = [Name::Journal, Name::Invoices, Name::Summary].map(|name| (name, None, Form::Csv));
     let mut files = Vec::new();
     for (name, participant, form) in printed.chain(booked) {
-        files.extend(reports::write(conn, name, &of(participant), form, to).map_err(Error::Files)?);
+        files.extend(reports::write(conn, name, &of(name, participant), form, to).map_err(Error::Files)?);
     }
     Ok(files)
 }

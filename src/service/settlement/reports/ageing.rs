@@ -49,6 +49,7 @@ impl Bucket {
 }
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, today) = catalogue(conn, wanted)?;
     let party = wanted.participant.as_ref().map(|of| of.as_str());
     let open = obligations::list(conn, None, party)?;
@@ -57,6 +58,14 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     made.sections = vec![summed(&open, today)?, listed(&open, today)?, disputed(&disputes, today)?];
     made.notes = notes();
     Ok(made)
+}
+
+/// Refuses a window: what is open now is of none.
+pub(super) fn of_now(wanted: &Wanted) -> Result<(), Error> {
+    match wanted.window {
+        None => Ok(()),
+        Some(_) => Err(Error::Refused("this report is of what is open now, and takes no window".to_owned())),
+    }
 }
 
 /// Days after the last one; 0 until then.

@@ -1,5 +1,6 @@
 //! Outstanding points of every brand, when they end, and what they cost; beside it what brands estimate will never be used.
 
+use super::ageing::of_now;
 use super::frame::{agree, amount, both, catalogue, column, cost, open_facts, optional, points, report, section, text};
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::catalogue::{Catalogue, Partner};
@@ -41,6 +42,7 @@ struct Tier {
 }
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, today) = catalogue(conn, wanted)?;
     let own = wanted.participant.as_ref().map(|of| of.as_str());
     let brands = brands(&stored::outstanding(conn, own)?, &stored::balances(conn, own)?, today)?;

@@ -1,5 +1,6 @@
 //! Points of every brand from one month to the next, from the journal; what is left at the end is the balances.
 
+use super::ageing::of_now;
 use super::frame::{agree, catalogue, column, open_facts, points, report, section, text};
 use super::{Error, Name, Wanted, broken};
 use crate::book::engine::account::EntryKind;
@@ -54,6 +55,7 @@ impl Heading {
 type Sums = [i128; HEADINGS.len()];
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, today) = catalogue(conn, wanted)?;
     let own = wanted.participant.as_ref().map(|of| of.as_str());
     let moved = stored::moved(conn, own)?;

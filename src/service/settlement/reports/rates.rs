@@ -1,5 +1,6 @@
 //! Every version of rates, agreements and campaigns ever published between partners.
 
+use super::ageing::of_now;
 use super::frame::{both, catalogue, column, open_facts, report, section, text};
 use super::{Error, Name, Wanted, words};
 use crate::domain::catalogue::{Agreement, Campaign, Pair};
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 type Pairs = BTreeMap<(Slug, Slug), Pair>;
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, _) = catalogue(conn, wanted)?;
     let facts = open_facts(&catalogue, wanted)?;
     let own = wanted.participant.as_ref().map(|of| of.partner());
