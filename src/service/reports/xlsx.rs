@@ -264,7 +264,7 @@ mod tests {
         }
         // 2026-11-05 08:30:00, without the quarter of a second.
         assert!(cell(&sheet, "H2").contains("<v>46331.354166666664</v>"), "{}", cell(&sheet, "H2"));
-        assert_eq!(shared(&workbook, cell(&sheet, "A1")), "Conversion\n兑换");
+        assert_eq!(shared(&workbook, cell(&sheet, "A1")), "Conversion\n转换");
         assert_eq!(shared(&workbook, cell(&sheet, "B4")), "=1+1");
         assert!(sheet.contains("state=\"frozen\"") && sheet.contains("<autoFilter ref=\"A1:H4\"/>"));
         assert!(!sheet.contains("<f"), "no formula");

@@ -105,7 +105,7 @@ fn summed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
     }
     let totals = [Cell::Word(words::TOTAL), Cell::Empty].into_iter().chain(money(&all)?).collect();
     Ok(Section {
-        totals: Some(totals), ..section("ageing", "Ageing of what is owed", "应付款项账龄", columns, rows)
+        totals: Some(totals), ..section("ageing", "Ageing of what is owed", "应收应付账龄", columns, rows)
     })
 }
 
@@ -153,7 +153,7 @@ fn disputed(open: &[Dispute], today: NaiveDate) -> Result<Section, Error> {
     let columns = vec![
         column("window", "Window", "结算期", Kind::Whole),
         column("opener", "Opened by", "提出方", Kind::Text),
-        column("counterparty", "Against", "对方", Kind::Text),
+        column("counterparty", "Against", "对手方", Kind::Text),
         column("kind", "Kind", "类型", Kind::Text),
         column("opened_at", "Opened", "提出时间", Kind::Instant),
         column("answer_by", "Answer by", "答复期限", Kind::Date),

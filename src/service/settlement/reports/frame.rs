@@ -127,7 +127,7 @@ pub fn catalogue(conn: &mut PgConnection, wanted: &Wanted) -> Result<(Catalogue,
 }
 
 fn sandbox() -> Fact {
-    let word = Word::new("sandbox", "Sandbox, not real", "沙盒，非真实");
+    let word = Word::new("sandbox", "Sandbox, not real", "沙箱，非真实");
     fact("sandbox", "Nature", "性质", Cell::Word(word))
 }
 

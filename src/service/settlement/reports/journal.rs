@@ -297,7 +297,7 @@ fn journal(books: &AllBooks<'_>, day: NaiveDate) -> Result<Section, Error> {
         column("day", "Day", "日期", Kind::Date),
         column("account", "Account", "科目编码", Kind::Text),
         column("account_name", "Name", "科目名称", Kind::Text),
-        column("counterparty", "Counterparty", "往来单位", Kind::Text),
+        column("counterparty", "Counterparty", "对手方", Kind::Text),
         column("figure", "For", "摘要", Kind::Text),
         column("note", "Note", "说明", Kind::Text),
         column("debit", "Debit", "借方", Kind::Money),
