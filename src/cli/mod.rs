@@ -212,6 +212,9 @@ mod tests {
     fn a_failure_tells_each_cause_once() {
         let deep = crate::store::Error::from(diesel::result::Error::BrokenTransactionManager);
         let deep = crate::service::settlement::Error::from(deep);
-        assert_eq!(Error::failed(deep).to_string(), "the database refused a statement: The transaction manager is broken");
+        assert_eq!(
+            Error::failed(deep).to_string(),
+            "the database refused a statement: The transaction manager is broken"
+        );
     }
 }

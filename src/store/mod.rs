@@ -78,7 +78,9 @@ impl Error {
                     || info.message().contains("no connection to the server")
             }
             Error::Query(Query::BrokenTransactionManager) => true,
-            Error::Unpublished | Error::Query(_) | Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
+            Error::Unpublished | Error::Query(_) | Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => {
+                false
+            }
         }
     }
 }

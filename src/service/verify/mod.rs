@@ -194,7 +194,8 @@ fn check_lines(
     // only one there is, says better.
     let fits = |owner: &Owner| find(statements, &owner.participant, owner.window);
     let only = if let [only] = statements { Some(only) } else { None };
-    let mut empty = statements.iter().filter(|statement| statement.read.payload.lines.count == 0 && lines::none(&head, kind));
+    let mut empty =
+        statements.iter().filter(|statement| statement.read.payload.lines.count == 0 && lines::none(&head, kind));
     let named = owners.iter().find_map(fits).or(only);
     let statement = named.or(empty.next());
     // Of several statements without lines it is nobody's in particular.

@@ -361,8 +361,8 @@ async fn every_entity_books_its_statement_with_debits_equal_to_credits() {
     // The operator's fee income without tax, and the tax, are its statement's.
     let operator = month.report(Name::Journal, Some(1), Some("operator"));
     let accounts = rows(&operator, "accounts", &["account", "account_name", "balance"]);
-    assert!(accounts.contains(&"6001.01|fee|-0.19".to_owned()), "{accounts:?}");
-    assert!(accounts.contains(&"2221.01|tax|-0.01".to_owned()), "{accounts:?}");
+    assert!(accounts.contains(&"6001.01|Fee income 手续费收入|-0.19".to_owned()), "{accounts:?}");
+    assert!(accounts.contains(&"2221.01|Output VAT 销项税额|-0.01".to_owned()), "{accounts:?}");
     // A window with something taken back of an earlier one.
     let later = month.report(Name::Journal, Some(2), Some("bb"));
     assert_eq!(

@@ -201,7 +201,7 @@ fn ladder(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
         let mut so_far = 0;
         for (rung, count) in &brand.ladder {
             so_far += count;
-            let share = (count * 10_000).checked_div(brand.outstanding()).and_then(|share| i64::try_from(share).ok());
+            let share = share(*count, brand.outstanding());
             rows.push(vec![
                 text(&partner.slug),
                 rung.cell(),
@@ -227,6 +227,11 @@ impl Rung {
             Rung::Held => Cell::Word(Word::new("held", "Held", "冻结中")),
         }
     }
+}
+
+/// In hundredths of a percent, half up; `None` of nothing.
+fn share(part: i128, whole: i128) -> Option<i64> {
+    (part * 20_000 + whole).checked_div(2 * whole).and_then(|share| i64::try_from(share).ok())
 }
 
 fn tiers(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
@@ -331,4 +336,17 @@ fn notes(all_hosted: bool) -> Vec<Text> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_half_up() {
+        let of_three = [1, 1, 1].map(|part| share(part, 3));
+        assert_eq!(of_three, [Some(3_333); 3]);
+        assert_eq!([share(2, 3), share(1, 20_000), share(1, 20_001)], [Some(6_667), Some(1), Some(0)]);
+        assert_eq!([share(7, 7), share(0, 7), share(0, 0)], [Some(10_000), Some(0), None]);
+    }
 }

@@ -163,7 +163,10 @@ async fn lines_that_are_dropped_added_moved_or_renumbered_are_named() {
         (instead(0, &dearer), "line 1: its amount is 4.40, and 68 points at 0.05 are 3.40"),
         (instead(0, &format!("{} ", lines[0])), "line 1: it is not canonical JSON (RFC 8785)"),
         (instead(0, &format!("{}\r", lines[0])), "line 1: it ends with a carriage return"),
-        (ndjson_crlf.clone(), "line 1: it ends with a carriage return: the file was taken through something that changes ends of lines; 6 are wrong in all"),
+        (
+            ndjson_crlf.clone(),
+            "line 1: it ends with a carriage return: the file was taken through something that changes ends of lines; 6 are wrong in all",
+        ),
         (instead(0, "{}"), "line 1: it has a member that no line has"),
         (joined(&lines[..0]), "0 lines, and the statement has 6 from 1 on"),
         (String::from_utf8(ndjson[..ndjson.len() - 9].to_vec()).expect("text"), "line 6: it is not JSON"),
