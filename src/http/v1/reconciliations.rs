@@ -179,8 +179,8 @@ pub async fn differences(
     Ok(answer.body(BoxBody::new(pages(exchange, row, format, first))))
 }
 
-/// Turns what differs into disputes: `missing_here` into `missing` (where the list names the counterparty),
-/// `missing_there` into `eligibility`, `amount` and `rate` into these. A call handles 1,000 at most: ask again while some
+/// Turns what differs into disputes: `missing_here` into `missing`, `missing_there` into `eligibility` unless it is owed to
+/// the caller, `amount` and `rate` into these. No body, or `{}`. A call handles 1,000 at most: ask again while some
 /// are left.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/reconciliations/{id}/disputes", tag = "settlement",

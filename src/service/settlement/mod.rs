@@ -48,7 +48,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("settlement's postings: {0}")]
-    Book(#[from] crate::book::store::Error),
+    Book(#[source] crate::book::store::Error),
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error("it does not add up: {0}")]
@@ -67,6 +67,15 @@ pub enum Error {
 impl From<diesel::result::Error> for Error {
     fn from(cause: diesel::result::Error) -> Error {
         Error::Store(cause.into())
+    }
+}
+
+impl From<BookError> for Error {
+    fn from(cause: BookError) -> Error {
+        match cause {
+            BookError::Catalogue(cause) => Error::Store(cause),
+            other => Error::Book(other),
+        }
     }
 }
 
