@@ -23,7 +23,7 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     let own = wanted.participant.as_ref().map(|of| of.partner());
     let between = match (&wanted.pair, own) {
         // Of two others a partner sees nothing, the operator is a side of none.
-        (_, Some(None)) => return Err(Error::NotFound),
+        (_, Some(None)) => return Err(Error::Absent("rate of the operator: rates are between partners".to_owned())),
         (Some((one, other)), Some(Some(own))) if own != one && own != other => return Err(Error::NotFound),
         (Some((one, other)), _) => Between { one: Some(one), other: Some(other) },
         (None, own) => Between { one: own.flatten(), other: None },

@@ -1,10 +1,12 @@
 //! Every byte counts: whatever is changed, moved, left out or put in the place of another.
 
-use super::{Files, Months, NOTHING, checkpoint, consistency, verify, wrong};
+use super::{Files, House, Months, NOTHING, checkpoint, consistency, files, jwks, verify, wrong};
 use crate::support::is_long;
+use hanse::domain::ids::ConversionId;
 use hanse::service::settlement::read;
-use hanse::service::verify::{Kind, Mark, Report, Section};
+use hanse::service::verify::{Kind, Mark, Report, Section, Title};
 use std::ops::Range;
+use uuid::Uuid;
 
 /// What changing one bit of every byte in `range` leaves unnoticed; `check` has the changed bytes checked.
 fn unnoticed(bytes: &[u8], range: Range<usize>, check: impl Fn(&[u8]) -> Report + Sync) -> Vec<String> {
@@ -240,6 +242,26 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
         "checkpoint: its key is in m, and who signed the statement is not",
         &[("p", &stranger.proofs), ("s", &own.statement), ("m", &months.jwks)],
     );
+}
+
+#[actix_web::test]
+async fn an_empty_file_of_lines_is_that_of_every_statement_without_lines() {
+    let house = House::new("empty-lines", "").await;
+    let window = house.closed();
+    let [one, other] = ["aa", "bb"].map(|of| files(&house, window.id, of, ConversionId(Uuid::nil())));
+    let jwks = jwks(&house);
+    let of_lines = |given: &[(&str, &[u8])]| {
+        let report = verify(given);
+        assert_eq!(wrong(&report), NOTHING);
+        let sections = report.sections.into_iter().filter(|section| section.title == Title::Lines);
+        sections.map(|section| (section.subject, section.findings[0].says.clone())).collect::<Vec<_>>()
+    };
+    let alone = of_lines(&[("l", b""), ("s", &one.statement), ("k", &jwks)]);
+    assert_eq!(alone[0].0, "aa, window 1, l");
+    let heading = read::csv_heading();
+    let both = of_lines(&[("l", b""), ("c", &heading), ("s", &one.statement), ("t", &other.statement), ("k", &jwks)]);
+    let says = "it is empty, as the lines of every statement that has none are".to_owned();
+    assert_eq!(both, [("l".to_owned(), says.clone()), ("c".to_owned(), says)]);
 }
 
 #[actix_web::test]
