@@ -222,7 +222,7 @@ pub struct ConfirmReversal {
     pub reversal: ReversalId,
 }
 
-/// Makes an accepted link part of both accounts and gives both memberships the older member's id (rule 15).
+/// Makes an accepted link part of both accounts and gives both memberships the older member's id (rule 12).
 #[derive(Clone, Debug)]
 pub struct OpenLink {
     pub link: LinkId,
@@ -252,7 +252,7 @@ pub struct Expire {
     pub account: AccountId,
 }
 
-/// Closes the account for good and forgets whose it was (rule 12).
+/// Closes the account for good and forgets whose it was (rule 13).
 #[derive(Clone, Copy, Debug)]
 pub struct Erase {
     pub who: DirectoryHash,

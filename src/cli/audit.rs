@@ -19,11 +19,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     // All invariants hold of nothing, which proves nothing.
     if !store::catalogue::exists(&mut conn).map_err(Error::failed)? {
-        return Err(Error::Failed(
-            "nothing was ever published in this database, so there is nothing to audit: name the one meant with \
-             --data-dir or --database-url (the demo's is --data-dir .hanse/demo)"
-                .to_owned(),
-        ));
+        return Err(Error::failed(store::Error::Unpublished));
     }
     let findings = check(&reach.url)?;
     report(&findings, global)

@@ -210,7 +210,11 @@ mod tests {
 
     #[test]
     fn a_failure_tells_each_cause_once() {
-        let deep = crate::store::Error::from(diesel::result::Error::NotFound);
-        assert_eq!(Error::failed(deep).to_string(), "the database refused a statement: Record not found");
+        let deep = crate::store::Error::from(diesel::result::Error::BrokenTransactionManager);
+        let deep = crate::service::settlement::Error::from(deep);
+        assert_eq!(
+            Error::failed(deep).to_string(),
+            "the database refused a statement: The transaction manager is broken"
+        );
     }
 }

@@ -46,7 +46,7 @@ impl Node {
         let database = house.database.clone();
         let known = database.run(catalogue::load).await;
         let known = known.map_err(|cause| match cause {
-            crate::store::Error::Query(diesel::result::Error::NotFound) => Error::Failed(
+            crate::store::Error::Unpublished => Error::Failed(
                 "no alliance is published here: `hanse partners apply DIR` then `hanse rates publish`".to_owned(),
             ),
             other => Error::failed(other),

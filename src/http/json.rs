@@ -37,15 +37,40 @@ impl<T: DeserializeOwned + 'static> FromRequest for StrictJson<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limits = request.app_data::<Data<BodyLimits>>().map(|limits| ***limits).unwrap_or_default();
+        let limits = limits_of(request);
         let head = check_head(request, limits);
         let payload = web::Payload::from_request(request, payload).into_inner();
         Box::pin(async move {
             head?;
-            let payload = payload.map_err(|_| Problem::new(Code::Malformed))?;
-            let body = tokio::time::timeout(limits.patience, read(payload, limits.bytes_max));
-            let body = body.await.map_err(|_| Problem::new(Code::RequestTimeout))??;
-            parse(&body).map(StrictJson)
+            parse(&in_time(payload, limits).await?).map(StrictJson)
+        })
+    }
+}
+
+/// For addresses that say all there is to say: no body, or `{}`.
+#[derive(Debug)]
+pub struct NoBody;
+
+/// An object without a field.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl FromRequest for NoBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let limits = limits_of(request);
+        let head = check_head(request, limits);
+        let payload = web::Payload::from_request(request, payload).into_inner();
+        Box::pin(async move {
+            let body = in_time(payload, limits).await?;
+            if body.is_empty() {
+                return Ok(NoBody);
+            }
+            head?;
+            parse::<Nothing>(&body).map(|_| NoBody)
         })
     }
 }
@@ -66,6 +91,17 @@ fn check_head(request: &HttpRequest, limits: BodyLimits) -> Result<(), Problem> 
         return Err(Problem::new(Code::UnsupportedMediaType).detail("Bodies are read as sent, without encoding."));
     }
     Ok(())
+}
+
+fn limits_of(request: &HttpRequest) -> BodyLimits {
+    request.app_data::<Data<BodyLimits>>().map(|limits| ***limits).unwrap_or_default()
+}
+
+/// The whole body, if it comes in time.
+async fn in_time(payload: Result<web::Payload, actix_web::Error>, limits: BodyLimits) -> Result<Bytes, Problem> {
+    let payload = payload.map_err(|_| Problem::new(Code::Malformed))?;
+    let body = tokio::time::timeout(limits.patience, read(payload, limits.bytes_max));
+    body.await.map_err(|_| Problem::new(Code::RequestTimeout))?
 }
 
 async fn read(payload: web::Payload, bytes_max: usize) -> Result<Bytes, Problem> {

@@ -30,7 +30,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 pub use idempotency::IdempotencyKey;
 pub use identity::Caller;
-pub use json::StrictJson;
+pub use json::{NoBody, StrictJson};
 pub use problem::Problem;
 pub use query::{List, Page, StrictQuery};
 pub use request_id::RequestId;

@@ -36,7 +36,7 @@ fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
         } else if said.contains("duplicate field") {
             "occurs twice"
         } else {
-            return Problem::field("?", "a parameter has a value that is not of its form");
+            return Problem::field(format!("?{}", misspelt::<T>(query)), "has a value that is not of its form");
         };
         Problem::field(format!("?{name}"), detail)
     });
@@ -47,6 +47,17 @@ fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
         return Err(Problem::field("?", "must not have control characters"));
     }
     Ok(parsed)
+}
+
+/// The parameter without which the query could be read; empty when there is no such one.
+fn misspelt<T: DeserializeOwned>(query: &str) -> &str {
+    let pairs: Vec<&str> = query.split('&').collect();
+    let is_to_blame = |at: &usize| {
+        let rest = [&pairs[..*at], &pairs[at + 1..]].concat().join("&");
+        actix_web::web::Query::<T>::from_query(&rest).is_ok()
+    };
+    let blamed = (0..pairs.len()).find(is_to_blame).map(|at| pairs[at]);
+    blamed.and_then(|pair| pair.split('=').next()).unwrap_or_default()
 }
 
 /// `%00` to `%1F` and `%7F`.
@@ -165,5 +176,7 @@ mod tests {
         for query in ["limits=5", "limit=x", "limit=-1", "limit=1&limit=2", "cursor=a%00b"] {
             assert_eq!(read::<PageQuery>(query).expect_err(query).code(), Code::Invalid, "{query}");
         }
+        assert_eq!(misspelt::<PageQuery>("cursor=a&limit=x"), "limit");
+        assert_eq!(misspelt::<PageQuery>("limit=x&limits=1"), "", "two are wrong");
     }
 }

@@ -1,6 +1,7 @@
-//! The sandbox clock: business time moves forward, and nothing else does (rule 16).
+//! The sandbox clock: business time moves forward, and nothing else does.
 
 use crate::book::fence;
+use crate::store;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -19,6 +20,8 @@ pub enum Error {
     TooFar,
     #[error("the database refused to move the clock: {0}")]
     Query(#[from] diesel::result::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 #[derive(QueryableByName)]
@@ -34,11 +37,13 @@ pub fn now(conn: &mut PgConnection) -> Result<DateTime<Utc>, Error> {
     Ok(read(conn)?.at)
 }
 
-fn read(conn: &mut PgConnection) -> QueryResult<Now> {
-    sql_query(
+fn read(conn: &mut PgConnection) -> Result<Now, Error> {
+    let found = sql_query(
         "SELECT clock_timestamp() + clock_offset_us * interval '1 microsecond' AS at, sandbox_start IS NOT NULL AS sandbox FROM alliance",
     )
     .get_result(conn)
+    .optional()?;
+    found.ok_or(Error::Store(store::Error::Unpublished))
 }
 
 /// Moves business time forward by `by` and returns the new time. With the fence held, so that every posting is wholly

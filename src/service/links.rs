@@ -2,7 +2,7 @@
 //!
 //! The code proves that the same person stands at both sides. It is shown once, kept as a hash, lives ten minutes of
 //! wire time and allows five tries; wrong codes count against the membership they are tried for. The accepted link is
-//! the book's, which also makes one member of the two (rule 15).
+//! the book's, which also makes one member of the two (rule 12).
 
 use super::exchange::{self, Error, Exchange, keyless};
 use super::memberships::find;

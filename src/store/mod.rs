@@ -40,6 +40,11 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_ses
 /// What the database could not do. Callers turn it into a problem; [`Error::is_unavailable`] is the 503.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(
+        "nothing was ever published in this database: name the one meant with --data-dir or --database-url (the demo's is \
+         --data-dir .hanse/demo)"
+    )]
+    Unpublished,
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
     #[error("no database connection was free in time ({waiting} units of work are waiting)")]
@@ -60,7 +65,7 @@ impl Error {
         match self {
             Error::Unreachable(_) | Error::Busy { .. } => true,
             Error::Query(cause) => is_lost(cause),
-            Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
+            Error::Unpublished | Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The model's conversions, undos and reversals (rules 4 to 9, 11, 13).
+//! The model's conversions, undos and reversals (rules 4 to 11, 14).
 
 use super::calendar::end_of;
 use super::ledger::{Conv, Expected, MOST, Model, No, Piece, Rev, Used, total};

@@ -1,4 +1,4 @@
-//! The model's memberships, links, expiry, closing and erasure (rules 7, 11, 12, 14, 15).
+//! The model's memberships, links, expiry, closing and erasure (rules 7, 11 to 13).
 
 use super::calendar::{NEVER, month_end_after};
 use super::ledger::{Acc, Expected, Link, Model, No, total};
@@ -17,7 +17,7 @@ impl Model {
         if !known(&ask.profile.tier) || ask.earned_tier.as_deref().is_some_and(|tier| !known(tier)) {
             return Err(No::invalid("tier"));
         }
-        // A granted or trial tier opens benefits only (rule 3).
+        // A granted or trial tier opens benefits only.
         if ask.earned_tier.is_some() && ask.profile.tier_source != TierSource::Earned {
             return Err(No::invalid("tier_source"));
         }
@@ -132,7 +132,7 @@ impl Model {
         let all: BTreeSet<AccountId> = ours.union(&theirs).copied().collect();
         let brands: BTreeSet<&Slug> = all.iter().map(|id| &self.acc(*id).partner).collect();
         let again = self.acc(sides[0]).links.iter().any(|link| link.peer == sides[1]);
-        // No brand twice in one person (rule 15), and no second link of the same pair.
+        // No brand twice in one person (rule 12), and no second link of the same pair.
         if brands.len() < all.len() || sides[0] == sides[1] || again {
             return Err(Code::AlreadyLinked.into());
         }

@@ -118,7 +118,10 @@ def settlement(things, whose=None):
     named = {"participant": whose} if whose else {}
     # One after the other, in every format.
     reports = (
-        Request(path={"name": name}, query={"window": things.window()["number"], "format": form, **named})
+        Request(
+            path={"name": name},
+            query={**({"window": things.window()["number"]} if name in OF_A_WINDOW else {}), "format": form, **named},
+        )
         for name, form in itertools.cycle(itertools.product(REPORTS, FORMATS))
     )
     return {

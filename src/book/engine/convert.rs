@@ -205,7 +205,7 @@ fn check_points(world: &World, catalogue: &Catalogue, sides: &Sides, price: &Pri
     Ok(())
 }
 
-/// How each exposure moves (rule 13): pair gross, then the signed nets of both partners. `None` on overflow.
+/// How each exposure moves (rule 10): pair gross, then the signed nets of both partners. `None` on overflow.
 pub fn exposed(terms: &Terms, price: &Price) -> Option<[(ExposureKey, Millionths); 3]> {
     let base = terms.settlement_price.times(price.credit)?;
     let (mut pair, mut from, mut to) = (base, base, base.negated());

@@ -1,4 +1,4 @@
-//! Registering memberships, linking persons (rule 15), expiry, closing and erasure.
+//! Registering memberships, linking persons (rule 12), expiry, closing and erasure.
 
 use super::Effect;
 use super::account::{Account, EntryKind, LinkState};

@@ -1,4 +1,4 @@
-//! Which lines a posting has, and for whom: the one place that says who owes whom for what (rule 13).
+//! Which lines a posting has, and for whom: the one place that says who owes whom for what (rule 14).
 //!
 //! Amounts are seen from the participant: positive is owed to it, negative it owes. They are points × price, exact to the
 //! millionth. What a reversal takes back is the same lines with the sign turned.

@@ -50,6 +50,8 @@ pub enum Differs {
     Sides { of: Participant, with: Participant, left: i128, right: i128 },
     #[error("{of} has more of {with} than money can be")]
     Range { of: Participant, with: Participant },
+    #[error("what {0} has of all together, or its position, is more than money can be")]
+    Sum(Participant),
     #[error("all nets together are {0}, not nothing")]
     Total(i128),
     #[error("the exposure {key} was {value} when the window ended, and its lines make it {expected}")]
@@ -119,7 +121,7 @@ pub fn duties(netting: Netting, nets: &Nets) -> Result<Vec<Duty>, Differs> {
         let this = || Payee::Participant(of.clone());
         match netting {
             Netting::Multilateral => {
-                let range = |_| Differs::Range { of: of.clone(), with: Participant::operator() };
+                let range = |_| Differs::Sum(of.clone());
                 let net = Millionths::new(i64::try_from(net(own)).map_err(range)?);
                 duties.extend(duty(Payee::Alliance, this(), net));
             }

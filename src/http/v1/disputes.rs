@@ -8,7 +8,7 @@ use crate::domain::points::Points;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{Answer, Claimed, Kind, Outcome, State};
 use crate::http::problem::{Code, Problem};
-use crate::http::{Caller, List, Page, StrictJson, StrictQuery, query};
+use crate::http::{Caller, List, NoBody, Page, StrictJson, StrictQuery, query};
 use crate::service::exchange::{self, Exchange};
 use crate::service::settlement::disputes::{self, About, Decision, DisputeAnswer, Error, Opening, Viewer, Whole};
 use actix_web::HttpResponse;
@@ -173,7 +173,12 @@ pub async fn answer(
     params(("id" = String, Path, pattern = "^dis_[0-9a-f]{32}$")),
     responses((status = 200, description = "Withdrawn", body = DisputeAnswer))
 )]
-pub async fn withdraw(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn withdraw(
+    exchange: Data<Exchange>,
+    caller: Caller,
+    id: Path<String>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
     let (opener, id) = (caller.partner()?.clone(), query::id::<DisputeId>(&id)?);
     let whole = exchange.database.run(move |conn| disputes::withdraw(conn, &opener, id)).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))

@@ -4,7 +4,7 @@ use super::reply;
 use crate::domain::ids::{ReconciliationId, WindowId};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::stream::{self, Outgoing, StreamLimits};
-use crate::http::{Caller, StrictQuery, query};
+use crate::http::{Caller, NoBody, StrictQuery, query};
 use crate::service::answer::Shown;
 use crate::service::exchange::Exchange;
 use crate::service::settlement::disputes;
@@ -178,8 +178,8 @@ pub async fn differences(
     Ok(answer.body(BoxBody::new(pages(exchange, row, format, first))))
 }
 
-/// Turns what differs into disputes: `missing_here` into `missing` (where the list names the counterparty),
-/// `missing_there` into `eligibility`, `amount` and `rate` into these. A call handles 1,000 at most: ask again while some
+/// Turns what differs into disputes: `missing_here` into `missing`, `missing_there` into `eligibility` unless it is owed to
+/// the caller, `amount` and `rate` into these. No body, or `{}`. A call handles 1,000 at most: ask again while some
 /// are left.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/reconciliations/{id}/disputes", tag = "settlement",
@@ -190,6 +190,7 @@ pub async fn open(
     exchange: Data<Exchange>,
     caller: Caller,
     path: Path<(String, String)>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let (window, id): (WindowId, ReconciliationId) = (query::id(&path.0)?, query::id(&path.1)?);
     let partner = caller.partner()?.clone();

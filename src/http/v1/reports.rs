@@ -8,7 +8,7 @@ use crate::service::exchange::Exchange;
 use crate::service::reports::Form;
 use crate::service::settlement::Error;
 use crate::service::settlement::reports::Name;
-use crate::service::settlement::view::{self, Asked};
+use crate::service::settlement::view::{self, Asked, Which};
 use actix_web::HttpResponse;
 use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{Data, Path};
@@ -23,9 +23,10 @@ pub struct Document;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Wanted {
-    /// Number of the window, for `statement`, `pairs`, `summary`, `journal` and `invoices`.
-    #[param(minimum = 1, maximum = 9007199254740991_i64)]
-    window: Option<i64>,
+    /// Of `statement`, `pairs`, `summary`, `journal` and `invoices`, and of `exposures` if they are wanted as a window left
+    /// them: the window's number or its id.
+    #[param(pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$")]
+    window: Option<String>,
     /// For operators: whose; everybody's unless said.
     #[param(pattern = "^[a-z][a-z0-9-]{1,31}$")]
     participant: Option<String>,
@@ -74,6 +75,10 @@ fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static
     if name.needs_window() && wanted.window.is_none() {
         return Err(Problem::field("?window", "is required for this report"));
     }
+    let window = wanted.window.as_deref().map(|text| {
+        Which::parse(text).ok_or_else(|| Problem::field("?window", "must be the number or the id of a window"))
+    });
+    let window = window.transpose()?;
     let named = wanted.participant.as_deref().map(|text| Participant::parse(text).ok_or_else(Problem::not_found));
     let (participant, published) = match (&caller.kind, named.transpose()?) {
         (Holder::Partner(_), _) if !name.is_for_partners() => {
@@ -87,6 +92,6 @@ fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static
     if name.needs_participant() && participant.is_none() {
         return Err(Problem::field("?participant", "is required for this report"));
     }
-    let asked = Asked { name, window: wanted.window, participant, form, section: wanted.section, published };
+    let asked = Asked { name, window, participant, form, section: wanted.section, published };
     Ok((asked, form.media_type()))
 }

@@ -212,7 +212,7 @@ fn refused(error: Error, field: &'static str) -> Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
-            Error::NotFound => Problem::not_found(),
+            Error::NotFound | Error::Absent(_) => Problem::not_found(),
             Error::Refused(why) => Problem::new(Code::Invalid).detail(why),
             Error::Store(cause) => cause.into(),
             other if other.is_unavailable() => {

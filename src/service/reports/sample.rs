@@ -92,7 +92,7 @@ fn lines() -> Section {
         code: "lines",
         title: Text::new("Lines", "明细"),
         columns: vec![
-            Column::new("conversion", Text::new("Conversion", "兑换"), Kind::Text),
+            Column::new("conversion", Text::new("Conversion", "转换"), Kind::Text),
             Column::new("member", Text::new("Member", "会员"), Kind::Text),
             Column::new("points", Text::new("Points", "积分"), Kind::Points),
             Column::new("price", Text::new("Price", "结算价"), Kind::Money),

@@ -6,7 +6,7 @@
 mod limits;
 mod styles;
 
-use super::{Cell, Report, Section, show};
+use super::{Cell, Report, Section, Text, show};
 use chrono::{DateTime, Timelike};
 use rust_xlsxwriter::{DocProperties, Format, IgnoreError, Workbook, Worksheet, XlsxError};
 use std::collections::BTreeSet;
@@ -50,12 +50,22 @@ pub fn write(report: &Report) -> Result<Vec<u8>, Error> {
         if rows > limits::ROWS_MAX {
             return Err(Error::TooManyRows { section: section.code, rows });
         }
-        let title = format!("{} {}", section.title.en, section.title.zh);
         let sheet = workbook.add_worksheet();
-        sheet.set_name(limits::sheet_name(&title, &mut names))?;
+        sheet.set_name(limits::sheet_name(&tab(section), &mut names))?;
         table(sheet, section, &styles)?;
     }
     Ok(workbook.save_to_buffer()?)
+}
+
+/// The title, or where a sheet's name has no room for it the section's code, and the Chinese title.
+fn tab(section: &Section) -> String {
+    let Text { en, zh } = &section.title;
+    let title = format!("{en} {zh}");
+    if title.encode_utf16().count() <= limits::NAME_UNITS_MAX {
+        return title;
+    }
+    let (first, rest) = section.code.split_at_checked(1).unwrap_or_default();
+    format!("{}{} {zh}", first.to_uppercase(), rest.replace('_', " "))
 }
 
 fn properties(report: &Report) -> DocProperties {
@@ -204,7 +214,7 @@ fn narrow(count: usize) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Column, Kind, Text, sample};
+    use super::super::{Column, Kind, sample};
     use super::*;
     use crate::domain::money::Millionths;
     use std::io::{Cursor, Read};
@@ -264,7 +274,7 @@ mod tests {
         }
         // 2026-11-05 08:30:00, without the quarter of a second.
         assert!(cell(&sheet, "H2").contains("<v>46331.354166666664</v>"), "{}", cell(&sheet, "H2"));
-        assert_eq!(shared(&workbook, cell(&sheet, "A1")), "Conversion\n兑换");
+        assert_eq!(shared(&workbook, cell(&sheet, "A1")), "Conversion\n转换");
         assert_eq!(shared(&workbook, cell(&sheet, "B4")), "=1+1");
         assert!(sheet.contains("state=\"frozen\"") && sheet.contains("<autoFilter ref=\"A1:H4\"/>"));
         assert!(!sheet.contains("<f"), "no formula");
@@ -274,6 +284,14 @@ mod tests {
         }
         let empty = part(&workbook, "xl/worksheets/sheet3.xml");
         assert!(empty.contains("r=\"A1\"") && !empty.contains("r=\"A2\"") && !empty.contains("<autoFilter"));
+    }
+
+    #[test]
+    fn a_title_without_room_is_told_by_its_code_and_in_chinese() {
+        let mut report = sample::statement();
+        report.sections[0].title = Text::new("Breakage as estimated: an input", "预计失效（外部输入）");
+        let names = part(&write(&report).expect("written"), "xl/workbook.xml");
+        assert!(names.contains("name=\"Lines 预计失效（外部输入）\""), "{names}");
     }
 
     #[test]

@@ -49,9 +49,12 @@ pub fn ask(conn: &mut PgConnection, asked: &Asked) -> Result<AdjustmentId, Error
 
 fn check(catalogue: &Catalogue, asked: &Asked) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::Refused(why.to_owned()));
-    let known =
-        |participant: &Participant| participant.partner().is_none_or(|slug| catalogue.partners.contains_key(slug));
-    if asked.from == asked.to || !known(&asked.from) || !known(&asked.to) {
+    let unknown =
+        |participant: &&Participant| participant.partner().is_some_and(|slug| !catalogue.partners.contains_key(slug));
+    if let Some(participant) = [&asked.from, &asked.to].into_iter().find(unknown) {
+        return refuse(&format!("there is no partner {participant}"));
+    }
+    if asked.from == asked.to {
         return refuse("an adjustment is between two participants: partners, or the operator");
     }
     if asked.amount == Millionths::ZERO {
@@ -86,7 +89,7 @@ pub(super) fn settle_within(
     approve: bool,
     by: &str,
 ) -> Result<Request, Error> {
-    let row = adjustments::lock(conn, id)?.ok_or(Error::NotFound)?;
+    let row = adjustments::lock(conn, id)?.ok_or_else(|| Error::Absent(format!("adjustment {id}")))?;
     if !adjustment::is_name(by) {
         return Err(Error::Refused(NAME.to_owned()));
     }

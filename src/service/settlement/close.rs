@@ -98,7 +98,7 @@ fn finish(
 /// Has a blocked window tried again from its beginning.
 pub fn retry(conn: &mut PgConnection, window: &Row) -> Result<State, Error> {
     if window.state.on(Step::Retry).is_none() {
-        let what = format!("window {} is {}: only a blocked one is tried again", window.number, window.state.code());
+        let what = format!("window {} is {}: only a blocked window is tried again", window.number, window.state.code());
         return Err(Error::Refused(what));
     }
     Ok(windows::step(conn, window, Step::Retry)?)

@@ -38,7 +38,7 @@ pub fn state(conn: &mut PgConnection, stated: &Stated) -> Result<Row, Error> {
         }
         let alliance = catalogue::load(conn)?;
         if !alliance.partners.contains_key(&stated.partner) {
-            return Err(Error::NotFound);
+            return Err(Error::Absent(format!("partner {}", stated.partner)));
         }
         let today = catalogue::business_now(conn)?.with_timezone(&alliance.alliance.zone).date_naive();
         let row = Row {

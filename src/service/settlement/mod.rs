@@ -5,9 +5,10 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` · `find` one's own
-//! line · `disputes` · `reconcile` a partner's own list against its lines · `incoming` a bank's list of payments against what is
-//! owed · `rotate` one signing key hands over to the next · `estimates` of breakage, as stated ·
+//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` · `standing`
+//! where a statement stands · `find` one's own line · `disputes` · `reconcile` a partner's own list against its lines ·
+//! `incoming` a bank's list of payments against what is owed · `rotate` one signing key hands over to the next ·
+//! `estimates` of breakage, as stated ·
 //! `reported` points of brands that keep their own accounts · `reports` for finance.
 
 pub mod adjust;
@@ -44,7 +45,7 @@ use crate::store;
 /// Why settlement could not go on. What does not add up is `Differs`, and blocks the window.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("settlement's database: {0}")]
+    #[error(transparent)]
     Store(#[from] store::Error),
     #[error("settlement's postings: {0}")]
     Book(#[source] book::store::Error),
@@ -58,6 +59,9 @@ pub enum Error {
     Refused(String),
     #[error("there is no such thing, or it is not yours")]
     NotFound,
+    /// The same, for whoever may know that it is not there.
+    #[error("there is no {0}")]
+    Absent(String),
 }
 
 impl Error {
@@ -70,7 +74,8 @@ impl Error {
             | Error::Differs(_)
             | Error::Broken(_)
             | Error::Refused(_)
-            | Error::NotFound => false,
+            | Error::NotFound
+            | Error::Absent(_) => false,
         }
     }
 }

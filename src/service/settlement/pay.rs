@@ -46,7 +46,8 @@ pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
 /// The same for one of many payments: `zone` is the alliance's.
 pub fn pay_in(conn: &mut PgConnection, zone: Tz, paid: &Paid) -> Result<Recorded, Error> {
     posting::post(conn, zone, |conn, posting| {
-        let row = obligations::lock(conn, paid.obligation)?.ok_or(Error::NotFound)?;
+        let row = obligations::lock(conn, paid.obligation)?;
+        let row = row.ok_or_else(|| Error::Absent(format!("obligation {}", paid.obligation)))?;
         if let Some(payment) = obligations::payment(conn, row.id, &paid.reference)? {
             if paid.amount.is_some_and(|amount| amount != payment.amount) {
                 let what = format!("the reference {} was recorded with {}", payment.reference, payment.amount);

@@ -128,7 +128,7 @@ impl Stored {
     }
 }
 
-/// Trees and sums, and with them that nothing is stored beyond what was made again.
+/// The trees and sums of everybody that was made again.
 fn compare_sums(conn: &mut PgConnection, window: &Row, gathering: &Gathering) -> Result<(), Stop> {
     let stored = tallies::list(conn, window.id)?;
     for made in gathering.all()? {

@@ -41,7 +41,7 @@ pub struct Drafted {
 pub fn draft(parts: &Parts<'_>) -> Result<Drafted, Error> {
     let Parts { settings, window, tally, .. } = parts;
     let participant = &tally.participant;
-    let range = || Differs::Range { of: participant.clone(), with: participant.clone() };
+    let range = || Differs::Sum(participant.clone());
     let tallies = gather::read_sums(&tally.sums)?;
     let opening = parts.previous.map_or(Millionths::ZERO, |statement| statement.closing);
     let net = Millionths::new(i64::try_from(netting::net(parts.nets)).map_err(|_| range())?);
@@ -60,7 +60,7 @@ pub fn draft(parts: &Parts<'_>) -> Result<Drafted, Error> {
         "netting": settings.netting.code(),
         "rounding": settings.rounding.code(),
         "lines": lines_json(tally)?,
-        "counterparties": counterparties(settings, &tallies, parts.nets)?,
+        "counterparties": counterparties(settings, participant, (&tallies, parts.nets))?,
         "totals": sums(&total(&tallies)).ok_or_else(range)?,
         "opening": opening.to_string(),
         "net": net.to_string(),
@@ -105,12 +105,12 @@ fn lines_json(tally: &Row) -> Result<Value, Error> {
 
 fn counterparties(
     settings: &Settings,
-    tallies: &Tallies,
-    nets: &BTreeMap<Participant, Net>,
+    of: &Participant,
+    (tallies, nets): (&Tallies, &BTreeMap<Participant, Net>),
 ) -> Result<Vec<Value>, Error> {
     let mut rows = Vec::with_capacity(tallies.len());
     for (with, tally) in tallies {
-        let range = || Differs::Range { of: with.clone(), with: with.clone() };
+        let range = || Differs::Range { of: of.clone(), with: with.clone() };
         let net = nets.get(with).ok_or_else(|| broken(format!("no net with {with}")))?;
         let mut row = sums(tally).ok_or_else(range)?;
         row.insert("counterparty".into(), with.as_str().into());

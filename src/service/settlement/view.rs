@@ -303,11 +303,33 @@ pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error
     Ok(serde_json::json!({ "items": documents.iter().map(read).collect::<Result<Vec<_>, Error>>()? }))
 }
 
+/// How a window is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Number(i64),
+    Id(WindowId),
+}
+
+impl Which {
+    /// `7`, or `win_` and 32 digits; numbers begin with 1.
+    pub fn parse(text: &str) -> Option<Which> {
+        let number = || text.parse().ok().filter(|number: &i64| *number > 0 && number.to_string() == text);
+        number().map(Which::Number).or_else(|| text.parse().ok().map(Which::Id))
+    }
+
+    fn find(self, conn: &mut PgConnection) -> Result<Option<windows::Row>, Error> {
+        Ok(match self {
+            Which::Number(number) => windows::numbered(conn, number)?,
+            Which::Id(id) => windows::find(conn, id)?,
+        })
+    }
+}
+
 /// A report somebody asks for.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub name: Name,
-    pub window: Option<i64>,
+    pub window: Option<Which>,
     pub participant: Option<Participant>,
     pub form: Form,
     /// Of CSV: which section; the first unless said.
@@ -329,11 +351,12 @@ async fn turn(of: &'static Semaphore) -> Result<SemaphorePermit<'static>, Error>
 pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8>), Error> {
     let _turn = turn(&REPORTS).await?;
     let unit = move |conn: &mut PgConnection| {
-        if let Some(window) = asked.window.filter(|_| asked.published) {
-            let row = windows::numbered(conn, window)?.filter(|row| row.state == State::Published);
-            row.ok_or(Error::NotFound)?;
+        let mut window = None;
+        if let Some(which) = asked.window {
+            let row = which.find(conn)?.filter(|row| !asked.published || row.state == State::Published);
+            window = Some(row.ok_or(Error::NotFound)?.number);
         }
-        let wanted = Wanted { window: asked.window, participant: asked.participant.clone(), ..Wanted::now(conn)? };
+        let wanted = Wanted { window, participant: asked.participant.clone(), ..Wanted::now(conn)? };
         let report = reports::make(conn, asked.name, &wanted)?;
         let stem = reports::file_stem(asked.name, &wanted);
         let mut files = files(&report, asked.form, &stem).map_err(broken)?;

@@ -2,8 +2,9 @@
 
 use super::lines::{At, Found};
 use super::proofs::Bundle;
+use super::recognise::Kind;
 use super::report::{Section, Title, counted};
-use super::rules::Owner;
+use super::rules::{Owner, Wrong};
 use super::statement::{Statement, subject};
 use crate::domain::money::decimal;
 use crate::domain::settlement::tally::{Sort, Sum, Tally};
@@ -12,18 +13,20 @@ use crate::signing::merkle::Hash;
 use std::collections::BTreeSet;
 
 /// What the lines of one file are held against.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Against<'a> {
     pub statement: Option<&'a Statement>,
     pub bundle: Option<&'a Bundle>,
     /// Whether any statement was given at all.
     pub statements: bool,
+    /// How the lines are written.
+    pub kind: Kind,
 }
 
 /// Says how the lines of a file came out.
 pub fn check(file: &str, owner: &Owner, found: &Found, against: Against<'_>) -> Section {
     let mut section = Section::new(Title::Lines, format!("{}, {file}", subject(&owner.participant, owner.window)));
-    each(found, &mut section);
+    each(found, against.kind, &mut section);
     match against.statement {
         Some(statement) => with_statement(found, statement, &mut section),
         None if against.statements => {
@@ -37,13 +40,19 @@ pub fn check(file: &str, owner: &Owner, found: &Found, against: Against<'_>) -> 
 }
 
 /// What every line says by itself.
-fn each(found: &Found, section: &mut Section) {
+fn each(found: &Found, kind: Kind, section: &mut Section) {
     let last = found.first.and_then(|first| first.checked_add_unsigned(found.count.checked_sub(1)?));
     match &found.first_wrong {
         Some(At { line_no, wrong, index }) => {
             let name = line_no.map_or_else(|| format!("record {}", index + 1), |line_no| format!("line {line_no}"));
             let others = if found.wrong > 1 { format!("; {} are wrong in all", found.wrong) } else { String::new() };
-            section.differs_at("lines", *line_no, format!("{name}: {wrong}{others}"));
+            let hint = match (kind, wrong) {
+                (Kind::Csv, Wrong::Spelling { .. } | Wrong::Cell { .. }) => {
+                    "; a spreadsheet may have rewritten the file: use it as it was fetched"
+                }
+                _ => "",
+            };
+            section.differs_at("lines", *line_no, format!("{name}: {wrong}{others}{hint}"));
         }
         None => {
             let numbers = match (found.first, last) {
@@ -63,6 +72,9 @@ fn each(found: &Found, section: &mut Section) {
 fn with_statement(found: &Found, statement: &Statement, section: &mut Section) {
     let lines = &statement.read.payload.lines;
     let first = found.first.filter(|_| found.count > 0);
+    if found.wrong > 0 {
+        return beside_wrong(found, lines.count, section);
+    }
     if (found.count, first) == (lines.count, lines.first) {
         section.holds("count", format!("as many as the statement has, {}", lines.count));
     } else {
@@ -85,6 +97,18 @@ fn with_statement(found: &Found, statement: &Statement, section: &mut Section) {
         }
         Some(differs) => section.differs("sums", differs),
     }
+}
+
+/// Lines that are wrong have no numbers and add nothing to the sums: neither contradicts the statement.
+fn beside_wrong(found: &Found, count: u64, section: &mut Section) {
+    let own = counted(found.count, "line", "lines");
+    let wrong = if found.wrong == 1 { "1 is wrong".to_owned() } else { format!("{} are wrong", found.wrong) };
+    if found.count == count {
+        section.holds("count", format!("as many as the statement has, {own}, of which {wrong}"));
+    } else {
+        section.differs("count", format!("{own}, of which {wrong}, and the statement has {count}"));
+    }
+    section.unchecked("sums", format!("the sums of the lines: {wrong}, and such a line is in none of them"));
 }
 
 /// The first sum that is not the statement's.

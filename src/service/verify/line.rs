@@ -98,7 +98,7 @@ pub const fn place(column: &str) -> usize {
 pub struct Set(u64);
 
 impl Set {
-    /// Every member that is named, separated by spaces.
+    /// Every member that is named.
     pub const fn of(columns: &[&str]) -> Set {
         let (mut bits, mut at) = (0, 0);
         while at < columns.len() {

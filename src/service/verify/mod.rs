@@ -194,8 +194,12 @@ fn check_lines(
     // only one there is, says better.
     let fits = |owner: &Owner| find(statements, &owner.participant, owner.window);
     let only = if let [only] = statements { Some(only) } else { None };
-    let empty = statements.iter().find(|statement| statement.read.payload.lines.count == 0);
-    let statement = owners.iter().find_map(fits).or(only).or(empty.filter(|_| lines::none(&head, kind)));
+    let mut empty =
+        statements.iter().filter(|statement| statement.read.payload.lines.count == 0 && lines::none(&head, kind));
+    let named = owners.iter().find_map(fits).or(only);
+    let statement = named.or(empty.next());
+    // Of several statements without lines it is nobody's in particular.
+    let shared = named.is_none() && empty.next().is_some();
     let owner = match statement {
         Some(statement) => Some(Owner {
             participant: statement.participant().as_str().to_owned(),
@@ -228,7 +232,12 @@ fn check_lines(
     let source = Box::new(io::Cursor::new(head).chain(source));
     let found = lines::read(source, kind, &wanted, told);
     let found = found.map_err(|source| Unreadable { name: name.clone(), source })?;
-    let against = Against { statement, bundle, statements: any };
+    if shared && (found.count, found.wrong) == (0, 0) {
+        let mut section = Section::new(Title::Lines, name);
+        section.holds("lines", "it is empty, as the lines of every statement that has none are");
+        return Ok((section, None));
+    }
+    let against = Against { statement, bundle, statements: any, kind };
     Ok((against::check(&name, &wanted.owner, &found, against), Some(wanted.owner)))
 }
 

@@ -28,7 +28,7 @@ const ROUNDS_MAX: u32 = 5;
 pub const ANY_TIER: &str = "*";
 
 /// The catalogue as it stands: every agreement version, and of rates and campaigns those that are live, begin later
-/// or ended within the last day of business time. `Err(Query(NotFound))` before the first publication.
+/// or ended within the last day of business time. `Err(Unpublished)` before the first publication.
 pub fn load(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     for _ in 0..ROUNDS_MAX {
         let catalogue = read(conn)?;
@@ -39,30 +39,35 @@ pub fn load(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     Err(unreadable("the catalogue changed during each of five reads"))
 }
 
-/// The version of the catalogue; `Err(Query(NotFound))` before the first publication.
+/// The version of the catalogue; `Err(Unpublished)` before the first publication.
 pub fn version(conn: &mut PgConnection) -> Result<i64, Error> {
-    let row: Version = sql_query("SELECT catalogue_version AS version FROM alliance").get_result(conn)?;
-    Ok(row.version)
+    let row: QueryResult<Version> = sql_query("SELECT catalogue_version AS version FROM alliance").get_result(conn);
+    Ok(published(row)?.version)
 }
 
 /// Whether anything was published yet.
 pub fn exists(conn: &mut PgConnection) -> Result<bool, Error> {
     match version(conn) {
         Ok(_) => Ok(true),
-        Err(Error::Query(diesel::result::Error::NotFound)) => Ok(false),
+        Err(Error::Unpublished) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Business time: the database's clock plus the alliance's offset.
+/// Business time: the database's clock plus the alliance's offset. `Err(Unpublished)` before the first publication.
 pub fn business_now(conn: &mut PgConnection) -> Result<DateTime<Utc>, Error> {
     let now = "SELECT clock_timestamp() + clock_offset_us * interval '1 microsecond' AS at FROM alliance";
-    let row: Instant = sql_query(now).get_result(conn)?;
-    Ok(row.at)
+    let row: QueryResult<Instant> = sql_query(now).get_result(conn);
+    Ok(published(row)?.at)
+}
+
+/// The one row of the alliance: without it nothing was published.
+fn published<T>(row: QueryResult<T>) -> Result<T, Error> {
+    row.optional()?.ok_or(Error::Unpublished)
 }
 
 fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
-    let alliance: AllianceRow = sql_query("SELECT * FROM alliance").get_result(conn)?;
+    let alliance: AllianceRow = published(sql_query("SELECT * FROM alliance").get_result(conn))?;
     let since = business_now(conn)? - chrono::Duration::days(1);
     let mut partners = BTreeMap::new();
     for row in sql_query("SELECT * FROM partners").load::<PartnerRow>(conn)? {

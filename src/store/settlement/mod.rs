@@ -1,5 +1,6 @@
-//! Rows of settlement: windows, lines, sums, statements, the log, obligations, disputes, reconciliations. What may be changed, and when, is also held
-//! by triggers.
+//! Rows of settlement, a file each: windows and their exposures, lines, sums (`tallies`), statements, the log, obligations,
+//! adjustments, disputes, reconciliations, estimates, points as brands report them, and what reports are read from. What may
+//! be changed, and when, is also held by triggers.
 
 pub mod adjustments;
 pub mod disputes;

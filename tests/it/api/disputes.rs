@@ -264,6 +264,7 @@ fn an_opener_withdraws_for_good_and_lists_go_by_state_and_page() {
     let nothing = json!({});
     api.bb.post(&path(&opened[0], "/withdrawal"), "", &nothing).refused(403, "forbidden");
     api.cc.post(&path(&opened[0], "/withdrawal"), "", &nothing).refused(404, "not_found");
+    api.aa.post(&path(&opened[0], "/withdrawal"), "", &json!({ "note": "sorry" })).refused(422, "invalid");
     let withdrawn = api.aa.post(&path(&opened[0], "/withdrawal"), "", &nothing).status(200);
     assert_eq!(withdrawn["state"], "withdrawn");
     assert_eq!(api.aa.post(&path(&opened[0], "/withdrawal"), "", &nothing).status(200), withdrawn);

@@ -133,6 +133,7 @@ fn downloaded(api: &Api, window: WindowId, done: &Value) {
 fn disputed(api: &Api, window: WindowId, done: &Value) {
     let to = path(window, done, "/disputes");
     api.bb.post(&to, "", &json!({})).refused(404, "not_found");
+    api.aa.post(&to, "", &json!({ "results": ["amount"] })).refused(422, "invalid");
     let opened = api.aa.send("POST", &to, "", None).status(200);
     assert_eq!(opened["disputes"], json!({ "opened": 3, "known": 0, "skipped": 3, "left": 0 }), "{opened:#}");
     assert_eq!(api.aa.send("POST", &to, "", None).status(200), opened, "again nothing");
@@ -165,6 +166,17 @@ fn what_is_missing_here_is_disputed_though_the_list_names_no_counterparty() {
         own["items"].as_array().expect("items").iter().filter(|one| one["kind"] == "missing").collect();
     assert_eq!(missing.len(), 2);
     assert!(missing.iter().all(|one| one.get("counterparty").is_none()), "{own:#}");
+}
+
+#[test]
+fn nobody_disputes_what_it_is_owed_and_has_not_in_its_list() {
+    let api = Api::new("reconciliations-owed", "");
+    let (window, _) = closed(&api);
+    let done = api.bb.list(&place(window), "text/csv", "external_reference,amount\n").status(201);
+    assert_eq!(done["results"]["missing_there"], json!({ "count": 5, "here": "5.35", "there": "0.00" }), "{done:#}");
+    let opened = api.bb.post(&path(window, &done, "/disputes"), "", &json!({})).status(200);
+    assert_eq!(opened["disputes"], json!({ "opened": 0, "known": 0, "skipped": 5, "left": 0 }), "{opened:#}");
+    assert_eq!(api.bb.get("/v1/disputes").status(200)["items"], json!([]));
 }
 
 #[test]

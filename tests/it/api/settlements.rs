@@ -245,6 +245,14 @@ fn reports_are_the_callers_own_and_in_every_form() {
     }
     api.aa.get("/v1/reports/statement?window=1&format=csv&section=nothing").refused(404, "not_found");
     api.aa.get("/v1/reports/statement").refused(422, "invalid");
+    let id = api.window(1);
+    let named = |window: &str| api.aa.get(&format!("/v1/reports/statement?window={window}"));
+    assert_eq!(named(&id.to_string()).status(200), named("1").status(200));
+    named("win_00000000000000000000000000000000").refused(404, "not_found");
+    for wrong in ["statement?window=first", "statement?window=01", "statement?window=0", "ageing?window=1"] {
+        let problem = api.aa.get(&format!("/v1/reports/{wrong}")).refused(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "?window", "{problem:#}");
+    }
     api.aa.get("/v1/reports/statement?window=2").refused(404, "not_found");
     api.aa.get("/v1/reports/statement?window=1&participant=bb").refused(404, "not_found");
     api.aa.get("/v1/reports/summary?window=1").refused(403, "forbidden");

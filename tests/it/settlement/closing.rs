@@ -201,6 +201,9 @@ async fn what_was_tampered_with_is_blocked_or_named_and_nothing_is_signed() {
         .expect("mended");
     hanse::service::settlement::close::retry(&mut house.conn(), &blocked).expect("tried again");
     let last = house.closed();
+    let again =
+        hanse::service::settlement::close::retry(&mut house.conn(), &last).expect_err("it is no longer blocked");
+    assert_eq!(again.to_string(), "window 3 is published: only a blocked window is tried again");
     assert_eq!(last.number, 3, "the blocked one, the one after it, and one more");
     // Who still believes that it is to be blocked finds that it has moved on.
     let late = Row { state: State::Netted, ..blocked };

@@ -158,6 +158,9 @@ async fn an_amount_that_cannot_be_turned_is_no_adjustment() {
             by: "one".into(),
         };
         assert!(adjust::ask(&mut house.conn(), &asked).is_err(), "{amount}");
+        let asked = adjust::Asked { to: participant("aq"), ..asked };
+        let refused = adjust::ask(&mut house.conn(), &asked).expect_err("nobody's name");
+        assert_eq!(refused.to_string(), "there is no partner aq");
     }
 }
 

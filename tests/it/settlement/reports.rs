@@ -363,8 +363,8 @@ async fn every_entity_books_its_statement_with_debits_equal_to_credits() {
     // The operator's fee income without tax, and the tax, are its statement's.
     let operator = month.report(Name::Journal, Some(1), Some("operator"));
     let accounts = rows(&operator, "accounts", &["account", "account_name", "balance"]);
-    assert!(accounts.contains(&"6001.01|fee|-0.19".to_owned()), "{accounts:?}");
-    assert!(accounts.contains(&"2221.01|tax|-0.01".to_owned()), "{accounts:?}");
+    assert!(accounts.contains(&"6001.01|Fee income 手续费收入|-0.19".to_owned()), "{accounts:?}");
+    assert!(accounts.contains(&"2221.01|Output VAT 销项税额|-0.01".to_owned()), "{accounts:?}");
     // A window with something taken back of an earlier one.
     let later = month.report(Name::Journal, Some(2), Some("bb"));
     assert_eq!(
@@ -385,7 +385,7 @@ async fn liability_and_points_come_to_the_balances() {
     let mut conn = month.house.conn();
     estimates::state(&mut conn, &stated("aa", 1_250)).expect("stated");
     assert_eq!(estimates::state(&mut conn, &stated("aa", 1_000)).expect("stated").version, 2);
-    assert!(matches!(estimates::state(&mut conn, &stated("zz", 1)), Err(Error::NotFound)));
+    assert!(matches!(estimates::state(&mut conn, &stated("zz", 1)), Err(Error::Absent(_))));
     assert!(matches!(estimates::state(&mut conn, &stated("aa", 10_001)), Err(Error::Refused(_))));
     assert!(diesel::sql_query("DELETE FROM estimates").execute(&mut conn).is_err(), "what was stated stays");
 
@@ -534,6 +534,8 @@ async fn a_partner_is_shown_nothing_of_others() {
     assert!(matches!(refused(Name::Pairs, &month.wanted(None, None)), Err(Error::Refused(_))));
     assert!(matches!(refused(Name::Pairs, &month.wanted(Some(3), None)), Err(Error::Refused(_))), "it is open");
     assert!(matches!(refused(Name::Pairs, &month.wanted(Some(9), None)), Err(Error::NotFound)));
+    let now = [Name::Liability, Name::Points, Name::Ageing, Name::Rates];
+    assert!(now.into_iter().all(|name| matches!(refused(name, &month.wanted(Some(1), None)), Err(Error::Refused(_)))));
     let between = Wanted { pair: Some((slug("aa"), slug("cc"))), ..month.wanted(None, Some("bb")) };
     assert!(matches!(refused(Name::Rates, &between), Err(Error::NotFound)));
 }

@@ -90,7 +90,7 @@ async fn windows_are_named_by_number_or_id_and_every_answer_is_there_for_machine
     assert!(typed.prints(&["recompute", "2"]).starts_with("the same, byte for byte: "));
 
     let told = typed.refused(&["retry", &first], 1);
-    assert_eq!(told, "hanse: window 1 is published: only a blocked one is tried again\n");
+    assert_eq!(told, "hanse: window 1 is published: only a blocked window is tried again\n");
     for (wrong, what) in [("9", "9"), ("win_0198c0de0198c0de0198c0de0198c0de", "win_0198c0de0198c0de0198c0de0198c0de")]
     {
         let told = typed.refused(&["show", wrong], 2);

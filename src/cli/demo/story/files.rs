@@ -73,8 +73,8 @@ impl Scene {
 /// What finance prints and what it books.
 fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<PathBuf>, Error> {
     let now = Wanted::now(conn)?;
-    let of = |participant: Option<&str>| Wanted {
-        window: Some(number),
+    let of = |name: Name, participant: Option<&str>| Wanted {
+        window: name.needs_window().then_some(number),
         participant: participant.and_then(Participant::parse),
         ..now.clone()
     };
@@ -82,7 +82,7 @@ fn write_reports(conn: &mut PgConnection, number: i64, to: &Path) -> Result<Vec<
     let booked = BOOKED.map(|name| (name, None, Form::Csv));
     let mut files = Vec::new();
     for (name, participant, form) in printed.chain(booked) {
-        files.extend(reports::write(conn, name, &of(participant), form, to).map_err(Error::Files)?);
+        files.extend(reports::write(conn, name, &of(name, participant), form, to).map_err(Error::Files)?);
     }
     Ok(files)
 }

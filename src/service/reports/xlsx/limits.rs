@@ -10,7 +10,7 @@ pub const ROWS_MAX: usize = 1_048_574;
 /// UTF-16 units of a cell, of the document's title, of a sheet's name.
 pub const CELL_UNITS_MAX: usize = 32_767;
 pub const TITLE_UNITS_MAX: usize = 255;
-const NAME_UNITS_MAX: usize = 31;
+pub const NAME_UNITS_MAX: usize = 31;
 
 /// A double is exact below 2^53, and Excel shows 15 digits of it.
 const EXACT_MAX: u64 = 1 << 53;

@@ -81,6 +81,8 @@ fn opening(row: &Row, difference: &Difference) -> Option<Opening> {
             let claimed = Claimed { amount: money(&there?.amount), points: there?.points };
             (About::Reference(Text::new(name.clone()).ok()?), Kind::Missing, claimed)
         }
+        // Nobody disputes what it is owed: to have it taken away, a person must say so.
+        Finding::MissingThere if money(&here?.amount)? > Millionths::ZERO => return None,
         // Its opener knows of no such conversion.
         Finding::MissingThere => (line()?, Kind::Eligibility, Claimed { amount: line_should_be(), ..nothing }),
         Finding::Amount => (line()?, Kind::Amount, Claimed { amount: Some(line_should_be()?), ..nothing }),

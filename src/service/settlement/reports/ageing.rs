@@ -49,6 +49,7 @@ impl Bucket {
 }
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, today) = (catalogue(conn)?, wanted.today);
     let party = wanted.participant.as_ref().map(|of| of.as_str());
     let open = obligations::list(conn, None, party)?;
@@ -57,6 +58,14 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
     made.sections = vec![summed(&open, today)?, listed(&open, today)?, disputed(&disputes, today)?];
     made.notes = notes();
     Ok(made)
+}
+
+/// Refuses a window: what is open now is of none.
+pub(super) fn of_now(wanted: &Wanted) -> Result<(), Error> {
+    match wanted.window {
+        None => Ok(()),
+        Some(_) => Err(Error::Refused("this report is of what is open now, and takes no window".to_owned())),
+    }
 }
 
 /// Days after the last one; 0 until then.
@@ -96,7 +105,7 @@ fn summed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
     }
     let totals = [Cell::Word(words::TOTAL), Cell::Empty].into_iter().chain(money(&all)?).collect();
     Ok(Section {
-        totals: Some(totals), ..section("ageing", "Ageing of what is owed", "应付款项账龄", columns, rows)
+        totals: Some(totals), ..section("ageing", "Ageing of what is owed", "应收应付账龄", columns, rows)
     })
 }
 
@@ -144,7 +153,7 @@ fn disputed(open: &[Dispute], today: NaiveDate) -> Result<Section, Error> {
     let columns = vec![
         column("window", "Window", "结算期", Kind::Whole),
         column("opener", "Opened by", "提出方", Kind::Text),
-        column("counterparty", "Against", "对方", Kind::Text),
+        column("counterparty", "Against", "对手方", Kind::Text),
         column("kind", "Kind", "类型", Kind::Text),
         column("opened_at", "Opened", "提出时间", Kind::Instant),
         column("answer_by", "Answer by", "答复期限", Kind::Date),

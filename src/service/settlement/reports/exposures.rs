@@ -71,7 +71,7 @@ fn figures(row: &Exposure) -> [Cell; 5] {
 fn state(value: i64, cap: i64) -> Word {
     match () {
         () if value >= cap => Word::new("reached", "Reached", "已触及上限"),
-        () if value >= cap / 5 * 4 => Word::new("warned", "Above 80%", "超过 80%"),
+        () if value >= cap / 5 * 4 => Word::new("warned", "80% or more", "达到 80%"),
         () => Word::new("within", "Within", "额度内"),
     }
 }

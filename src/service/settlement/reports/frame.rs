@@ -132,7 +132,7 @@ pub fn catalogue(conn: &mut PgConnection) -> Result<Catalogue, Error> {
 }
 
 fn sandbox() -> Fact {
-    let word = Word::new("sandbox", "Sandbox, not real", "沙盒，非真实");
+    let word = Word::new("sandbox", "Sandbox, not real", "沙箱，非真实");
     fact("sandbox", "Nature", "性质", Cell::Word(word))
 }
 

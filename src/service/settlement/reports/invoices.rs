@@ -140,6 +140,6 @@ fn kind(invoice: &Invoice) -> Word {
 fn notes() -> Vec<Text> {
     vec![Text::new(
         "Fees of conversions less those given back, each payer's rounded once, the tax contained in them. They come to the operator's own statement; where each payer's rounding comes to another sum, the difference is a row of its own and no invoice.",
-        "为兑换手续费扣减退回后的金额，每一付费方舍入一次，税额为价内税。合计与运营方对账单一致；因分户舍入产生的差额单列，不开票。",
+        "为转换手续费扣减退回后的金额，每一付费方舍入一次，税额为价内税。合计与运营方对账单一致；因分户舍入产生的差额单列，不开票。",
     )]
 }

@@ -5,7 +5,7 @@
 //! which was rounded once, the difference is an entry of its own. Debits must be credits, and receivable less payable the
 //! statement's net with every counterparty, or there is no journal.
 
-use super::frame::{Frame, agree, amount, column, report, section, text};
+use super::frame::{Frame, agree, amount, both, column, report, section, text};
 use super::payload::{Counterparty, Payload};
 use super::statement::seen_by;
 use super::taken::{Taken, taken};
@@ -282,12 +282,17 @@ fn balances(books: &AllBooks<'_>) -> Result<Section, Error> {
     for ((entity, code, _), (word, values)) in &sums {
         let (debit, credit) = sides(values.iter().copied());
         let sums = [amount(debit)?, amount(credit)?, amount(debit - credit)?];
-        rows.push([text(entity), text(code), Cell::Word(*word)].into_iter().chain(sums).collect());
+        rows.push([text(entity), text(code), named(*word)].into_iter().chain(sums).collect());
     }
     let (debit, credit) = sides(sums.values().flat_map(|(_, values)| values.iter().copied()));
     let mut totals = vec![Cell::Word(words::TOTAL), Cell::Empty, Cell::Empty];
     totals.extend([amount(debit)?, amount(credit)?, amount(debit - credit)?]);
     Ok(Section { totals: Some(totals), ..section("accounts", "By account", "科目汇总", columns, rows) })
+}
+
+/// What an account is called: its code beside it is the participant's own.
+fn named(word: Word) -> Cell {
+    both(word.en, word.zh)
 }
 
 /// The lines, entity by entity, each entity's entries numbered from 1.
@@ -299,7 +304,7 @@ fn journal(books: &AllBooks<'_>, day: NaiveDate) -> Result<Section, Error> {
         column("day", "Day", "日期", Kind::Date),
         column("account", "Account", "科目编码", Kind::Text),
         column("account_name", "Name", "科目名称", Kind::Text),
-        column("counterparty", "Counterparty", "往来单位", Kind::Text),
+        column("counterparty", "Counterparty", "对手方", Kind::Text),
         column("figure", "For", "摘要", Kind::Text),
         column("note", "Note", "说明", Kind::Text),
         column("debit", "Debit", "借方", Kind::Money),
@@ -320,7 +325,7 @@ fn journal(books: &AllBooks<'_>, day: NaiveDate) -> Result<Section, Error> {
                 Cell::Whole(before.1 + line.entry),
                 Cell::Date(day),
                 text(own.code(line.account)?),
-                Cell::Word(line.account.word(own.is_operator())),
+                named(line.account.word(own.is_operator())),
                 text(&line.counterparty),
                 Cell::Word(line.figure),
                 text(&line.note),

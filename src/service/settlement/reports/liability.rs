@@ -1,5 +1,6 @@
 //! Outstanding points of every brand, when they end, and what they cost; beside it what brands estimate will never be used.
 
+use super::ageing::of_now;
 use super::frame::{
     agree, amount, both, catalogue, column, cost, open_facts, optional, points, report, section, text, through,
 };
@@ -43,6 +44,7 @@ struct Tier {
 }
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, today) = (catalogue(conn)?, wanted.today);
     let own = wanted.participant.as_ref().map(|of| of.as_str());
     let brands = brands(&stored::outstanding(conn, own)?, &stored::balances(conn, own)?, today)?;
@@ -202,7 +204,7 @@ fn ladder(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
         let mut so_far = 0;
         for (rung, count) in &brand.ladder {
             so_far += count;
-            let share = (count * 10_000).checked_div(brand.outstanding()).and_then(|share| i64::try_from(share).ok());
+            let share = share(*count, brand.outstanding());
             rows.push(vec![
                 text(&partner.slug),
                 rung.cell(),
@@ -228,6 +230,11 @@ impl Rung {
             Rung::Held => Cell::Word(Word::new("held", "Held", "冻结中")),
         }
     }
+}
+
+/// In hundredths of a percent, half up; `None` of nothing.
+fn share(part: i128, whole: i128) -> Option<i64> {
+    (part * 20_000 + whole).checked_div(2 * whole).and_then(|share| i64::try_from(share).ok())
 }
 
 fn tiers(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
@@ -332,4 +339,17 @@ fn notes(all_hosted: bool) -> Vec<Text> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_half_up() {
+        let of_three = [1, 1, 1].map(|part| share(part, 3));
+        assert_eq!(of_three, [Some(3_333); 3]);
+        assert_eq!([share(2, 3), share(1, 20_000), share(1, 20_001)], [Some(6_667), Some(1), Some(0)]);
+        assert_eq!([share(7, 7), share(0, 7), share(0, 0)], [Some(10_000), Some(0), None]);
+    }
 }

@@ -147,7 +147,7 @@ fn positions(frame: &Frame, nets: &Nets, wanted: &Wanted) -> Result<Section, Err
     let totals =
         vec![Cell::Word(words::TOTAL), Cell::Empty, amount(owed_to)?, amount(owed_by)?, amount(owed_to - owed_by)?];
     let totals = wanted.participant.is_none().then_some(totals);
-    Ok(Section { totals, ..section("positions", "Positions", "各方头寸", columns, rows) })
+    Ok(Section { totals, ..section("positions", "Positions", "各方结算头寸", columns, rows) })
 }
 
 /// Row: who is to receive; column: from whom. Each amount is there twice, once with either sign.

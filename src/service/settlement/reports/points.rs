@@ -1,5 +1,6 @@
 //! Points of every brand from one month to the next, from the journal; what is left at the end is the balances.
 
+use super::ageing::of_now;
 use super::frame::{agree, catalogue, column, open_facts, points, report, section, text, through};
 use super::{Error, Name, Wanted, broken};
 use crate::book::engine::account::EntryKind;
@@ -42,8 +43,8 @@ impl Heading {
     fn word(self) -> Word {
         match self {
             Heading::Issued => Word::new("issued", "Issued", "发放"),
-            Heading::In => Word::new("converted_in", "Converted in", "兑入"),
-            Heading::Out => Word::new("converted_out", "Converted out", "兑出"),
+            Heading::In => Word::new("converted_in", "Converted in", "转入"),
+            Heading::Out => Word::new("converted_out", "Converted out", "转出"),
             Heading::Redeemed => Word::new("redeemed", "Redeemed", "核销"),
             Heading::Expired => Word::new("expired", "Expired", "失效"),
             Heading::Adjusted => Word::new("adjusted", "Adjusted", "调整"),
@@ -54,6 +55,7 @@ impl Heading {
 type Sums = [i128; HEADINGS.len()];
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let (catalogue, today) = (catalogue(conn)?, wanted.today);
     let own = wanted.participant.as_ref().map(|of| of.as_str());
     let moved = stored::moved(conn, own)?;
@@ -154,11 +156,11 @@ fn entry_word(kind: EntryKind) -> Word {
         EntryKind::Debit => ("Debited", "核销"),
         EntryKind::CreditReversed => ("Credit reversed", "发放冲回"),
         EntryKind::DebitReversed => ("Debit reversed", "核销冲回"),
-        EntryKind::ConvertedOut => ("Converted out", "兑出"),
-        EntryKind::ConvertedIn => ("Converted in", "兑入"),
+        EntryKind::ConvertedOut => ("Converted out", "转出"),
+        EntryKind::ConvertedIn => ("Converted in", "转入"),
         EntryKind::Bonus => ("Bonus", "加赠"),
-        EntryKind::TakenBack => ("Taken back", "兑入冲正"),
-        EntryKind::GivenBack => ("Given back", "兑出退回"),
+        EntryKind::TakenBack => ("Taken back", "转入冲正"),
+        EntryKind::GivenBack => ("Given back", "转出退回"),
         EntryKind::Expired => ("Expired", "到期失效"),
         EntryKind::Redated => ("Redated", "有效期变更"),
         EntryKind::Forfeited => ("Forfeited", "销户作废"),
@@ -175,7 +177,7 @@ fn notes() -> Vec<Text> {
         ),
         Text::new(
             "Issued is less credits taken back and owed points met; converted in has bonuses and is less what was taken back; converted out is less what came back; redeemed is less debits reversed; expired has what was forfeited at closing an account.",
-            "发放已扣减冲回及抵扣欠分；兑入含加赠并扣减冲正；兑出已扣减退回；核销已扣减冲回；失效含销户作废。",
+            "发放已扣减冲回及抵扣欠分；转入含加赠并扣减冲正；转出已扣减退回；核销已扣减冲回；失效含销户作废。",
         ),
     ]
 }

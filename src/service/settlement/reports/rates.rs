@@ -1,5 +1,6 @@
 //! Every version of rates, agreements and campaigns ever published between partners.
 
+use super::ageing::of_now;
 use super::frame::{both, catalogue, column, open_facts, report, section, text};
 use super::{Error, Name, Wanted, words};
 use crate::domain::catalogue::{Agreement, Campaign, Pair};
@@ -16,12 +17,13 @@ use std::collections::BTreeMap;
 type Pairs = BTreeMap<(Slug, Slug), Pair>;
 
 pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
+    of_now(wanted)?;
     let catalogue = catalogue(conn)?;
     let facts = open_facts(&catalogue, wanted)?;
     let own = wanted.participant.as_ref().map(|of| of.partner());
     let between = match (&wanted.pair, own) {
         // Of two others a partner sees nothing, the operator is a side of none.
-        (_, Some(None)) => return Err(Error::NotFound),
+        (_, Some(None)) => return Err(Error::Absent("rate of the operator: rates are between partners".to_owned())),
         (Some((one, other)), Some(Some(own))) if own != one && own != other => return Err(Error::NotFound),
         (Some((one, other)), _) => Between { one: Some(one), other: Some(other) },
         (None, own) => Between { one: own.flatten(), other: None },

@@ -67,7 +67,7 @@ fn position(payload: &Payload) -> Section {
     ];
     let columns = vec![item(), column("amount", "Amount", "金额", Kind::Money)];
     let totals = Some(row("closing", "Closing position", "期末余额", payload.closing));
-    Section { totals, ..section("position", "Position", "余额变动", columns, rows) }
+    Section { totals, ..section("position", "Position", "结算头寸", columns, rows) }
 }
 
 fn item() -> Column {
@@ -83,7 +83,7 @@ fn money_columns() -> impl Iterator<Item = Column> {
 
 /// Every figure with every counterparty; the totals are the statement's own.
 fn counterparties(payload: &Payload) -> Result<Section, Error> {
-    let columns = [column("counterparty", "Counterparty", "对方", Kind::Text)].into_iter().chain(money_columns());
+    let columns = [column("counterparty", "Counterparty", "对手方", Kind::Text)].into_iter().chain(money_columns());
     let columns = columns
         .chain([column("exact", "Exact net", "未舍入净额", Kind::Money), column("total", "Net", "净额", Kind::Money)]);
     let row = |with: &Counterparty| {
@@ -105,7 +105,7 @@ fn counterparties(payload: &Payload) -> Result<Section, Error> {
         ..section(
             "counterparties",
             "By counterparty",
-            "按对方",
+            "按对手方",
             columns.collect(),
             payload.counterparties.iter().map(row).collect(),
         )
@@ -125,13 +125,13 @@ fn parties(frame: &Frame, payload: &Payload) -> Result<Section, Error> {
         ])
     };
     let columns = vec![
-        column("counterparty", "Counterparty", "对方", Kind::Text),
+        column("counterparty", "Counterparty", "对手方", Kind::Text),
         column("name", "Name", "名称", Kind::Text),
         column("entity", "Legal entity", "法人主体", Kind::Text),
         column("tax_code", "Social credit code", "统一社会信用代码", Kind::Text),
     ];
     let rows = payload.counterparties.iter().map(row).collect::<Result<_, Error>>()?;
-    Ok(section("parties", "Counterparties", "对方信息", columns, rows))
+    Ok(section("parties", "Counterparties", "对手方信息", columns, rows))
 }
 
 /// Lines, points and money of every sort: what a count of the lines themselves must come to.
@@ -184,12 +184,12 @@ fn adjusted(of: &Participant, payload: &Payload, adjustments: &[Adjustment]) -> 
     let columns = vec![
         column("day", "Day", "日期", Kind::Date),
         column("adjustment", "Adjustment", "调整编号", Kind::Text),
-        column("counterparty", "Counterparty", "对方", Kind::Text),
+        column("counterparty", "Counterparty", "对手方", Kind::Text),
         column("reason", "Reason", "原因", Kind::Text),
         column("asked_by", "Asked by", "申请人", Kind::Text),
         column("approved_by", "Approved by", "批准人", Kind::Text),
         column("dispute", "Dispute", "争议编号", Kind::Text),
-        column("conversion", "Conversion", "兑换编号", Kind::Text),
+        column("conversion", "Conversion", "转换编号", Kind::Text),
         column("amount", "Amount", "金额", Kind::Money),
     ];
     let row = |row: &Adjustment| {
@@ -290,11 +290,11 @@ fn notes() -> Vec<Text> {
     vec![
         Text::new(
             "Amounts are seen from the participant: positive is owed to it, negative it owes. They are exact; only the net with each counterparty is rounded, once.",
-            "金额以本参与方为视角：正数为应收，负数为应付。各项金额均为精确值，仅与每一对方的净额舍入一次。",
+            "金额以本参与方为视角：正数为应收，负数为应付。各项金额均为精确值，仅与每一对手方的净额舍入一次。",
         ),
         Text::new(
             "What is taken back of conversions of earlier windows stands apart. A bonus the participant funds for its own points is told with its lines and points, and is no money.",
-            "冲正以前结算期的兑换单独列示。由本方承担且以本方积分发放的加赠仅列行数与积分，不产生资金结算。",
+            "对以前结算期转换的冲正，单独列示。由本方承担且以本方积分发放的加赠仅列行数与积分，不产生资金结算。",
         ),
         Text::new(
             "The record is the signed statement; this report shows its figures. The lines are those numbered above; their tree (RFC 6962) has the root above, and the statement is the leaf above of the alliance's log. Signatures and the state are as they stand.",

@@ -32,7 +32,7 @@ pub fn sort(sort: Sort) -> Word {
 pub fn statement_state(state: State) -> Word {
     let (en, zh) = match state {
         State::Published => ("Published", "已发布"),
-        State::Acknowledged => ("Acknowledged", "已签认"),
+        State::Acknowledged => ("Acknowledged", "已会签"),
         State::Deemed => ("Deemed accepted", "视同确认"),
         State::Disputed => ("Disputed", "有争议"),
     };

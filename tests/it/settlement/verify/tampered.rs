@@ -1,10 +1,12 @@
 //! Every byte counts: whatever is changed, moved, left out or put in the place of another.
 
-use super::{Files, Months, NOTHING, checkpoint, consistency, verify, wrong};
+use super::{Files, House, Months, NOTHING, checkpoint, consistency, files, jwks, verify, wrong};
 use crate::support::is_long;
+use hanse::domain::ids::ConversionId;
 use hanse::service::settlement::read;
-use hanse::service::verify::{Kind, Mark, Report, Section};
+use hanse::service::verify::{Kind, Mark, Report, Section, Title};
 use std::ops::Range;
+use uuid::Uuid;
 
 /// What changing one bit of every byte in `range` leaves unnoticed; `check` has the changed bytes checked.
 fn unnoticed(bytes: &[u8], range: Range<usize>, check: impl Fn(&[u8]) -> Report + Sync) -> Vec<String> {
@@ -149,6 +151,7 @@ async fn lines_that_are_dropped_added_moved_or_renumbered_are_named() {
     let with = |nth: usize, line: &str| joined(&[&lines[..nth], &[line], &lines[nth..]].concat());
     let instead = |nth: usize, line: &str| joined(&[&lines[..nth], &[line], &lines[nth + 1..]].concat());
     let swapped = joined(&[&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat());
+    let ndjson_crlf = joined(&lines).replace('\n', "\r\n");
     for (changed, name) in [
         (without(0), "line 1: it is numbered 2, and 1 is due"),
         (without(2), "line 3: it is numbered 4, and 3 is due"),
@@ -162,6 +165,10 @@ async fn lines_that_are_dropped_added_moved_or_renumbered_are_named() {
         (instead(0, &dearer), "line 1: its amount is 4.40, and 68 points at 0.05 are 3.40"),
         (instead(0, &format!("{} ", lines[0])), "line 1: it is not canonical JSON (RFC 8785)"),
         (instead(0, &format!("{}\r", lines[0])), "line 1: it ends with a carriage return"),
+        (
+            ndjson_crlf.clone(),
+            "line 1: it ends with a carriage return: the file was taken through something that changes ends of lines; 6 are wrong in all",
+        ),
         (instead(0, "{}"), "line 1: it has a member that no line has"),
         (joined(&lines[..0]), "0 lines, and the statement has 6 from 1 on"),
         (String::from_utf8(ndjson[..ndjson.len() - 9].to_vec()).expect("text"), "line 6: it is not JSON"),
@@ -171,6 +178,13 @@ async fn lines_that_are_dropped_added_moved_or_renumbered_are_named() {
         let wrong = wrong(&report);
         assert!(wrong.iter().any(|wrong| wrong.contains(name)), "{name}: {wrong:#?}");
     }
+    // What follows from lines that are wrong is no second contradiction.
+    let wrong_of = |changed: &str| {
+        let wrong = wrong(&verify(&[("l", changed.as_bytes()), ("s", &statement), ("k", jwks)]));
+        wrong.into_iter().map(|wrong| wrong.split(':').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(wrong_of(&ndjson_crlf), ["lines", "root"]);
+    assert_eq!(wrong_of(&without(2)), ["lines", "count", "root"]);
     // Of another entity, with the same figures: only a proof tells which line it was.
     let renamed = lines[0].replacen(r#""entity":"bb Ltd""#, r#""entity":"bb Inc""#, 1);
     let report = verify(&[("l", instead(0, &renamed).as_bytes()), ("s", &statement), ("p", &proofs), ("k", jwks)]);
@@ -231,6 +245,26 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
 }
 
 #[actix_web::test]
+async fn an_empty_file_of_lines_is_that_of_every_statement_without_lines() {
+    let house = House::new("empty-lines", "").await;
+    let window = house.closed();
+    let [one, other] = ["aa", "bb"].map(|of| files(&house, window.id, of, ConversionId(Uuid::nil())));
+    let jwks = jwks(&house);
+    let of_lines = |given: &[(&str, &[u8])]| {
+        let report = verify(given);
+        assert_eq!(wrong(&report), NOTHING);
+        let sections = report.sections.into_iter().filter(|section| section.title == Title::Lines);
+        sections.map(|section| (section.subject, section.findings[0].says.clone())).collect::<Vec<_>>()
+    };
+    let alone = of_lines(&[("l", b""), ("s", &one.statement), ("k", &jwks)]);
+    assert_eq!(alone[0].0, "aa, window 1, l");
+    let heading = read::csv_heading();
+    let both = of_lines(&[("l", b""), ("c", &heading), ("s", &one.statement), ("t", &other.statement), ("k", &jwks)]);
+    let says = "it is empty, as the lines of every statement that has none are".to_owned();
+    assert_eq!(both, [("l".to_owned(), says.clone()), ("c".to_owned(), says)]);
+}
+
+#[actix_web::test]
 async fn records_may_have_a_mark_before_them_and_other_ends_and_nothing_else() {
     let months = Months::new("records", "").await;
     let Files { statement, csv, .. } = months.files(0, "bb");
@@ -244,5 +278,11 @@ async fn records_may_have_a_mark_before_them_and_other_ends_and_nothing_else() {
         assert_eq!(check(changed)[0], "lines: record 1: the first record is not the heading");
     }
     let spaced = format!("{heading}\r\n{}", records.replacen(",1,", ", 1,", 1));
-    assert_eq!(check(&spaced)[0], "lines: line 1: its cell `agreement` is ` 1`, which is no whole number");
+    let hint = "; a spreadsheet may have rewritten the file: use it as it was fetched";
+    let wanted = format!("lines: line 1: its cell `agreement` is ` 1`, which is no whole number{hint}");
+    assert_eq!(check(&spaced)[0], wanted);
+    let rewritten = text.replacen(",0.00,", ",0,", 1);
+    assert_ne!(rewritten, text);
+    let wanted = format!("lines: line 1: its `fee` is `0`, which is no amount in its one spelling{hint}");
+    assert_eq!(check(&rewritten)[0], wanted);
 }
