@@ -305,7 +305,7 @@ fn pay(conn: &mut PgConnection, args: &PayArgs, global: &Global) -> Result<(), E
         .parse()
         .map_err(|_| Error::Usage(format!("'{obligation}' is no obligation: write its id, obl_ and 32 digits")))?;
     let amount = args.amount.as_deref().map(|text| money(text, "amount")).transpose()?;
-    let paid = Paid { obligation, amount, on: args.on, reference: reference.clone(), by: by.clone() };
+    let paid = Paid { obligation, amount, on: args.on, reference: reference.clone(), entry: None, by: by.clone() };
     let recorded = pay::pay(conn, &paid).map_err(Error::failed)?;
     let (row, payment) = (&recorded.obligation, &recorded.payment);
     if global.json {

@@ -3,6 +3,7 @@
 use crate::cli::partners::table;
 use crate::cli::{Error, Global};
 use crate::domain::settlement::Participant;
+use crate::domain::settlement::incoming::Outcome;
 use crate::service::reports::{Form, files};
 use crate::service::settlement::incoming::{self, Mode, Report};
 use crate::service::settlement::reports::{Name, Wanted, file_stem, make};
@@ -92,12 +93,25 @@ pub fn incoming(conn: &mut PgConnection, list: &Path, by: Option<&str>, global: 
     }
     println!("{table}");
     for total in &report.totals {
-        println!("{:>9}  {:>4}  {}", total.outcome.code(), total.count, total.amount);
+        println!("{:>12}  {:>4}  {}", total.outcome.code(), total.count, total.amount);
     }
-    if !report.applied {
-        println!("nothing was recorded: say so with --by NAME");
-    }
+    println!("{}", closing(&report));
     Ok(())
+}
+
+/// What became of the list, and what is left to whoever brought it.
+fn closing(report: &Report) -> String {
+    if !report.applied {
+        return "nothing was recorded: record what is matched or partial with --by NAME".to_owned();
+    }
+    let recorded = report.rows.iter().filter(|row| row.recorded.is_some()).count();
+    let duplicates = report.rows.iter().filter(|row| row.outcome == Outcome::Duplicate).count();
+    let left = report.rows.len() - recorded - duplicates;
+    let told = format!("{recorded} recorded, {duplicates} recorded before");
+    if left == 0 {
+        return told;
+    }
+    format!("{told}, {left} left to you: hanse settle pay obl_… --amount … --on … --reference … --by NAME")
 }
 
 fn to_json(report: &Report) -> Value {

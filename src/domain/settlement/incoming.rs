@@ -16,13 +16,28 @@ pub struct Payment {
     pub reference: String,
 }
 
+/// Who is to pay an obligation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Debtor {
+    /// A partner's slug.
+    pub slug: String,
+    pub entity: String,
+}
+
+/// A payment that a person recorded, under the payer's reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    pub of: ObligationId,
+    pub debtor: Debtor,
+    pub amount: Millionths,
+    pub reference: String,
+}
+
 /// An obligation to us, as far as it is not paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
     pub id: ObligationId,
-    /// A partner's slug.
-    pub debtor: String,
-    pub entity: String,
+    pub debtor: Debtor,
     /// Zero for one that is paid.
     pub left: Millionths,
     pub due_on: NaiveDate,
@@ -37,23 +52,36 @@ pub enum Outcome {
     Partial,
     /// It is more than is left: a person says where it goes.
     Over,
+    /// Its payer owes us, but of no obligation just this amount is left, and none is named: a person says what it is for.
+    OtherAmount,
     /// Nothing it could be for.
     Unknown,
-    /// It was recorded before, or is in the list twice.
+    /// It was recorded before, by a list or by hand, or is in the list twice.
     Duplicate,
+    /// It should have been recorded and could not be.
+    Refused,
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 5] =
-        [Outcome::Matched, Outcome::Partial, Outcome::Over, Outcome::Unknown, Outcome::Duplicate];
+    pub const ALL: [Outcome; 7] = [
+        Outcome::Matched,
+        Outcome::Partial,
+        Outcome::Over,
+        Outcome::OtherAmount,
+        Outcome::Unknown,
+        Outcome::Duplicate,
+        Outcome::Refused,
+    ];
 
     pub fn code(self) -> &'static str {
         match self {
             Outcome::Matched => "matched",
             Outcome::Partial => "partial",
             Outcome::Over => "over",
+            Outcome::OtherAmount => "other_amount",
             Outcome::Unknown => "unknown",
             Outcome::Duplicate => "duplicate",
+            Outcome::Refused => "refused",
         }
     }
 
@@ -61,7 +89,7 @@ impl Outcome {
     pub fn pays(self) -> bool {
         match self {
             Outcome::Matched | Outcome::Partial => true,
-            Outcome::Over | Outcome::Unknown | Outcome::Duplicate => false,
+            Outcome::Over | Outcome::OtherAmount | Outcome::Unknown | Outcome::Duplicate | Outcome::Refused => false,
         }
     }
 }
@@ -73,32 +101,40 @@ pub struct Judged {
     pub of: Option<(ObligationId, Millionths)>,
 }
 
-/// The obligations a list of payments is matched with, one payment after the other.
+/// What a list of payments is matched with, one payment after the other.
 #[derive(Debug, Default)]
 pub struct Matching {
     owed: Vec<Owed>,
-    /// Names payments were recorded under, before or by this list.
-    recorded: BTreeSet<String>,
+    /// Rows of lists that were recorded, before or by this list.
+    entries: BTreeSet<String>,
+    by_hand: Vec<ByHand>,
 }
 
 impl Matching {
-    pub fn new(mut owed: Vec<Owed>, recorded: impl IntoIterator<Item = String>) -> Matching {
+    pub fn new(mut owed: Vec<Owed>, entries: impl IntoIterator<Item = String>, by_hand: Vec<ByHand>) -> Matching {
         owed.sort_by_key(|owed| (owed.due_on, owed.id));
-        Matching { owed, recorded: recorded.into_iter().collect() }
+        Matching { owed, entries: entries.into_iter().collect(), by_hand }
     }
 
-    /// Judges the next payment, which is recorded as `name`; one that pays is counted.
-    pub fn judge(&mut self, payment: &Payment, name: &str) -> Judged {
+    /// Judges the next payment, which is recorded as `entry`; one that pays is counted.
+    pub fn judge(&mut self, payment: &Payment, entry: &str) -> Judged {
         let named = named_obligation(&payment.reference);
         let place = match named {
             Some(id) => self.owed.iter().position(|owed| owed.id == id),
-            None => self.owed.iter().position(|owed| owed.left == payment.amount && is_payer(owed, &payment.payer)),
+            None => {
+                let is_it = |owed: &Owed| owed.left == payment.amount && owed.debtor.is_called(&payment.payer);
+                self.owed.iter().position(is_it)
+            }
         };
         let of = place.map(|place| (self.owed[place].id, self.owed[place].left));
-        if self.recorded.contains(name) {
+        if self.entries.contains(entry) || self.by_hand.iter().any(|one| one.is_of(payment, named)) {
             return Judged { outcome: Outcome::Duplicate, of };
         }
-        let Some(place) = place else { return Judged { outcome: Outcome::Unknown, of } };
+        let Some(place) = place else {
+            let owes = |owed: &Owed| owed.left > Millionths::ZERO && owed.debtor.is_called(&payment.payer);
+            let is_known = named.is_none() && self.owed.iter().any(owes);
+            return Judged { outcome: if is_known { Outcome::OtherAmount } else { Outcome::Unknown }, of };
+        };
         let owed = &mut self.owed[place];
         let (outcome, left) = match owed.left.minus(payment.amount) {
             Some(Millionths::ZERO) => (Outcome::Matched, Millionths::ZERO),
@@ -107,9 +143,27 @@ impl Matching {
         };
         owed.left = left;
         if outcome.pays() {
-            self.recorded.insert(name.to_owned());
+            self.entries.insert(entry.to_owned());
         }
         Judged { outcome, of }
+    }
+}
+
+impl ByHand {
+    /// The same reference and amount, whatever the day, for the obligation that is named or from its payer.
+    fn is_of(&self, payment: &Payment, named: Option<ObligationId>) -> bool {
+        self.reference == payment.reference
+            && self.amount == payment.amount
+            && (named == Some(self.of) || self.debtor.is_called(&payment.payer))
+    }
+}
+
+impl Debtor {
+    /// By its slug or its legal entity, however it is spaced and capitalised.
+    fn is_called(&self, payer: &str) -> bool {
+        let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        let payer = plain(payer);
+        !payer.is_empty() && (payer == plain(&self.entity) || payer == self.slug)
     }
 }
 
@@ -121,23 +175,19 @@ pub fn named_obligation(text: &str) -> Option<ObligationId> {
     ids.next()
 }
 
-/// By its slug or its legal entity, however it is spaced and capitalised.
-fn is_payer(owed: &Owed, payer: &str) -> bool {
-    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let payer = plain(payer);
-    !payer.is_empty() && (payer == plain(&owed.entity) || payer == owed.debtor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use uuid::Uuid;
 
+    fn called(debtor: &str) -> Debtor {
+        Debtor { slug: debtor.to_owned(), entity: format!("{debtor} Retail  Ltd") }
+    }
+
     fn owed(nth: u128, debtor: &str, left: i64, due_on: &str) -> Owed {
         Owed {
             id: ObligationId(Uuid::from_u128(nth)),
-            debtor: debtor.to_owned(),
-            entity: format!("{debtor} Retail  Ltd"),
+            debtor: called(debtor),
             left: Millionths::new(left),
             due_on: due_on.parse().expect("a date"),
         }
@@ -154,6 +204,7 @@ mod tests {
                 owed(4, "cc", 0, "2026-06-10"),
             ],
             ["seen".to_owned()],
+            vec![ByHand { of: id(3), debtor: called("bb"), amount: Millionths::new(2), reference: "T-1".to_owned() }],
         );
         let mut paid = |name: &str, payer: &str, reference: &str, amount: i64| {
             let on = "2026-06-01".parse().expect("a date");
@@ -166,7 +217,10 @@ mod tests {
         assert_eq!(paid("a", "AA retail ltd", "June", 5), ("matched", Some((id(2), 5))), "the earliest due");
         assert_eq!(paid("a", "AA retail ltd", "June", 5), ("duplicate", Some((id(1), 5))), "the same again");
         assert_eq!(paid("b", "aa", "July", 5), ("matched", Some((id(1), 5))));
-        assert_eq!(paid("c", "aa", "August", 5), ("unknown", None));
+        assert_eq!(paid("c", "aa", "August", 5), ("unknown", None), "it owes nothing any more");
+        assert_eq!(paid("t", "BB", "T-1", 2), ("duplicate", None), "recorded by hand");
+        assert_eq!(paid("u", "aa", "T-1", 2), ("unknown", None), "of another payer");
+        assert_eq!(paid("v", "bb", "T-1", 3), ("other_amount", None), "another amount under the same reference");
         assert_eq!(paid("d", "somebody", &bb, 4), ("partial", Some((id(3), 9))), "the reference counts");
         assert_eq!(paid("e", "bb", &bb, 6), ("over", Some((id(3), 5))));
         assert_eq!(paid("f", "bb", "rest", 5), ("matched", Some((id(3), 5))), "over took nothing");

@@ -1,13 +1,13 @@
 //! A bank's list of payments that came in, matched with what is owed to the alliance's account or the operator, and recorded
 //! when asked to.
 //!
-//! A payment is recorded under a name made of its day, amount, payer and reference, so that a list that is brought again
-//! records nothing twice.
+//! A payment is recorded with its row, which is its day, amount, payer and reference, so that a list that is brought again
+//! records nothing twice; nor is a payment recorded that a person recorded before, by its reference and amount.
 
 use super::{Error, broken, pay};
 use crate::domain::ids::{ObligationId, PaymentId};
 use crate::domain::money::{Millionths, decimal};
-use crate::domain::settlement::incoming::{Matching, Outcome, Owed, Payment, named_obligation};
+use crate::domain::settlement::incoming::{ByHand, Debtor, Matching, Outcome, Owed, Payment, named_obligation};
 use crate::domain::settlement::netting::Payee;
 use crate::service::reports::csv::plain;
 use crate::signing::digest::directory_hash;
@@ -25,8 +25,8 @@ const ROWS_MAX: usize = 100_000;
 const BYTES_MAX: u64 = 64 << 20;
 /// Characters of a payer or a reference.
 const TEXT_MAX: usize = 500;
-/// Characters of a payment's name.
-const NAME_MAX: usize = 255;
+/// Characters of a row, and of a reference, as they are kept.
+const KEPT_MAX: usize = 255;
 
 /// One payment of the list and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Judged {
     pub obligation: Option<(ObligationId, Millionths)>,
     /// Set when it was recorded.
     pub recorded: Option<PaymentId>,
-    /// Why it was not, though it should have been.
+    /// Why its outcome is `refused`.
     pub refused: Option<String>,
 }
 
@@ -72,49 +72,68 @@ pub enum Mode<'a> {
 /// records what pays when `mode` says so. `Err(Refused)` names the first row that cannot be read; then nothing is recorded.
 pub fn incoming(conn: &mut PgConnection, list: impl Read, mode: Mode<'_>) -> Result<Report, Error> {
     let payments = read(list)?;
-    let names: Vec<String> = payments.iter().map(name).collect();
-    let mut matching = matching(conn, &payments, &names)?;
+    let entries: Vec<String> = payments.iter().map(entry).collect();
+    let mut matching = matching(conn, &payments, &entries)?;
     let mut rows = Vec::with_capacity(payments.len());
-    for ((row, payment), name) in (1..).zip(payments).zip(&names) {
-        let judged = matching.judge(&payment, name);
+    for ((row, payment), entry) in (1..).zip(payments).zip(&entries) {
+        let judged = matching.judge(&payment, entry);
         let (outcome, obligation) = (judged.outcome, judged.of);
         rows.push(Judged { row, payment, outcome, obligation, recorded: None, refused: None });
     }
     if let Mode::Apply { by } = mode {
         let zone = catalogue::load(conn)?.alliance.zone;
-        for (row, name) in rows.iter_mut().zip(names) {
-            record(conn, zone, row, name, by)?;
+        for (row, entry) in rows.iter_mut().zip(entries) {
+            record(conn, zone, row, entry, by)?;
         }
     }
     let totals = Outcome::ALL.into_iter().map(|outcome| total(&rows, outcome)).collect();
     Ok(Report { rows, totals, applied: mode != Mode::DryRun })
 }
 
-/// What is still owed to us, and what this list names beside it; with the names payments were recorded under.
-fn matching(conn: &mut PgConnection, payments: &[Payment], names: &[String]) -> Result<Matching, Error> {
+/// What is still owed to us, and what this list names beside it; with what has been recorded.
+fn matching(conn: &mut PgConnection, payments: &[Payment], entries: &[String]) -> Result<Matching, Error> {
+    let references: Vec<&str> = payments.iter().map(|one| one.reference.as_str()).collect();
+    let recorded = obligations::recorded(conn, entries, &references)?;
     let mut rows = obligations::list(conn, None, None)?;
     let open: BTreeSet<ObligationId> = rows.iter().map(|row| row.id).collect();
-    let named: BTreeSet<ObligationId> = payments.iter().filter_map(|one| named_obligation(&one.reference)).collect();
+    let mut named: BTreeSet<ObligationId> =
+        payments.iter().filter_map(|one| named_obligation(&one.reference)).collect();
+    named.extend(recorded.iter().map(|payment| payment.obligation));
     let others: Vec<ObligationId> = named.difference(&open).copied().collect();
     rows.extend(obligations::find_all(conn, &others)?);
     let ours = |row: &obligations::Row| row.creditor == Payee::Alliance.as_str() || row.creditor == "operator";
     let owed = |row: obligations::Row| {
         let left = row.amount.minus(row.paid).ok_or_else(|| broken("more was paid than was owed"))?;
-        Ok(Owed { id: row.id, debtor: row.debtor, entity: row.debtor_entity, left, due_on: row.due_on })
+        let debtor = Debtor { slug: row.debtor, entity: row.debtor_entity };
+        Ok(Owed { id: row.id, debtor, left, due_on: row.due_on })
     };
     let owed = rows.into_iter().filter(ours).map(owed).collect::<Result<Vec<_>, Error>>()?;
-    let recorded = obligations::recorded(conn, names)?.into_iter().map(|(name, _)| name);
-    Ok(Matching::new(owed, recorded))
+    let (mut known, mut by_hand) = (Vec::new(), Vec::new());
+    for payment in recorded {
+        let debtor = || owed.iter().find(|owed| owed.id == payment.obligation).map(|owed| owed.debtor.clone());
+        match payment.entry {
+            Some(entry) => known.push(entry),
+            None => by_hand.extend(debtor().map(|debtor| ByHand {
+                of: payment.obligation,
+                debtor,
+                amount: payment.amount,
+                reference: payment.reference,
+            })),
+        }
+    }
+    Ok(Matching::new(owed, known, by_hand))
 }
 
-fn record(conn: &mut PgConnection, zone: Tz, row: &mut Judged, name: String, by: &str) -> Result<(), Error> {
+fn record(conn: &mut PgConnection, zone: Tz, row: &mut Judged, entry: String, by: &str) -> Result<(), Error> {
     let Some((obligation, _)) = row.obligation.filter(|_| row.outcome.pays()) else { return Ok(()) };
-    let (amount, on) = (Some(row.payment.amount), Some(row.payment.on));
-    let paid = pay::Paid { obligation, amount, on, reference: name, by: by.to_owned() };
-    match pay::pay_in(conn, zone, &paid) {
+    let (amount, on, by) = (Some(row.payment.amount), Some(row.payment.on), by.to_owned());
+    // A bank's list may have rows without a reference.
+    let reference = if row.payment.reference.is_empty() { &entry } else { &row.payment.reference };
+    let reference = reference.chars().take(KEPT_MAX).collect();
+    match pay::pay_in(conn, zone, &pay::Paid { obligation, amount, on, reference, entry: Some(entry), by }) {
         Ok(done) => row.recorded = Some(done.payment.id),
-        // Somebody paid it in between: the others are recorded all the same.
-        Err(Error::Refused(why)) => row.refused = Some(why),
+        // Somebody paid it in between, or its day cannot be: the others are recorded all the same.
+        Err(Error::Refused(why)) => (row.outcome, row.refused) = (Outcome::Refused, Some(why)),
         Err(other) => return Err(other),
     }
     Ok(())
@@ -126,15 +145,15 @@ fn total(rows: &[Judged], outcome: Outcome) -> Total {
     Total { outcome, count: own.count(), amount: decimal(amount) }
 }
 
-/// The name a payment is recorded under, at most 255 characters.
-fn name(payment: &Payment) -> String {
+/// A row as it is kept, at most 255 characters.
+fn entry(payment: &Payment) -> String {
     let Payment { on, amount, payer, reference } = payment;
     let whole = format!("{on} {amount} {payer}: {reference}");
-    if whole.chars().count() <= NAME_MAX {
+    if whole.chars().count() <= KEPT_MAX {
         return whole;
     }
     let hash = directory_hash("payment", &[whole.as_bytes()]).simple().to_string();
-    let begin: String = whole.chars().take(NAME_MAX - 1 - hash.len()).collect();
+    let begin: String = whole.chars().take(KEPT_MAX - 1 - hash.len()).collect();
     format!("{begin} {hash}")
 }
 
@@ -147,7 +166,7 @@ fn read(list: impl Read) -> Result<Vec<Payment>, Error> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
         return Err(refused(format!("the list is larger than {} MiB", BYTES_MAX >> 20)));
     }
-    let mut reader = ::csv::ReaderBuilder::new().flexible(true).from_reader(bytes.as_slice());
+    let mut reader = ::csv::ReaderBuilder::new().from_reader(bytes.as_slice());
     let heading = reader.headers().map_err(|_| refused("the heading cannot be read"))?.clone();
     let place = |name: &str| {
         let is_it = |cell: &str| cell.trim_start_matches('\u{feff}').trim().eq_ignore_ascii_case(name);
@@ -157,7 +176,7 @@ fn read(list: impl Read) -> Result<Vec<Payment>, Error> {
     let places = [date?, amount?, payer?, reference?];
     let mut payments = Vec::new();
     for (row, record) in (1..).zip(reader.records()) {
-        let record = record.map_err(|_| refused(format!("row {row} is not CSV in UTF-8")))?;
+        let record = record.map_err(|cause| refused(format!("row {row} {}", unreadable(&cause))))?;
         if row > ROWS_MAX {
             return Err(refused(format!("the list has more than {ROWS_MAX} rows")));
         }
@@ -165,6 +184,15 @@ fn read(list: impl Read) -> Result<Vec<Payment>, Error> {
         payments.push(payment(cells).map_err(|why| refused(format!("row {row}: {why}")))?);
     }
     Ok(payments)
+}
+
+fn unreadable(cause: &::csv::Error) -> String {
+    match cause.kind() {
+        ::csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("has {len} cells under {expected_len} headings: a text with a comma in it stands in quotes")
+        }
+        _ => "is not CSV in UTF-8".to_owned(),
+    }
 }
 
 fn payment([date, amount, payer, reference]: [&str; 4]) -> Result<Payment, &'static str> {
@@ -194,10 +222,14 @@ mod tests {
         let payments = read(text.as_bytes()).expect("read");
         let one = &payments[0];
         assert_eq!((one.reference.as_str(), one.payer.as_str(), one.amount.get()), ("=June", "aa  Ltd", 3_400_000));
-        assert_eq!(name(one), "2026-06-10 3.40 aa  Ltd: =June");
+        assert_eq!(entry(one), "2026-06-10 3.40 aa  Ltd: =June");
         for (text, why) in [
             ("", "the heading has no column date"),
             ("date,amount,payer\n", "the heading has no column reference"),
+            (
+                "date,amount,payer,reference\n2026-06-10,1,Velvet Co., Ltd.,T-1\n",
+                "row 1 has 5 cells under 4 headings: a text with a comma in it stands in quotes",
+            ),
             ("date,amount,payer,reference\n2026-06-10,1,a,r\n10.6.2026,1,a,r\n", "row 2: the date is not YYYY-MM-DD"),
             (
                 "date,amount,payer,reference\n2026-06-10,\"1,000\",a,r\n",
@@ -213,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn long_references_have_short_names_of_their_own() {
+    fn long_rows_are_kept_short_and_stay_apart() {
         let payment = |last: &str| Payment {
             on: "2026-06-10".parse().expect("a date"),
             amount: Millionths::new(1),
             payer: "积".repeat(200),
             reference: "r".repeat(200) + last,
         };
-        let (a, b) = (name(&payment("a")), name(&payment("b")));
+        let (a, b) = (entry(&payment("a")), entry(&payment("b")));
         assert_eq!((a.chars().count(), b.chars().count()), (255, 255));
         assert_ne!(a, b);
     }

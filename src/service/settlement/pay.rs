@@ -23,8 +23,10 @@ pub struct Paid {
     pub amount: Option<Millionths>,
     /// `None`: today.
     pub on: Option<NaiveDate>,
-    /// The payer's or the bank's; the same one again is the same payment.
+    /// The payer's or the bank's; by hand, the same one again is the same payment.
     pub reference: String,
+    /// The row of a bank's list that tells it; the same one again is the same payment.
+    pub entry: Option<String>,
     pub by: String,
 }
 
@@ -48,11 +50,7 @@ pub fn pay_in(conn: &mut PgConnection, zone: Tz, paid: &Paid) -> Result<Recorded
     posting::post(conn, zone, |conn, posting| {
         let row = obligations::lock(conn, paid.obligation)?;
         let row = row.ok_or_else(|| Error::Absent(format!("obligation {}", paid.obligation)))?;
-        if let Some(payment) = obligations::payment(conn, row.id, &paid.reference)? {
-            if paid.amount.is_some_and(|amount| amount != payment.amount) {
-                let what = format!("the reference {} was recorded with {}", payment.reference, payment.amount);
-                return Err(Error::Refused(what));
-            }
+        if let Some(payment) = again(paid, obligations::payments(conn, row.id, &paid.reference)?)? {
             return Ok(Recorded { obligation: row, payment, repeated: true });
         }
         if paid.amount.is_none() && row.paid >= row.amount {
@@ -75,6 +73,7 @@ pub fn pay_in(conn: &mut PgConnection, zone: Tz, paid: &Paid) -> Result<Recorded
             amount,
             paid_on,
             reference: paid.reference.clone(),
+            entry: paid.entry.clone(),
             recorded_by: paid.by.clone(),
             at: posting.at(),
         };
@@ -86,6 +85,25 @@ pub fn pay_in(conn: &mut PgConnection, zone: Tz, paid: &Paid) -> Result<Recorded
         }
         Ok(Recorded { obligation: row, payment, repeated: false })
     })
+}
+
+/// The one of these payments under its reference that is the same. By hand, a reference stands for one payment; a row of a
+/// list is another payment than other rows, but the one that a person recorded before it.
+fn again(paid: &Paid, known: Vec<Payment>) -> Result<Option<Payment>, Error> {
+    let is_amount = |payment: &Payment| paid.amount.is_none_or(|amount| amount == payment.amount);
+    let is_same = |payment: &Payment| match (&paid.entry, &payment.entry) {
+        (Some(row), Some(known)) => row == known,
+        (None, _) | (Some(_), None) => is_amount(payment),
+    };
+    if let Some(same) = known.iter().find(|payment| is_same(payment)) {
+        return Ok(Some(same.clone()));
+    }
+    match known.into_iter().next().filter(|_| paid.entry.is_none()) {
+        Some(other) => {
+            Err(Error::Refused(format!("the reference {} was recorded with {}", other.reference, other.amount)))
+        }
+        None => Ok(None),
+    }
 }
 
 /// What is said of a payment beside its amount: by whom, under which reference, and when, after the window began.

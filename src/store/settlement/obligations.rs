@@ -151,8 +151,10 @@ pub struct Payment {
     pub window: WindowId,
     pub amount: Millionths,
     pub paid_on: NaiveDate,
-    /// The payer's, once per obligation.
+    /// The payer's; once per obligation where it was recorded by hand.
     pub reference: String,
+    /// The row of a bank's list that told it.
+    pub entry: Option<String>,
     pub recorded_by: String,
     pub at: DateTime<Utc>,
 }
@@ -173,6 +175,8 @@ struct PaymentSql {
     paid_on: NaiveDate,
     #[diesel(sql_type = Text)]
     reference: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    entry: Option<String>,
     #[diesel(sql_type = Text)]
     recorded_by: String,
     #[diesel(sql_type = Timestamptz)]
@@ -189,42 +193,39 @@ impl From<PaymentSql> for Payment {
             amount: money(sql.amount),
             paid_on: sql.paid_on,
             reference: sql.reference,
+            entry: sql.entry,
             recorded_by: sql.recorded_by,
             at: sql.at,
         }
     }
 }
 
-/// The payment of an obligation under this reference.
-pub fn payment(conn: &mut PgConnection, id: ObligationId, reference: &str) -> Result<Option<Payment>, Error> {
-    let row = sql_query("SELECT * FROM payments WHERE obligation_id = $1 AND reference = $2")
-        .bind::<SqlUuid, _>(id.0)
-        .bind::<Text, _>(reference)
-        .get_result::<PaymentSql>(conn);
-    Ok(row.optional()?.map(Payment::from))
+/// The payments of an obligation that were recorded under this reference.
+pub fn payments(conn: &mut PgConnection, id: ObligationId, reference: &str) -> Result<Vec<Payment>, Error> {
+    let rows: Vec<PaymentSql> =
+        sql_query("SELECT * FROM payments WHERE obligation_id = $1 AND reference = $2 ORDER BY at, payment_id")
+            .bind::<SqlUuid, _>(id.0)
+            .bind::<Text, _>(reference)
+            .load(conn)?;
+    Ok(rows.into_iter().map(Payment::from).collect())
 }
 
-#[derive(QueryableByName)]
-struct ReferenceSql {
-    #[diesel(sql_type = Text)]
-    reference: String,
-    #[diesel(sql_type = SqlUuid)]
-    obligation_id: Uuid,
-}
-
-/// Which of these references a payment has been recorded under, and of which obligation.
-pub fn recorded(conn: &mut PgConnection, references: &[String]) -> Result<Vec<(String, ObligationId)>, Error> {
-    let rows: Vec<ReferenceSql> = sql_query("SELECT reference, obligation_id FROM payments WHERE reference = any($1)")
-        .bind::<Array<Text>, _>(references)
-        .load(conn)?;
-    Ok(rows.into_iter().map(|row| (row.reference, ObligationId(row.obligation_id))).collect())
+/// Payments that were recorded as one of these rows of a bank's list, or by hand under one of these references.
+pub fn recorded(conn: &mut PgConnection, entries: &[String], references: &[&str]) -> Result<Vec<Payment>, Error> {
+    let rows: Vec<PaymentSql> = sql_query(
+        "SELECT * FROM payments WHERE entry = any($1) UNION ALL SELECT * FROM payments WHERE reference = any($2) AND entry IS NULL",
+    )
+    .bind::<Array<Text>, _>(entries)
+    .bind::<Array<Text>, _>(references)
+    .load(conn)?;
+    Ok(rows.into_iter().map(Payment::from).collect())
 }
 
 /// Records a payment, after which the obligation has been paid `paid`.
 pub fn pay(conn: &mut PgConnection, payment: &Payment, paid: Millionths) -> Result<(), Error> {
     sql_query(
-        "INSERT INTO payments (payment_id, obligation_id, batch_no, window_id, amount, paid_on, reference, recorded_by, at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO payments (payment_id, obligation_id, batch_no, window_id, amount, paid_on, reference, entry, recorded_by, at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind::<SqlUuid, _>(payment.id.0)
     .bind::<SqlUuid, _>(payment.obligation.0)
@@ -233,6 +234,7 @@ pub fn pay(conn: &mut PgConnection, payment: &Payment, paid: Millionths) -> Resu
     .bind::<BigInt, _>(payment.amount.get())
     .bind::<Date, _>(payment.paid_on)
     .bind::<Text, _>(&payment.reference)
+    .bind::<Nullable<Text>, _>(&payment.entry)
     .bind::<Text, _>(&payment.recorded_by)
     .bind::<Timestamptz, _>(payment.at)
     .execute(conn)?;

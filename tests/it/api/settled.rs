@@ -74,6 +74,7 @@ impl Api {
                 amount: None,
                 on: None,
                 reference: "all of it".into(),
+                entry: None,
                 by: "test".into(),
             };
             pay::pay(&mut conn, &paid).expect("paid");

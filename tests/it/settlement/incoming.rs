@@ -2,9 +2,10 @@
 
 use super::support::{House, convert};
 use crate::support::book::pair;
+use hanse::domain::money::Millionths;
 use hanse::domain::settlement::incoming::Outcome;
-use hanse::service::settlement::Error;
 use hanse::service::settlement::incoming::{Mode, Report, incoming};
+use hanse::service::settlement::{Error, pay};
 use hanse::store::settlement::obligations;
 use std::fmt::Write;
 
@@ -18,7 +19,7 @@ fn outcomes(report: &Report) -> Vec<Outcome> {
 
 #[actix_web::test]
 async fn payments_are_matched_recorded_and_never_recorded_twice() {
-    use Outcome::{Duplicate, Matched, Over, Partial, Unknown};
+    use Outcome::{Duplicate, Matched, OtherAmount, Over, Partial, Refused, Unknown};
     let house = House::new("incoming", "").await;
     let (a, _) = pair(&house.server, "1", 1_000).await;
     convert(&house.server, "c1", a, 200).await;
@@ -53,7 +54,15 @@ async fn payments_are_matched_recorded_and_never_recorded_twice() {
         applied.totals.iter().map(|total| (total.outcome, total.count, total.amount.as_str())).collect();
     assert_eq!(
         totals,
-        [(Matched, 1, "5.05"), (Partial, 1, "10.00"), (Over, 1, "10.00"), (Unknown, 1, "3.00"), (Duplicate, 1, "5.05")]
+        [
+            (Matched, 1, "5.05"),
+            (Partial, 1, "10.00"),
+            (Over, 1, "10.00"),
+            (OtherAmount, 0, "0.00"),
+            (Unknown, 1, "3.00"),
+            (Duplicate, 1, "5.05"),
+            (Refused, 0, "0.00")
+        ]
     );
     let left = obligations::list(&mut house.conn(), None, Some("aa")).expect("read");
     assert_eq!(
@@ -82,4 +91,52 @@ async fn a_list_with_a_row_that_cannot_be_read_records_nothing() {
     let refused = incoming(&mut house.conn(), list.as_bytes(), Mode::Apply { by: "fin" });
     assert!(matches!(&refused, Err(Error::Refused(why)) if why.starts_with("row 2: ")), "{refused:?}");
     assert_eq!(obligations::list(&mut house.conn(), None, Some("aa")).expect("read").len(), 1);
+}
+
+#[actix_web::test]
+async fn what_a_person_recorded_is_not_recorded_by_a_list_nor_the_other_way() {
+    use Outcome::{Duplicate, Matched, OtherAmount, Partial, Refused};
+    let house = House::new("incoming-by-hand", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    convert(&house.server, "c1", a, 200).await;
+    let day = house.closed().closed.expect("closed").dates.last_day;
+    let [owed] = obligations::list(&mut house.conn(), None, Some("aa")).expect("read").try_into().expect("one");
+    assert_eq!(owed.amount.to_string(), "5.05");
+    let by_hand = |amount: &str, reference: &str| {
+        let (amount, on) = (Millionths::parse(amount), None);
+        let (reference, by) = (reference.to_owned(), "fin".to_owned());
+        let paid = pay::Paid { obligation: owed.id, amount, on, reference, entry: None, by };
+        pay::pay(&mut house.conn(), &paid).map(|recorded| recorded.repeated)
+    };
+    assert!(!by_hand("2.05", "T-1").expect("recorded"));
+    let named = owed.id.to_string();
+    let list = |rows: &[(&str, &str, &str)]| {
+        let mut list = "date,amount,payer,reference\n".to_owned();
+        for (amount, payer, reference) in rows {
+            writeln!(list, "{day},{amount},{payer},{reference}").expect("written");
+        }
+        brought(&house, &list, Mode::Apply { by: "fin" })
+    };
+    // Its day is the bank's; another amount is another payment.
+    assert_eq!(outcomes(&list(&[("2.05", "AA LTD", "T-1"), ("1.00", "AA LTD", "T-1")])), [Duplicate, OtherAmount]);
+    // One reference for several payments, none of them by hand.
+    let parts = [("1.00", "x", named.as_str()), ("0.50", "x", &named)];
+    assert_eq!(outcomes(&list(&parts)), [Partial, Partial]);
+    assert_eq!(outcomes(&list(&parts)), [Duplicate, Duplicate]);
+    assert!(by_hand("0.50", &named).expect("the same payment"));
+    let other = by_hand("0.60", &named).expect_err("the reference stands for others").to_string();
+    assert_eq!(other, format!("the reference {named} was recorded with 1.00"));
+    assert_eq!(outcomes(&list(&[("1.50", "AA LTD", "T-2")])), [Matched]);
+    assert!(by_hand("1.50", "T-2").expect("the same payment"));
+
+    convert(&house.server, "c2", a, 400).await;
+    house.closed();
+    let early = brought(&house, "date,amount,payer,reference\n2020-01-01,10.10,aa,\n", Mode::Apply { by: "fin" });
+    assert_eq!(outcomes(&early), [Refused]);
+    assert!(early.rows[0].refused.as_deref().is_some_and(|why| why.starts_with("the value date 2020-01-01 ")));
+    assert_eq!(outcomes(&list(&[("10.10", "aa", "")])), [Matched], "a row without a reference");
+    assert_eq!(outcomes(&list(&[("10.10", "aa", "")])), [Duplicate]);
+    house.pay_all();
+    assert_eq!(house.exposures(), []);
+    house.book.audit();
 }

@@ -332,7 +332,14 @@ impl Walk {
         let unit = minor_unit(&catalogue::load(&mut conn).expect("loaded").alliance.currency).get();
         let part = if self.chance.below(3) == 0 { left } else { (left / unit / 3).max(1) * unit };
         let amount = Some(Millionths::new(part));
-        let paid = pay::Paid { obligation: row.id, amount, on: None, reference: key.into(), by: "finance".into() };
+        let paid = pay::Paid {
+            obligation: row.id,
+            amount,
+            on: None,
+            reference: key.into(),
+            entry: None,
+            by: "finance".into(),
+        };
         let recorded = pay::pay(&mut conn, &paid).expect("paid");
         assert!(!recorded.repeated && pay::pay(&mut conn, &paid).expect("again").repeated);
         let in_full = recorded.obligation.paid == recorded.obligation.amount;

@@ -123,6 +123,7 @@ fn part_payment(house: &House, debtor: &str, amount: &str) {
         amount: Millionths::parse(amount),
         on: None,
         reference: "SWIFT 1".into(),
+        entry: None,
         by: "bank".into(),
     };
     pay::pay(&mut conn, &paid).expect("paid");

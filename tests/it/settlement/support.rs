@@ -67,6 +67,7 @@ impl House {
                 amount: None,
                 on: None,
                 reference: "all of it".into(),
+                entry: None,
                 by: "test".into(),
             };
             pay::pay(&mut conn, &paid).expect("paid");

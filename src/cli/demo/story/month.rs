@@ -177,7 +177,14 @@ impl Scene {
                 let reference = reference.clone();
                 pay::pay(
                     conn,
-                    &pay::Paid { obligation: row.id, amount: None, on: None, reference, by: "demo".to_owned() },
+                    &pay::Paid {
+                        obligation: row.id,
+                        amount: None,
+                        on: None,
+                        reference,
+                        entry: None,
+                        by: "demo".to_owned(),
+                    },
                 )?;
             }
             let left = exposures::open(conn)?;
