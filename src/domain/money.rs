@@ -45,15 +45,7 @@ impl Millionths {
 
     /// Parses `12`, `0.05` or `-3.000001`: at most six decimals, nothing else. `None` otherwise.
     pub fn parse(text: &str) -> Option<Millionths> {
-        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if !plain(whole) || !plain(fraction) || fraction.len() > 6 {
-            return None;
-        }
-        let whole: i64 = whole.parse().ok()?;
-        let millionths: i64 = format!("{fraction:0<6}").parse().ok()?;
-        whole.checked_mul(1_000_000)?.checked_add(millionths)?.checked_mul(sign).map(Millionths)
+        parse_decimal(text).and_then(|value| i64::try_from(value).ok()).map(Millionths)
     }
 }
 
@@ -62,6 +54,19 @@ impl fmt::Display for Millionths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&decimal(i128::from(self.0)))
     }
+}
+
+/// Millionths, or a sum of them, from `12`, `0.05` or `-3.000001`: at most six decimals, nothing else. `None` otherwise.
+pub fn parse_decimal(text: &str) -> Option<i128> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !plain(whole) || !plain(fraction) || fraction.len() > 6 {
+        return None;
+    }
+    let whole: i128 = whole.parse().ok()?;
+    let millionths: i128 = format!("{fraction:0<6}").parse().ok()?;
+    whole.checked_mul(1_000_000)?.checked_add(millionths)?.checked_mul(sign)
 }
 
 /// Millionths, or a sum of them that may be beyond the range of one amount, as a decimal string with at least two and at

@@ -3,7 +3,6 @@
 //! One file without scripts or anything fetched, which it also forbids itself; every text is escaped by the template.
 
 use super::{Cell, Fact, Kind, Report, Section, Text, show};
-use crate::domain::money::Millionths;
 use askama::Template;
 use std::borrow::Cow;
 
@@ -83,8 +82,8 @@ impl<'a> Shown<'a> {
     /// The same with a dash for nothing, so that what is something is found among it; totals say 0.
     fn of_body(cell: &'a Cell, decimals: usize) -> Shown<'a> {
         let is_nothing = match cell {
-            Cell::Money(value) => *value == Millionths::ZERO,
-            Cell::Whole(value) | Cell::Points(value) | Cell::BasisPoints(value) => *value == 0,
+            Cell::Money(value) | Cell::Points(value) => *value == 0,
+            Cell::Whole(value) | Cell::BasisPoints(value) => *value == 0,
             Cell::Empty | Cell::Text(_) | Cell::Word(_) | Cell::Date(_) | Cell::Instant(_) => false,
         };
         if is_nothing { Shown { text: Cow::Borrowed("\u{2013}"), zh: "" } } else { Shown::of(cell, decimals) }

@@ -124,7 +124,8 @@ impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Cell::Empty => serializer.serialize_none(),
-            Cell::Whole(value) | Cell::Points(value) => serializer.serialize_i64(*value),
+            Cell::Whole(value) => serializer.serialize_i64(*value),
+            Cell::Points(value) => serializer.serialize_i128(*value),
             Cell::Text(_)
             | Cell::Word(_)
             | Cell::Money(_)

@@ -88,13 +88,20 @@ pub enum Cell {
     /// A count.
     Whole(i64),
     /// Points in the programme's smallest unit; negative when they were taken.
-    Points(i64),
-    Money(Millionths),
+    Points(i128),
+    /// In millionths; sums may be beyond what an account holds.
+    Money(i128),
     /// Hundredths of a percent: 250 is 2.50 %.
     BasisPoints(i64),
     Date(NaiveDate),
     /// In the zone its report is of.
     Instant(DateTime<FixedOffset>),
+}
+
+impl Cell {
+    pub fn money(amount: Millionths) -> Cell {
+        Cell::Money(amount.get().into())
+    }
 }
 
 /// A word with a code for machines and a label in both languages for people.

@@ -1,7 +1,6 @@
 //! A small statement, and texts that mean harm, for the tests of every rendering.
 
 use super::{Cell, Column, Fact, ISSUED, Kind, Report, Section, Text};
-use crate::domain::money::Millionths;
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 
 pub fn date(year: i32, month: u32, day: u32) -> NaiveDate {
@@ -24,7 +23,7 @@ pub fn statement() -> Report {
         title: Text::new("Settlement statement", "结算对账单"),
         facts: vec![
             fact("alliance", "Alliance", "联盟", Cell::Text("Harbour & Hills 港山联盟".into())),
-            fact("net", "Net", "净额", Cell::Money(Millionths::new(-1_234_567_890))),
+            fact("net", "Net", "净额", Cell::Money(-1_234_567_890)),
             fact(ISSUED, "Issued", "出具时间", Cell::Instant(issued().fixed_offset())),
         ],
         sections: vec![lines(), disputes()],
@@ -38,8 +37,8 @@ pub fn line(member: &str) -> Vec<Cell> {
         Cell::Text("C-0001".into()),
         Cell::Text(member.into()),
         Cell::Points(-1500),
-        Cell::Money(Millionths::new(12_500)),
-        Cell::Money(Millionths::new(18_750_000)),
+        Cell::Money(12_500),
+        Cell::Money(18_750_000),
         Cell::BasisPoints(-250),
         Cell::Date(date(2026, 11, 5)),
         Cell::Instant(instant("2026-11-05T08:30:00.250Z")),
@@ -83,7 +82,7 @@ fn lines() -> Section {
         Cell::Empty,
         Cell::Points(-4500),
         Cell::Empty,
-        Cell::Money(Millionths::new(56_250_000)),
+        Cell::Money(56_250_000),
         Cell::BasisPoints(-250),
         Cell::Empty,
         Cell::Empty,

@@ -1,7 +1,7 @@
 //! Cells as texts: exactly for machines, readably for people.
 
 use super::Cell;
-use crate::domain::money::Millionths;
+use crate::domain::money::decimal;
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use std::borrow::Cow;
 
@@ -15,8 +15,9 @@ pub fn exact(cell: &Cell) -> Cow<'_, str> {
         Cell::Empty => Cow::Borrowed(""),
         Cell::Text(text) => Cow::Borrowed(text),
         Cell::Word(word) => Cow::Borrowed(word.code),
-        Cell::Whole(value) | Cell::Points(value) => Cow::Owned(value.to_string()),
-        Cell::Money(value) => Cow::Owned(value.to_string()),
+        Cell::Whole(value) => Cow::Owned(value.to_string()),
+        Cell::Points(value) => Cow::Owned(value.to_string()),
+        Cell::Money(value) => Cow::Owned(decimal(*value)),
         Cell::BasisPoints(value) => Cow::Owned(hundredths(*value)),
         Cell::Date(date) => Cow::Owned(date.to_string()),
         Cell::Instant(at) => Cow::Owned(at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
@@ -28,7 +29,7 @@ pub fn readable(cell: &Cell, decimals: usize) -> Cow<'_, str> {
     match cell {
         Cell::Empty | Cell::Text(_) | Cell::Date(_) => exact(cell),
         Cell::Word(word) => Cow::Owned(format!("{} {}", word.en, word.zh)),
-        Cell::Whole(value) | Cell::Points(value) => Cow::Owned(grouped(&value.to_string())),
+        Cell::Whole(_) | Cell::Points(_) => Cow::Owned(grouped(&exact(cell))),
         Cell::Money(value) => Cow::Owned(grouped(&padded(*value, decimals))),
         Cell::BasisPoints(value) => Cow::Owned(grouped(&hundredths(*value)) + "%"),
         Cell::Instant(at) => Cow::Owned(seconds(at)),
@@ -38,7 +39,7 @@ pub fn readable(cell: &Cell, decimals: usize) -> Cow<'_, str> {
 /// How many decimals the money of a column needs.
 pub fn decimals<'a>(column: impl Iterator<Item = &'a Cell>) -> usize {
     let needed = |cell: &Cell| match cell {
-        Cell::Money(value) => value.to_string().split_once('.').map(|(_, fraction)| fraction.len()),
+        Cell::Money(value) => decimal(*value).split_once('.').map(|(_, fraction)| fraction.len()),
         _ => None,
     };
     column.filter_map(needed).max().unwrap_or(DECIMALS_MIN)
@@ -56,8 +57,8 @@ fn hundredths(value: i64) -> String {
     format!("{sign}{}.{:02}", value / 100, value % 100)
 }
 
-fn padded(money: Millionths, decimals: usize) -> String {
-    let text = money.to_string();
+fn padded(millionths: i128, decimals: usize) -> String {
+    let text = decimal(millionths);
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     format!("{whole}.{fraction:0<decimals$}")
 }
@@ -91,10 +92,11 @@ mod tests {
             (Cell::Word(Word::new("never", "Never", "永久")), "never", "Never 永久"),
             (Cell::Whole(-999), "-999", "\u{2212}999"),
             (Cell::Points(1_234_567), "1234567", "1,234,567"),
-            (Cell::Points(i64::MIN), "-9223372036854775808", "\u{2212}9,223,372,036,854,775,808"),
-            (Cell::Money(Millionths::new(-1_234_500_000)), "-1234.50", "\u{2212}1,234.5000"),
-            (Cell::Money(Millionths::new(1)), "0.000001", "0.000001"),
-            (Cell::Money(Millionths::new(i64::MIN)), "-9223372036854.775808", "\u{2212}9,223,372,036,854.775808"),
+            (Cell::Points(i64::MIN.into()), "-9223372036854775808", "\u{2212}9,223,372,036,854,775,808"),
+            (Cell::Money(-1_234_500_000), "-1234.50", "\u{2212}1,234.5000"),
+            (Cell::Money(1), "0.000001", "0.000001"),
+            (Cell::Money(i64::MIN.into()), "-9223372036854.775808", "\u{2212}9,223,372,036,854.775808"),
+            (Cell::Money(18_000_000_000_000_000_000), "18000000000000.00", "18,000,000,000,000.0000"),
             (Cell::BasisPoints(-250), "-2.50", "\u{2212}2.50%"),
             (Cell::BasisPoints(123_456), "1234.56", "1,234.56%"),
             (Cell::Date(date(2026, 11, 5)), "2026-11-05", "2026-11-05"),
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_column_of_money_shows_the_decimals_of_its_longest() {
-        let money = |value| Cell::Money(Millionths::new(value));
+        let money = |value| Cell::Money(value);
         assert_eq!(decimals([Cell::Empty, Cell::Whole(1)].iter()), 2);
         assert_eq!(decimals([money(1_000_000), money(12_500), money(50_000)].iter()), 4);
     }

@@ -216,7 +216,6 @@ fn narrow(count: usize) -> u16 {
 mod tests {
     use super::super::{Column, Kind, sample};
     use super::*;
-    use crate::domain::money::Millionths;
     use std::io::{Cursor, Read};
 
     /// One file inside the workbook.
@@ -296,11 +295,11 @@ mod tests {
 
     #[test]
     fn an_amount_with_more_digits_than_excel_keeps_is_a_text() {
-        let money = |value| Cell::Money(Millionths::new(value));
+        let money = |value| Cell::Money(value);
         let cells = vec![
             money(999_999_999_999_999),
             money(1_000_000_000_000_001),
-            money(i64::MIN),
+            money(i64::MIN.into()),
             Cell::Points((1 << 53) - 1),
             Cell::Points(9_007_199_254_740_990),
             Cell::Date(sample::date(1900, 2, 28)),

@@ -4,7 +4,7 @@
 use super::gather;
 use super::settings::Settings;
 use super::{Error, broken, lines};
-use crate::domain::money::{Millionths, minor_digits};
+use crate::domain::money::{Millionths, decimal, minor_digits};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::netting::{self, Differs, Duty, Net};
 use crate::domain::settlement::tally::{Sort, Sum, Tallies, Tally};
@@ -60,8 +60,8 @@ pub fn draft(parts: &Parts<'_>) -> Result<Drafted, Error> {
         "netting": settings.netting.code(),
         "rounding": settings.rounding.code(),
         "lines": lines_json(tally)?,
-        "counterparties": counterparties(settings, participant, (&tallies, parts.nets))?,
-        "totals": sums(&total(&tallies)).ok_or_else(range)?,
+        "counterparties": counterparties(settings, (&tallies, parts.nets))?,
+        "totals": sums(&total(&tallies)),
         "opening": opening.to_string(),
         "net": net.to_string(),
         "payments": parts.payments.to_string(),
@@ -105,14 +105,12 @@ fn lines_json(tally: &Row) -> Result<Value, Error> {
 
 fn counterparties(
     settings: &Settings,
-    of: &Participant,
     (tallies, nets): (&Tallies, &BTreeMap<Participant, Net>),
 ) -> Result<Vec<Value>, Error> {
     let mut rows = Vec::with_capacity(tallies.len());
     for (with, tally) in tallies {
-        let range = || Differs::Range { of: of.clone(), with: with.clone() };
         let net = nets.get(with).ok_or_else(|| broken(format!("no net with {with}")))?;
-        let mut row = sums(tally).ok_or_else(range)?;
+        let mut row = sums(tally);
         row.insert("counterparty".into(), with.as_str().into());
         row.insert("entity".into(), settings.named(with)?.entity.as_str().into());
         row.insert("exact".into(), net.exact.to_string().into());
@@ -122,19 +120,21 @@ fn counterparties(
     Ok(rows)
 }
 
-/// Each sort that has something, by its name; `None` when a sum is beyond the range of a document.
-fn sums(tally: &Tally) -> Option<Map<String, Value>> {
+/// Each sort that has something, by its name. What was converted and undone all day long may add up beyond what one account
+/// can hold, while the nets stay small: amounts are as long as they need be.
+fn sums(tally: &Tally) -> Map<String, Value> {
     let mut members = Map::new();
     for sort in Sort::ALL {
         let Sum { lines, points, amount } = tally.sum(sort);
         if (lines, points, amount) == (0, 0, 0) {
             continue;
         }
-        let points = i64::try_from(points).ok().filter(|points| points.unsigned_abs() < 1 << 53)?;
-        let amount = Millionths::new(i64::try_from(amount).ok()?);
-        members.insert(sort.code().into(), json!({ "lines": lines, "points": points, "amount": amount.to_string() }));
+        // A number is exact up to there in every JSON library (RFC 8785, RFC 7493); beyond it is a text.
+        let small = i64::try_from(points).ok().filter(|points| points.unsigned_abs() < 1 << 53);
+        let points = small.map_or_else(|| Value::from(points.to_string()), Value::from);
+        members.insert(sort.code().into(), json!({ "lines": lines, "points": points, "amount": decimal(amount) }));
     }
-    Some(members)
+    members
 }
 
 fn total(tallies: &Tallies) -> Tally {

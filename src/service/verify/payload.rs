@@ -1,6 +1,6 @@
 //! A statement's payload: its members, all of them and no others.
 
-use crate::domain::money::Millionths;
+use crate::domain::money::{Millionths, decimal, parse_decimal};
 use crate::domain::settings::{Netting, Rounding};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::tally::{Sort, Sum, Tallies, Tally};
@@ -85,8 +85,8 @@ struct Row {
 #[serde(deny_unknown_fields)]
 struct SumText {
     lines: i64,
-    points: i64,
-    amount: Money,
+    points: Points,
+    amount: SumMoney,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -167,8 +167,7 @@ fn tally(sums: &BTreeMap<String, SumText>) -> Result<Tally, String> {
     let mut tally = Tally::default();
     for (code, sum) in sums {
         let sort = Sort::ALL.into_iter().find(|sort| sort.code() == code).ok_or_else(|| format!("member {code:?}"))?;
-        let (points, amount) = (i128::from(sum.points), i128::from(sum.amount.0.get()));
-        *tally.sum_mut(sort) = Sum { lines: sum.lines, points, amount };
+        *tally.sum_mut(sort) = Sum { lines: sum.lines, points: sum.points.0, amount: sum.amount.0 };
     }
     Ok(tally)
 }
@@ -176,6 +175,14 @@ fn tally(sums: &BTreeMap<String, SumText>) -> Result<Tally, String> {
 /// A decimal text in its one spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(pub Millionths);
+
+/// A sum of amounts, which may be beyond what one amount can be, in its one spelling.
+#[derive(Clone, Copy, Debug)]
+struct SumMoney(i128);
+
+/// A number below 2^53 in size, from there a text.
+#[derive(Clone, Copy, Debug)]
+struct Points(i128);
 
 /// 32 bytes in lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +208,31 @@ fn text<'de, D: Deserializer<'de>, T>(from: D, wanted: &str, read: impl Fn(&str)
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Money, D::Error> {
         text(from, "an amount", |text| Millionths::parse(text).filter(|amount| amount.to_string() == text).map(Money))
+    }
+}
+
+impl<'de> Deserialize<'de> for SumMoney {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SumMoney, D::Error> {
+        text(from, "a sum", |text| parse_decimal(text).filter(|sum| decimal(*sum) == text).map(SumMoney))
+    }
+}
+
+impl<'de> Deserialize<'de> for Points {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Points, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(i64),
+            Text(String),
+        }
+        let is_small = |points: i128| points.unsigned_abs() < 1 << 53;
+        let points = match Written::deserialize(from)? {
+            Written::Number(points) => Some(i128::from(points)).filter(|points| is_small(*points)),
+            Written::Text(text) => {
+                text.parse().ok().filter(|points: &i128| !is_small(*points) && points.to_string() == text)
+            }
+        };
+        points.map(Points).ok_or_else(|| D::Error::custom("points are a number, or a text from 2^53 on"))
     }
 }
 

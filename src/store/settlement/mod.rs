@@ -30,6 +30,11 @@ fn unreadable(what: impl Into<String>) -> Error {
     Error::Query(diesel::result::Error::DeserializationError(what.into().into()))
 }
 
+/// A sum as text: one of many numbers may be beyond a bigint.
+fn sum(text: &str) -> Result<i128, Error> {
+    text.parse().map_err(|_| unreadable(format!("`{text}` is no sum")))
+}
+
 fn money(value: i64) -> Millionths {
     Millionths::new(value)
 }

@@ -1,6 +1,6 @@
 //! What finance reports read beside the statements: figures summed in SQL, and the rows a report names one by one.
 
-use super::money;
+use super::{money, sum};
 use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, WindowId};
 use crate::domain::money::Millionths;
 use crate::store::Error;
@@ -38,10 +38,11 @@ pub struct TakenBack {
     pub of_this_window: bool,
     /// How many times something was taken back.
     pub count: i64,
-    pub credit: i64,
+    pub credit: i128,
     /// One per campaign of the terms.
-    pub bonuses: Vec<i64>,
-    pub fee: Millionths,
+    pub bonuses: Vec<i128>,
+    /// In millionths.
+    pub fee: i128,
 }
 
 #[derive(QueryableByName)]
@@ -52,12 +53,12 @@ struct TakenBackSql {
     same: bool,
     #[diesel(sql_type = BigInt)]
     count: i64,
-    #[diesel(sql_type = BigInt)]
-    credit: i64,
-    #[diesel(sql_type = BigInt)]
-    fee: i64,
-    #[diesel(sql_type = Array<BigInt>)]
-    bonuses: Vec<i64>,
+    #[diesel(sql_type = Text)]
+    credit: String,
+    #[diesel(sql_type = Text)]
+    fee: String,
+    #[diesel(sql_type = Array<Text>)]
+    bonuses: Vec<String>,
 }
 
 /// What was taken back in a window, by terms: amounts are points × price, so sums of points are enough.
@@ -66,23 +67,25 @@ pub fn taken_back(conn: &mut PgConnection, window: WindowId) -> Result<Vec<Taken
         "WITH taken AS MATERIALIZED (SELECT c.terms_id, c.window_id = $1 AS same, r.credit, r.fee, r.bonuses \
            FROM reversals r JOIN conversions c USING (conversion_id) WHERE r.window_id = $1 AND r.state = 1), \
          bonuses AS (SELECT terms_id, same, array_agg(points ORDER BY nth) AS bonuses FROM ( \
-           SELECT terms_id, same, nth, sum(points)::bigint AS points FROM taken, unnest(bonuses) WITH ORDINALITY b(points, nth) \
+           SELECT terms_id, same, nth, sum(points)::text AS points FROM taken, unnest(bonuses) WITH ORDINALITY b(points, nth) \
            GROUP BY 1, 2, 3) s GROUP BY 1, 2) \
-         SELECT t.terms_id, t.same, count(*) AS count, sum(t.credit)::bigint AS credit, sum(t.fee)::bigint AS fee, \
+         SELECT t.terms_id, t.same, count(*) AS count, sum(t.credit)::text AS credit, sum(t.fee)::text AS fee, \
            coalesce(b.bonuses, '{}') AS bonuses \
          FROM taken t LEFT JOIN bonuses b USING (terms_id, same) GROUP BY t.terms_id, t.same, b.bonuses ORDER BY 1, 2",
     )
     .bind::<SqlUuid, _>(window.0)
     .load(conn)?;
-    let row = |sql: TakenBackSql| TakenBack {
-        terms: sql.terms_id,
-        of_this_window: sql.same,
-        count: sql.count,
-        credit: sql.credit,
-        bonuses: sql.bonuses,
-        fee: money(sql.fee),
+    let row = |sql: TakenBackSql| {
+        Ok(TakenBack {
+            terms: sql.terms_id,
+            of_this_window: sql.same,
+            count: sql.count,
+            credit: sum(&sql.credit)?,
+            bonuses: sql.bonuses.iter().map(|points| sum(points)).collect::<Result<_, Error>>()?,
+            fee: sum(&sql.fee)?,
+        })
     };
-    Ok(rows.into_iter().map(row).collect())
+    rows.into_iter().map(row).collect()
 }
 
 /// An adjustment that was posted.
@@ -217,7 +220,7 @@ pub struct Outstanding {
     pub partner: String,
     pub tier: String,
     pub end: End,
-    pub points: i64,
+    pub points: i128,
 }
 
 #[derive(QueryableByName)]
@@ -228,70 +231,92 @@ struct OutstandingSql {
     tier: String,
     #[diesel(sql_type = Nullable<Date>)]
     last: Option<NaiveDate>,
-    #[diesel(sql_type = BigInt)]
-    points: i64,
+    #[diesel(sql_type = Text)]
+    points: String,
 }
 
 /// All lots of everybody's or of one brand's accounts, by brand, tier and last day; never comes last.
 pub fn outstanding(conn: &mut PgConnection, partner: Option<&str>) -> Result<Vec<Outstanding>, Error> {
     let rows: Vec<OutstandingSql> = sql_query(
         "SELECT partner, tier, CASE WHEN last <> 2147483647 THEN '1970-01-01'::date + last::int END AS last, points FROM ( \
-           SELECT a.partner, a.tier, a.lots[i + 1] AS last, sum(a.lots[i])::bigint AS points \
+           SELECT a.partner, a.tier, a.lots[i + 1] AS last, sum(a.lots[i])::text AS points \
            FROM accounts a, generate_series(1, cardinality(a.lots), 3) i WHERE $1 IS NULL OR a.partner = $1 GROUP BY 1, 2, 3) s \
          ORDER BY 1, 2, 3 NULLS LAST",
     )
     .bind::<Nullable<Text>, _>(partner)
     .load(conn)?;
-    let row = |sql: OutstandingSql| Outstanding {
-        partner: sql.partner,
-        tier: sql.tier,
-        end: sql.last.map_or(End::Never, End::On),
-        points: sql.points,
+    let row = |sql: OutstandingSql| {
+        let points = sum(&sql.points)?;
+        Ok(Outstanding { partner: sql.partner, tier: sql.tier, end: sql.last.map_or(End::Never, End::On), points })
     };
-    Ok(rows.into_iter().map(row).collect())
+    rows.into_iter().map(row).collect()
 }
 
 /// Sums of the accounts of one brand and earned tier.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balances {
-    #[diesel(sql_type = Text)]
     pub partner: String,
-    #[diesel(sql_type = Text)]
     pub tier: String,
-    #[diesel(sql_type = BigInt)]
     pub accounts: i64,
-    #[diesel(sql_type = BigInt)]
-    pub balance: i64,
+    pub balance: i128,
     /// Part of the balance that no lot has.
-    #[diesel(sql_type = BigInt)]
-    pub held: i64,
+    pub held: i128,
     /// What members owe, in points; no part of the balance.
+    pub owed: i128,
+}
+
+#[derive(QueryableByName)]
+struct BalancesSql {
+    #[diesel(sql_type = Text)]
+    partner: String,
+    #[diesel(sql_type = Text)]
+    tier: String,
     #[diesel(sql_type = BigInt)]
-    pub owed: i64,
+    accounts: i64,
+    #[diesel(sql_type = Text)]
+    balance: String,
+    #[diesel(sql_type = Text)]
+    held: String,
+    #[diesel(sql_type = Text)]
+    owed: String,
 }
 
 pub fn balances(conn: &mut PgConnection, partner: Option<&str>) -> Result<Vec<Balances>, Error> {
     let rows = sql_query(
-        "SELECT partner, tier, count(*) AS accounts, sum(balance)::bigint AS balance, sum(held)::bigint AS held, \
-         sum(owed)::bigint AS owed FROM accounts WHERE $1 IS NULL OR partner = $1 GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT partner, tier, count(*) AS accounts, sum(balance)::text AS balance, sum(held)::text AS held, \
+         sum(owed)::text AS owed FROM accounts WHERE $1 IS NULL OR partner = $1 GROUP BY 1, 2 ORDER BY 1, 2",
     );
-    Ok(rows.bind::<Nullable<Text>, _>(partner).load(conn)?)
+    let rows: Vec<BalancesSql> = rows.bind::<Nullable<Text>, _>(partner).load(conn)?;
+    let row = |sql: BalancesSql| {
+        let (balance, held, owed) = (sum(&sql.balance)?, sum(&sql.held)?, sum(&sql.owed)?);
+        Ok(Balances { partner: sql.partner, tier: sql.tier, accounts: sql.accounts, balance, held, owed })
+    };
+    rows.into_iter().map(row).collect()
 }
 
 /// Entries of one brand, month and kind.
-#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    #[diesel(sql_type = Text)]
     pub partner: String,
     /// Its first day.
-    #[diesel(sql_type = Date)]
     pub month: NaiveDate,
-    #[diesel(sql_type = SmallInt)]
     pub kind: i16,
-    #[diesel(sql_type = BigInt)]
     pub entries: i64,
+    pub points: i128,
+}
+
+#[derive(QueryableByName)]
+struct MovedSql {
+    #[diesel(sql_type = Text)]
+    partner: String,
+    #[diesel(sql_type = Date)]
+    month: NaiveDate,
+    #[diesel(sql_type = SmallInt)]
+    kind: i16,
     #[diesel(sql_type = BigInt)]
-    pub points: i64,
+    entries: i64,
+    #[diesel(sql_type = Text)]
+    points: String,
 }
 
 /// The journal, summed by brand, month and kind.
@@ -300,12 +325,17 @@ pub fn moved(conn: &mut PgConnection, partner: Option<&str>) -> Result<Vec<Moved
     // journal three members are wanted.
     let rows = sql_query(
         "SELECT partner, date_trunc('month', day::timestamp)::date AS month, kind, sum(entries)::bigint AS entries, \
-         sum(points)::bigint AS points FROM (SELECT a.partner, b.day, e.kind, count(*) AS entries, sum(e.delta) AS points \
+         sum(points)::text AS points FROM (SELECT a.partner, b.day, e.kind, count(*) AS entries, sum(e.delta) AS points \
            FROM batches b CROSS JOIN LATERAL unnest(b.entry_accounts, b.entry_kinds, b.entry_deltas) e(account_id, kind, delta) \
            JOIN accounts a USING (account_id) WHERE $1 IS NULL OR a.partner = $1 GROUP BY 1, 2, 3) s \
          GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     );
-    Ok(rows.bind::<Nullable<Text>, _>(partner).load(conn)?)
+    let rows: Vec<MovedSql> = rows.bind::<Nullable<Text>, _>(partner).load(conn)?;
+    let row = |sql: MovedSql| {
+        let points = sum(&sql.points)?;
+        Ok(Moved { partner: sql.partner, month: sql.month, kind: sql.kind, entries: sql.entries, points })
+    };
+    rows.into_iter().map(row).collect()
 }
 
 /// A dispute that is neither decided nor withdrawn.

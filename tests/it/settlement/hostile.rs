@@ -1,6 +1,7 @@
 //! What somebody with money at stake would try: settlement goes on, exposures return to zero, and what was signed stays.
 
 use super::support::{House, convert, reverse, undo};
+use super::verify;
 use crate::support::book::{self, Member, pair};
 use crate::support::is_long;
 use diesel::connection::SimpleConnection;
@@ -11,8 +12,11 @@ use hanse::book::{Handle, audit, fence};
 use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
+use hanse::service::reports::{Form, files};
 use hanse::service::settlement::recompute::Outcome as Again;
+use hanse::service::settlement::reports::{Name, Wanted, make};
 use hanse::service::settlement::{adjust, close};
+use hanse::store::settlement::statements;
 use hanse::store::settlement::windows::{self, Backlog};
 use std::time::{Duration, Instant};
 
@@ -399,5 +403,43 @@ async fn parts_taken_back_at_once_add_up_over_windows_and_campaigns() {
     house.book.audit();
     house.pay_all();
     assert_eq!(house.exposures(), []);
+    house.book.audit();
+}
+
+/// What is converted and undone all day long adds up beyond money, and nets to nothing: it blocks nobody.
+#[actix_web::test]
+async fn sums_beyond_money_that_net_to_nothing_settle_and_are_reported() {
+    let house = House::new("beyond", "").await;
+    let most = 300_000_000_000_000;
+    let (a, _) = pair(&house.server, "1", 9_000_000_000_000_000).await;
+    for nth in 0..64 {
+        let made = convert(&house.server, &format!("c{nth}"), a, most).await;
+        undo(&house.server, &format!("u{nth}"), made).await;
+    }
+    assert_eq!(house.exposures(), []);
+    let window = house.closed();
+    assert!(matches!(house.recompute(&window), Again::Same(_)));
+    let statement = statements::find(&mut house.conn(), window.id, &participant("aa")).expect("read").expect("there");
+    let payload: serde_json::Value = serde_json::from_str(&statement.payload).expect("JSON");
+    let out = &payload["totals"]["out"];
+    assert_eq!((&out["points"], &out["lines"]), (&serde_json::json!("9600000000000000"), &serde_json::json!(64)));
+    let amount = hanse::domain::money::parse_decimal(out["amount"].as_str().expect("a sum")).expect("a sum");
+    assert!(amount < i128::from(i64::MIN), "{amount}");
+    for name in Name::ALL {
+        let participant = name.needs_participant().then(|| participant("aa"));
+        let wanted = Wanted {
+            window: name.needs_window().then_some(window.number),
+            participant,
+            ..Wanted::now(&mut house.conn()).expect("now")
+        };
+        let report = make(&mut house.conn(), name, &wanted).unwrap_or_else(|why| panic!("{name:?}: {why}"));
+        for form in Form::ALL {
+            files(&report, form, "report").expect("written");
+        }
+    }
+    let made = verify::files(&house, window.id, "aa", hanse::domain::ids::ConversionId(uuid::Uuid::nil()));
+    let given = [("s", made.statement.as_slice()), ("l", &made.ndjson), ("k", &verify::jwks(&house))];
+    let report = verify::verify(&given);
+    assert!(report.first_wrong().is_none(), "{report:?}");
     house.book.audit();
 }

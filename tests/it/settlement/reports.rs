@@ -8,7 +8,7 @@ use hanse::book::Handle;
 use hanse::book::command::{Answer, Ask, Command, Convert, Direction, Outcome, Reverse, Want};
 use hanse::domain::expiry::Expiry;
 use hanse::domain::ids::ConversionId;
-use hanse::domain::money::Millionths;
+use hanse::domain::money::{Millionths, decimal};
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::dispute::{Claimed, Kind};
 use hanse::domain::text::Text;
@@ -152,8 +152,9 @@ fn cell(cell: &Cell) -> String {
         Cell::Empty => String::new(),
         Cell::Text(text) => text.clone(),
         Cell::Word(word) => word.code.into(),
-        Cell::Whole(value) | Cell::Points(value) => value.to_string(),
-        Cell::Money(value) => value.to_string(),
+        Cell::Whole(value) => value.to_string(),
+        Cell::Points(value) => value.to_string(),
+        Cell::Money(value) => decimal(*value),
         Cell::BasisPoints(value) => format!("{value}bp"),
         Cell::Date(day) => day.to_string(),
         Cell::Instant(at) => at.to_rfc3339(),

@@ -13,16 +13,16 @@ pub const TITLE_UNITS_MAX: usize = 255;
 pub const NAME_UNITS_MAX: usize = 31;
 
 /// A double is exact below 2^53, and Excel shows 15 digits of it.
-const EXACT_MAX: u64 = 1 << 53;
-const DIGITS_MAX: u64 = 1_000_000_000_000_000;
+const EXACT_MAX: u128 = 1 << 53;
+const DIGITS_MAX: u128 = 1_000_000_000_000_000;
 
 /// The cell as a number, if Excel keeps every digit of it: the double that is nearest, read as Excel reads what is typed.
 pub fn number(cell: &Cell) -> Option<f64> {
     let (value, decimal) = match cell {
-        Cell::Whole(value) | Cell::Points(value) => (*value, show::exact(cell)),
-        Cell::Money(value) => (value.get(), show::exact(cell)),
+        Cell::Whole(value) => (i128::from(*value), show::exact(cell)),
+        Cell::Points(value) | Cell::Money(value) => (*value, show::exact(cell)),
         // A percent is a fraction of one: 250 basis points are 0.025.
-        Cell::BasisPoints(value) => (*value, Cow::Owned(format!("{value}e-4"))),
+        Cell::BasisPoints(value) => (i128::from(*value), Cow::Owned(format!("{value}e-4"))),
         Cell::Empty | Cell::Text(_) | Cell::Word(_) | Cell::Date(_) | Cell::Instant(_) => return None,
     };
     let size = value.unsigned_abs();
@@ -76,18 +76,17 @@ pub fn sheet_name(wanted: &str, taken: &mut BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::money::Millionths;
 
     #[test]
     fn a_number_is_the_decimal_or_nothing() {
-        let money = |value| number(&Cell::Money(Millionths::new(value)));
+        let money = |value| number(&Cell::Money(value));
         assert_eq!(money(12_500), Some(0.0125));
         assert_eq!(money(-999_999_999_999_999), Some(-999_999_999.999_999));
         assert_eq!(money(1_000_000_000_000_001), None);
         assert_eq!(money(9_007_199_254_740_990), Some(9_007_199_254.740_99));
         assert_eq!(money(9_007_199_254_741_000), None, "above 2^53");
         assert_eq!(number(&Cell::BasisPoints(-250)), Some(-0.025));
-        assert_eq!(number(&Cell::Points(i64::MIN)), None);
+        assert_eq!(number(&Cell::Points(i64::MIN.into())), None);
         assert_eq!(number(&Cell::Empty), None);
     }
 

@@ -1,10 +1,9 @@
 //! What is owed and not paid, and what is disputed and not decided, by how late it is on the business day of the moment
 //! wanted.
 
-use super::frame::{amount, catalogue, column, open_facts, optional, report, section, text};
+use super::frame::{catalogue, column, open_facts, optional, report, section, text};
 use super::{Error, Name, Wanted, words};
 use crate::domain::ids::DisputeId;
-use crate::domain::money::Millionths;
 use crate::domain::settlement::obligation;
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
 use crate::store::settlement::obligations::{self, Row};
@@ -96,14 +95,12 @@ fn summed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
     let mut columns = parties_columns();
     columns.extend(buckets);
     columns.push(column("left", "Unpaid", "未付合计", Kind::Money));
-    let money = |sums: &[i128; BUCKETS.len()]| -> Result<Vec<Cell>, Error> {
-        sums.iter().copied().chain([sums.iter().sum()]).map(amount).collect()
-    };
+    let money = |sums: [i128; BUCKETS.len()]| sums.into_iter().chain([sums.iter().sum()]).map(Cell::Money);
     let mut rows = Vec::with_capacity(parties.len());
     for ((debtor, creditor), sums) in &parties {
-        rows.push([text(debtor), text(creditor)].into_iter().chain(money(sums)?).collect());
+        rows.push([text(debtor), text(creditor)].into_iter().chain(money(*sums)).collect());
     }
-    let totals = [Cell::Word(words::TOTAL), Cell::Empty].into_iter().chain(money(&all)?).collect();
+    let totals = [Cell::Word(words::TOTAL), Cell::Empty].into_iter().chain(money(all)).collect();
     Ok(Section {
         totals: Some(totals), ..section("ageing", "Ageing of what is owed", "应收应付账龄", columns, rows)
     })
@@ -138,9 +135,9 @@ fn listed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
             Cell::Whole(days),
             Cell::Word(Bucket::of(days).word()),
             Cell::Word(words::obligation_state(state)),
-            Cell::Money(row.amount),
-            Cell::Money(row.paid),
-            amount(left(row))?,
+            Cell::money(row.amount),
+            Cell::money(row.paid),
+            Cell::Money(left(row)),
             text(row.id),
         ])
     };
@@ -175,13 +172,13 @@ fn disputed(open: &[Dispute], today: NaiveDate) -> Result<Section, Error> {
             Cell::Whole(days),
             Cell::Word(Bucket::of(days).word()),
             dispute_state(&row.state),
-            row.claim.map_or(Cell::Empty, |claim| Cell::Money(Millionths::new(claim))),
+            row.claim.map_or(Cell::Empty, |claim| Cell::Money(claim.into())),
             text(DisputeId(row.dispute_id)),
         ]
     };
     let claims = open.iter().filter_map(|row| row.claim).map(i128::from).sum();
     let mut totals = vec![Cell::Empty; columns.len()];
-    (totals[0], totals[9]) = (Cell::Word(words::TOTAL), amount(claims)?);
+    (totals[0], totals[9]) = (Cell::Word(words::TOTAL), Cell::Money(claims));
     let rows = open.iter().map(row).collect();
     Ok(Section { totals: Some(totals), ..section("disputes", "Open disputes", "未决争议", columns, rows) })
 }

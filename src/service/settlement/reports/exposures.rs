@@ -57,14 +57,14 @@ fn figure_columns() -> [Column; 5] {
 }
 
 fn figures(row: &Exposure) -> [Cell; 5] {
-    let value = Cell::Money(Millionths::new(row.value));
+    let value = Cell::Money(row.value.into());
     let Some(cap) = row.cap else { return [value, Cell::Empty, Cell::Empty, Cell::Empty, Cell::Empty] };
     // Whoever is owed uses nothing of its line. A line of nothing cannot be used in part.
     let used = i128::from(row.value.max(0)) * 10_000;
     let used = used.checked_div(i128::from(cap)).and_then(|share| i64::try_from(share).ok());
-    let left = Millionths::new(cap).minus(Millionths::new(row.value)).map_or(Cell::Empty, Cell::Money);
+    let left = Millionths::new(cap).minus(Millionths::new(row.value)).map_or(Cell::Empty, Cell::money);
     let used = used.map_or(Cell::Empty, Cell::BasisPoints);
-    [value, Cell::Money(Millionths::new(cap)), left, used, Cell::Word(state(row.value, cap))]
+    [value, Cell::Money(cap.into()), left, used, Cell::Word(state(row.value, cap))]
 }
 
 /// Where the book warns and where it stops.

@@ -1,7 +1,7 @@
 //! What reports share: a signed window with its settings, the facts above every report, cells and columns.
 
 use super::payload::Payload;
-use super::{Error, Name, Wanted, broken, words};
+use super::{Error, Name, Wanted, words};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
@@ -169,22 +169,9 @@ pub fn optional(text: Option<impl ToString>) -> Cell {
     text.map_or(Cell::Empty, |text| Cell::Text(text.to_string()))
 }
 
-/// An amount in millionths; `Err` beyond the range of money.
-pub fn amount(value: i128) -> Result<Cell, Error> {
-    Ok(Cell::Money(millionths(value)?))
-}
-
-pub fn millionths(value: i128) -> Result<Millionths, Error> {
-    i64::try_from(value).map(Millionths::new).map_err(|_| broken(format!("{value} millionths are beyond money")))
-}
-
 /// `points` × what one costs, in millionths.
 pub fn cost(points: i128, unit_cost: Millionths) -> i128 {
     points * i128::from(unit_cost.get())
-}
-
-pub fn points(value: i128) -> Result<Cell, Error> {
-    i64::try_from(value).map(Cell::Points).map_err(|_| broken(format!("{value} points are beyond a report")))
 }
 
 /// `Err(Differs)` unless two figures that must agree do.

@@ -1,6 +1,6 @@
 //! The operator's invoices for the fees of a window: one a payer, with the tax contained in it.
 
-use super::frame::{Frame, agree, amount, column, fact, optional, report, section, text};
+use super::frame::{Frame, agree, column, fact, optional, report, section, text};
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::money::minor_digits;
 use crate::domain::settlement::Participant;
@@ -85,10 +85,10 @@ fn listed(frame: &Frame, invoices: &[Invoice], wanted: &Wanted) -> Result<Sectio
             text(&named.entity),
             optional(Some(&named.tax_code).filter(|code| !code.is_empty())),
             Cell::Word(kind(invoice)),
-            amount(invoice.net)?,
+            Cell::Money(invoice.net),
             Cell::BasisPoints(frame.settings.fee_tax_basis_points),
-            amount(invoice.tax)?,
-            amount(invoice.gross)?,
+            Cell::Money(invoice.tax),
+            Cell::Money(invoice.gross),
         ]);
     }
     let sums = sums(invoices);
@@ -107,7 +107,8 @@ fn listed(frame: &Frame, invoices: &[Invoice], wanted: &Wanted) -> Result<Sectio
 /// Net, tax and gross in the cells of a row that is no invoice.
 fn summed(word: Word, [net, tax, gross]: [i128; 3]) -> Result<Vec<Cell>, Error> {
     let mut cells = vec![Cell::Empty; 8];
-    (cells[0], cells[4], cells[6], cells[7]) = (Cell::Word(word), amount(net)?, amount(tax)?, amount(gross)?);
+    (cells[0], cells[4], cells[6], cells[7]) =
+        (Cell::Word(word), Cell::Money(net), Cell::Money(tax), Cell::Money(gross));
     Ok(cells)
 }
 

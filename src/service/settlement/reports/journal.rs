@@ -5,7 +5,7 @@
 //! which was rounded once, the difference is an entry of its own. Debits must be credits, and receivable less payable the
 //! statement's net with every counterparty, or there is no journal.
 
-use super::frame::{Frame, agree, amount, both, column, report, section, text};
+use super::frame::{Frame, agree, both, column, report, section, text};
 use super::payload::{Counterparty, Payload};
 use super::statement::seen_by;
 use super::taken::{Taken, taken};
@@ -244,13 +244,13 @@ fn proof(books: &AllBooks<'_>) -> Result<Section, Error> {
             text(entity),
             text(participant),
             Cell::Whole(own.entries),
-            amount(debit)?,
-            amount(credit)?,
-            amount(control(&own.lines))?,
-            Cell::Money(own.payload.net),
+            Cell::Money(debit),
+            Cell::Money(credit),
+            Cell::Money(control(&own.lines)),
+            Cell::money(own.payload.net),
         ]);
     }
-    let mut totals = vec![Cell::Word(words::TOTAL), Cell::Empty, Cell::Empty, amount(all.0)?, amount(all.1)?];
+    let mut totals = vec![Cell::Word(words::TOTAL), Cell::Empty, Cell::Empty, Cell::Money(all.0), Cell::Money(all.1)];
     totals.extend([Cell::Empty, Cell::Empty]);
     Ok(Section { totals: Some(totals), ..section("proof", "Proof", "平衡核对", columns, rows) })
 }
@@ -281,12 +281,12 @@ fn balances(books: &AllBooks<'_>) -> Result<Section, Error> {
     let mut rows = Vec::with_capacity(sums.len());
     for ((entity, code, _), (word, values)) in &sums {
         let (debit, credit) = sides(values.iter().copied());
-        let sums = [amount(debit)?, amount(credit)?, amount(debit - credit)?];
+        let sums = [Cell::Money(debit), Cell::Money(credit), Cell::Money(debit - credit)];
         rows.push([text(entity), text(code), named(*word)].into_iter().chain(sums).collect());
     }
     let (debit, credit) = sides(sums.values().flat_map(|(_, values)| values.iter().copied()));
     let mut totals = vec![Cell::Word(words::TOTAL), Cell::Empty, Cell::Empty];
-    totals.extend([amount(debit)?, amount(credit)?, amount(debit - credit)?]);
+    totals.extend([Cell::Money(debit), Cell::Money(credit), Cell::Money(debit - credit)]);
     Ok(Section { totals: Some(totals), ..section("accounts", "By account", "科目汇总", columns, rows) })
 }
 
@@ -318,7 +318,7 @@ fn journal(books: &AllBooks<'_>, day: NaiveDate) -> Result<Section, Error> {
         for line in &own.lines {
             let (debit, credit) = sides([line.value].into_iter());
             all = (all.0 + debit, all.1 + credit);
-            let side = |value: i128| if value == 0 { Ok(Cell::Empty) } else { amount(value) };
+            let side = |value: i128| if value == 0 { Cell::Empty } else { Cell::Money(value) };
             rows.push(vec![
                 text(entity),
                 text(participant),
@@ -329,14 +329,14 @@ fn journal(books: &AllBooks<'_>, day: NaiveDate) -> Result<Section, Error> {
                 text(&line.counterparty),
                 Cell::Word(line.figure),
                 text(&line.note),
-                side(debit)?,
-                side(credit)?,
+                side(debit),
+                side(credit),
             ]);
         }
         before.1 += own.entries;
     }
     let mut totals = vec![Cell::Empty; columns.len()];
-    (totals[0], totals[9], totals[10]) = (Cell::Word(words::TOTAL), amount(all.0)?, amount(all.1)?);
+    (totals[0], totals[9], totals[10]) = (Cell::Word(words::TOTAL), Cell::Money(all.0), Cell::Money(all.1));
     Ok(Section { totals: Some(totals), ..section("journal", "Entries", "记账分录", columns, rows) })
 }
 

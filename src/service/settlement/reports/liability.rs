@@ -1,9 +1,7 @@
 //! Outstanding points of every brand, when they end, and what they cost; beside it what brands estimate will never be used.
 
 use super::ageing::of_now;
-use super::frame::{
-    agree, amount, both, catalogue, column, cost, open_facts, optional, points, report, section, text, through,
-};
+use super::frame::{agree, both, catalogue, column, cost, open_facts, optional, report, section, text, through};
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::catalogue::{Catalogue, Partner};
 use crate::domain::expiry::month_end;
@@ -83,18 +81,18 @@ fn brands(lots: &[Outstanding], balances: &[Balances], today: NaiveDate) -> Resu
             End::On(last) if last < today => Rung::Ended,
             End::On(last) => Rung::Month(month_end(last)),
         };
-        *brand.ladder.entry(rung).or_default() += i128::from(lot.points);
+        *brand.ladder.entry(rung).or_default() += lot.points;
         if rung == Rung::Never {
-            brand.tiers.entry(lot.tier.clone()).or_default().never += i128::from(lot.points);
+            brand.tiers.entry(lot.tier.clone()).or_default().never += lot.points;
         }
     }
     for row in balances {
         let brand = brands.entry(row.partner.clone()).or_default();
         if row.held > 0 {
-            *brand.ladder.entry(Rung::Held).or_default() += i128::from(row.held);
+            *brand.ladder.entry(Rung::Held).or_default() += row.held;
         }
         let tier = brand.tiers.entry(row.tier.clone()).or_default();
-        (tier.accounts, tier.balance, tier.owed) = (row.accounts, row.balance.into(), row.owed.into());
+        (tier.accounts, tier.balance, tier.owed) = (row.accounts, row.balance, row.owed);
     }
     for (slug, brand) in &brands {
         agree(|| format!("the lots and holds of {slug}"), brand.outstanding(), brand.sum(|tier| tier.balance))?;
@@ -142,15 +140,15 @@ fn summed(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
             text(&partner.slug),
             both(&partner.programme.name.en, &partner.programme.name.zh),
             Cell::Whole(own),
-            points(brand.outstanding())?,
-            points(brand.on(Rung::Never))?,
-            points(brand.sum(|tier| tier.owed))?,
-            Cell::Money(unit_cost),
-            amount(liability)?,
+            Cell::Points(brand.outstanding()),
+            Cell::Points(brand.on(Rung::Never)),
+            Cell::Points(brand.sum(|tier| tier.owed)),
+            Cell::money(unit_cost),
+            Cell::Money(liability),
         ]);
     }
     let mut totals = vec![Cell::Empty; columns.len()];
-    (totals[0], totals[2], totals[7]) = (Cell::Word(words::TOTAL), Cell::Whole(accounts), amount(total)?);
+    (totals[0], totals[2], totals[7]) = (Cell::Word(words::TOTAL), Cell::Whole(accounts), Cell::Money(total));
     Ok(Section {
         totals: Some(totals), ..section("brands", "Liability by brand", "各品牌积分负债", columns, rows)
     })
@@ -174,7 +172,7 @@ fn breakage(conn: &mut PgConnection, own: Option<&str>, all: &[(&Partner, &Brand
         let estimated = brand.map(|(partner, brand)| {
             // Down to the whole millionth: it is an estimate.
             let liability = cost(brand.outstanding(), partner.programme.unit_cost);
-            amount((liability * i128::from(estimate.basis_points)).div_euclid(10_000))
+            Cell::Money((liability * i128::from(estimate.basis_points)).div_euclid(10_000))
         });
         rows.push(vec![
             text(&estimate.partner),
@@ -183,7 +181,7 @@ fn breakage(conn: &mut PgConnection, own: Option<&str>, all: &[(&Partner, &Brand
             text(&estimate.author),
             text(&estimate.note),
             Cell::BasisPoints(estimate.basis_points),
-            estimated.unwrap_or(Ok(Cell::Empty))?,
+            estimated.unwrap_or(Cell::Empty),
         ]);
         last = Some(estimate.partner);
     }
@@ -208,16 +206,16 @@ fn ladder(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
             rows.push(vec![
                 text(&partner.slug),
                 rung.cell(),
-                points(*count)?,
+                Cell::Points(*count),
                 share.map_or(Cell::Empty, Cell::BasisPoints),
-                points(so_far)?,
-                amount(cost(*count, partner.programme.unit_cost))?,
+                Cell::Points(so_far),
+                Cell::Money(cost(*count, partner.programme.unit_cost)),
             ]);
         }
     }
     let total = all.iter().map(|(partner, brand)| cost(brand.outstanding(), partner.programme.unit_cost)).sum();
     let mut totals = vec![Cell::Empty; columns.len()];
-    (totals[0], totals[5]) = (Cell::Word(words::TOTAL), amount(total)?);
+    (totals[0], totals[5]) = (Cell::Word(words::TOTAL), Cell::Money(total));
     Ok(Section { totals: Some(totals), ..section("ladder", "When points end", "到期阶梯", columns, rows) })
 }
 
@@ -257,9 +255,9 @@ fn tiers(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
                 text(&partner.slug),
                 tier_name(code),
                 Cell::Whole(tier.accounts),
-                points(tier.balance)?,
-                points(tier.never)?,
-                amount(cost(tier.balance, partner.programme.unit_cost))?,
+                Cell::Points(tier.balance),
+                Cell::Points(tier.never),
+                Cell::Money(cost(tier.balance, partner.programme.unit_cost)),
             ]);
         }
     }
@@ -306,10 +304,10 @@ fn figures(stated: &Row, unit_cost: Millionths) -> Result<[Cell; 10], Error> {
     Ok([
         Cell::Whole(stated.number),
         Cell::Date(stated.as_of),
-        Cell::Points(stated.points),
-        stated.never.map_or(Cell::Empty, Cell::Points),
-        Cell::Money(unit_cost),
-        amount(cost(stated.points.into(), unit_cost))?,
+        Cell::Points(stated.points.into()),
+        stated.never.map_or(Cell::Empty, |points| Cell::Points(points.into())),
+        Cell::money(unit_cost),
+        Cell::Money(cost(stated.points.into(), unit_cost)),
         Cell::Instant(stated.stated_at.fixed_offset()),
         text(&stated.certificate),
         Cell::Whole(stated.version),

@@ -1,6 +1,6 @@
 //! Who owes whom for a window, two by two; all of it together is nothing.
 
-use super::frame::{Frame, agree, amount, both, column, points, report, section, text};
+use super::frame::{Frame, agree, both, column, report, section, text};
 use super::payload::Payload;
 use super::{Error, Name, Wanted, broken, words};
 use crate::domain::settlement::Participant;
@@ -82,7 +82,7 @@ fn pair(frame: &Frame, nets: &Nets, one: &Participant, other: &Participant, net:
         }
     };
     agree(|| format!("the two sides of {one} and {other}"), other_owes - one_owes, net.exact.get().into())?;
-    let out = |of: &super::payload::Counterparty| i128::from(of.figures.of(Sort::Out).points);
+    let out = |of: &super::payload::Counterparty| of.figures.of(Sort::Out).points;
     Ok(Pair {
         one: one.clone(),
         other: other.clone(),
@@ -109,12 +109,12 @@ fn listed(pairs: &[Pair]) -> Result<Section, Error> {
         Ok(vec![
             text(&pair.one),
             text(&pair.other),
-            points(pair.one_points)?,
-            points(pair.other_points)?,
-            amount(pair.one_owes)?,
-            amount(pair.other_owes)?,
-            Cell::Money(pair.net.exact),
-            Cell::Money(pair.net.rounded),
+            Cell::Points(pair.one_points),
+            Cell::Points(pair.other_points),
+            Cell::Money(pair.one_owes),
+            Cell::Money(pair.other_owes),
+            Cell::money(pair.net.exact),
+            Cell::money(pair.net.rounded),
         ])
     };
     let rows = pairs.iter().map(row).collect::<Result<_, Error>>()?;
@@ -140,12 +140,17 @@ fn positions(frame: &Frame, nets: &Nets, wanted: &Wanted) -> Result<Section, Err
         if wanted.participant.as_ref().is_none_or(|wanted| wanted == of) {
             let named = frame.named(of)?;
             let name = both(&named.name_en, &named.name_zh);
-            rows.push(vec![text(of), name, amount(to)?, amount(-by)?, amount(to + by)?]);
+            rows.push(vec![text(of), name, Cell::Money(to), Cell::Money(-by), Cell::Money(to + by)]);
         }
     }
     agree(|| "all that is owed".to_owned(), owed_to, owed_by)?;
-    let totals =
-        vec![Cell::Word(words::TOTAL), Cell::Empty, amount(owed_to)?, amount(owed_by)?, amount(owed_to - owed_by)?];
+    let totals = vec![
+        Cell::Word(words::TOTAL),
+        Cell::Empty,
+        Cell::Money(owed_to),
+        Cell::Money(owed_by),
+        Cell::Money(owed_to - owed_by),
+    ];
     let totals = wanted.participant.is_none().then_some(totals);
     Ok(Section { totals, ..section("positions", "Positions", "各方结算头寸", columns, rows) })
 }
@@ -161,17 +166,17 @@ fn matrix(nets: &Nets) -> Result<Section, Error> {
     let row = |of: &Participant| {
         let mut cells = vec![text(of)];
         for with in nets.keys() {
-            cells.push(rounded(of, with).map_or(Ok(Cell::Empty), amount)?);
+            cells.push(rounded(of, with).map_or(Cell::Empty, Cell::Money));
         }
-        cells.push(amount(nets.keys().filter_map(|with| rounded(of, with)).sum())?);
+        cells.push(Cell::Money(nets.keys().filter_map(|with| rounded(of, with)).sum()));
         Ok(cells)
     };
     let rows = nets.keys().map(row).collect::<Result<_, Error>>()?;
     let mut totals = vec![Cell::Word(words::TOTAL)];
     for with in nets.keys() {
-        totals.push(amount(nets.keys().filter_map(|of| rounded(of, with)).sum())?);
+        totals.push(Cell::Money(nets.keys().filter_map(|of| rounded(of, with)).sum()));
     }
-    totals.push(amount(0)?);
+    totals.push(Cell::Money(0));
     Ok(Section { totals: Some(totals), ..section("matrix", "Matrix", "矩阵", columns, rows) })
 }
 

@@ -1,7 +1,7 @@
 //! A signed statement read back: the figures that reports show are those of its payload, never counted anew.
 
 use super::{Error, broken};
-use crate::domain::money::Millionths;
+use crate::domain::money::{Millionths, parse_decimal};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::tally::Sort;
 use crate::store::settlement::statements;
@@ -62,9 +62,11 @@ pub struct Figures(BTreeMap<String, Figure>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Figure {
     pub lines: i64,
-    pub points: i64,
-    #[serde(deserialize_with = "money")]
-    pub amount: Millionths,
+    #[serde(deserialize_with = "points")]
+    pub points: i128,
+    /// In millionths; of sums, which may be beyond money.
+    #[serde(deserialize_with = "sum")]
+    pub amount: i128,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -111,13 +113,32 @@ impl Figures {
 
     /// What these sorts come to together, in millionths.
     pub fn sum(&self, sorts: &[Sort]) -> i128 {
-        sorts.iter().map(|sort| i128::from(self.of(*sort).amount.get())).sum()
+        sorts.iter().map(|sort| self.of(*sort).amount).sum()
     }
 }
 
 fn money<'de, D: Deserializer<'de>>(from: D) -> Result<Millionths, D::Error> {
     let text = String::deserialize(from)?;
     Millionths::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no amount")))
+}
+
+/// Of a sort: a number, and a text beyond the whole numbers that JSON keeps exactly.
+fn points<'de, D: Deserializer<'de>>(from: D) -> Result<i128, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Points {
+        Number(i64),
+        Text(String),
+    }
+    match Points::deserialize(from)? {
+        Points::Number(points) => Ok(points.into()),
+        Points::Text(text) => text.parse().map_err(serde::de::Error::custom),
+    }
+}
+
+fn sum<'de, D: Deserializer<'de>>(from: D) -> Result<i128, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_decimal(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no sum")))
 }
 
 fn participant<'de, D: Deserializer<'de>>(from: D) -> Result<Participant, D::Error> {

@@ -1,7 +1,7 @@
 //! Points of every brand from one month to the next, from the journal; what is left at the end is the balances.
 
 use super::ageing::of_now;
-use super::frame::{agree, catalogue, column, open_facts, points, report, section, text, through};
+use super::frame::{agree, catalogue, column, open_facts, report, section, text, through};
 use super::{Error, Name, Wanted, broken};
 use crate::book::engine::account::EntryKind;
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
@@ -64,13 +64,13 @@ pub fn make(conn: &mut PgConnection, wanted: &Wanted) -> Result<Report, Error> {
         let heading = Heading::of(kind(row)?);
         let sums = brands.entry(&row.partner).or_default().entry(row.month).or_default();
         for (at, _) in HEADINGS.iter().enumerate().filter(|(_, known)| **known == heading) {
-            sums[at] += i128::from(row.points);
+            sums[at] += row.points;
         }
     }
     let months = months(&brands, today)?;
     let mut balances: BTreeMap<String, i128> = BTreeMap::new();
     for row in stored::balances(conn, own)? {
-        *balances.entry(row.partner).or_default() += i128::from(row.balance);
+        *balances.entry(row.partner).or_default() += row.balance;
     }
     for (partner, sums) in &brands {
         let closing: i128 = sums.values().flatten().sum();
@@ -106,11 +106,11 @@ fn months(brands: &BTreeMap<&str, BTreeMap<NaiveDate, Sums>>, today: NaiveDate) 
         while month <= present.max(*last) {
             let own = sums.get(&month).copied().unwrap_or_default();
             let closing = opening + own.iter().sum::<i128>();
-            let mut row = vec![text(partner), text(month.format("%Y-%m")), points(opening)?];
+            let mut row = vec![text(partner), text(month.format("%Y-%m")), Cell::Points(opening)];
             for sum in own {
-                row.push(points(sum)?);
+                row.push(Cell::Points(sum));
             }
-            row.push(points(closing)?);
+            row.push(Cell::Points(closing));
             rows.push(row);
             opening = closing;
             month = month + Months::new(1);

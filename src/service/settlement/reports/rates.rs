@@ -5,7 +5,6 @@ use super::frame::{both, catalogue, column, open_facts, report, section, text};
 use super::{Error, Name, Wanted, words};
 use crate::domain::catalogue::{Agreement, Campaign, Pair};
 use crate::domain::ids::Slug;
-use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::rate::{Rate, TierScope};
 use crate::service::reports::{Cell, Column, Kind, Report, Section, Text, Word};
@@ -113,14 +112,14 @@ fn agreements(pairs: &Pairs) -> Section {
     let cells = |terms: &Agreement| {
         vec![
             Cell::Whole(terms.version),
-            Cell::Money(terms.settlement_price),
+            Cell::money(terms.settlement_price),
             Cell::BasisPoints(terms.fee_basis_points),
             Cell::Word(words::party(terms.fee_payer)),
             Cell::Whole(terms.notice_days.into()),
             Cell::Whole(terms.undo_s.into()),
             Cell::Whole(terms.grace_days.into()),
             Cell::Whole(terms.dispute_days.into()),
-            terms.exposure_limit.map_or(Cell::Empty, |limit: Millionths| Cell::Money(limit)),
+            terms.exposure_limit.map_or(Cell::Empty, Cell::money),
             yes(terms.reversal_needs_confirmation),
             yes(terms.renews_on_arrival),
             yes(terms.target_pays_spent),
@@ -173,7 +172,7 @@ fn yes(is: bool) -> Cell {
 }
 
 fn some_points(points: Option<Points>) -> Cell {
-    points.map_or(Cell::Empty, |points| Cell::Points(points.get()))
+    points.map_or(Cell::Empty, |points| Cell::Points(points.get().into()))
 }
 
 fn instant(at: Option<DateTime<Utc>>) -> Cell {

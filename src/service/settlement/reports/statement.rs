@@ -1,7 +1,7 @@
 //! One participant's window: what it opened with, what its lines came to with everybody, what was paid, what it closed
 //! with, and what proves it.
 
-use super::frame::{Frame, agree, amount, column, fact, optional, refused, report, section, text};
+use super::frame::{Frame, agree, column, fact, optional, refused, report, section, text};
 use super::payload::{Counterparty, Payload};
 use super::{Error, Name, Wanted, words};
 use crate::domain::money::Millionths;
@@ -59,7 +59,7 @@ fn proof(row: &statements::Row, payload: &Payload) -> Vec<Fact> {
 }
 
 fn position(payload: &Payload) -> Section {
-    let row = |code, en, zh, value| vec![Cell::Word(Word::new(code, en, zh)), Cell::Money(value)];
+    let row = |code, en, zh, value| vec![Cell::Word(Word::new(code, en, zh)), Cell::money(value)];
     let rows = vec![
         row("opening", "Opening position", "期初余额", payload.opening),
         row("net", "Net of this window", "本期净额", payload.net),
@@ -88,18 +88,18 @@ fn counterparties(payload: &Payload) -> Result<Section, Error> {
         .chain([column("exact", "Exact net", "未舍入净额", Kind::Money), column("total", "Net", "净额", Kind::Money)]);
     let row = |with: &Counterparty| {
         let figures = Sort::ALL.into_iter().map(|sort| Cell::Money(with.figures.of(sort).amount));
-        let nets = [Cell::Money(with.exact), Cell::Money(with.total)];
+        let nets = [Cell::money(with.exact), Cell::money(with.total)];
         [text(&with.counterparty)].into_iter().chain(figures).chain(nets).collect()
     };
     for sort in Sort::ALL {
-        let shown = payload.counterparties.iter().map(|row| i128::from(row.figures.of(sort).amount.get())).sum();
+        let shown = payload.counterparties.iter().map(|row| row.figures.of(sort).amount).sum();
         agree(|| format!("{} of all counterparties", sort.code()), shown, payload.totals.sum(&[sort]))?;
     }
     let exact = payload.counterparties.iter().map(|row| i128::from(row.exact.get())).sum();
     let net = payload.counterparties.iter().map(|row| i128::from(row.total.get())).sum();
     agree(|| "the net of all counterparties".to_owned(), net, payload.net.get().into())?;
     let totals = Sort::ALL.into_iter().map(|sort| Cell::Money(payload.totals.of(sort).amount));
-    let totals = [Cell::Word(words::TOTAL)].into_iter().chain(totals).chain([amount(exact)?, amount(net)?]);
+    let totals = [Cell::Word(words::TOTAL)].into_iter().chain(totals).chain([Cell::Money(exact), Cell::Money(net)]);
     Ok(Section {
         totals: Some(totals.collect()),
         ..section(
@@ -153,7 +153,7 @@ fn controls(payload: &Payload) -> Result<Section, Error> {
     };
     let lines: i64 = Sort::ALL.into_iter().map(|sort| payload.totals.of(sort).lines).sum();
     agree(|| "the lines of all sorts".to_owned(), lines.into(), payload.lines.count.into())?;
-    let sum = amount(payload.totals.sum(&Sort::ALL))?;
+    let sum = Cell::Money(payload.totals.sum(&Sort::ALL));
     let totals = vec![Cell::Word(words::TOTAL), Cell::Whole(lines), Cell::Empty, sum];
     Ok(Section {
         totals: Some(totals),
@@ -170,10 +170,10 @@ fn fees(payload: &Payload) -> Section {
     ];
     let row = payload.fees.map(|fees| {
         vec![
-            Cell::Money(fees.gross),
+            Cell::money(fees.gross),
             Cell::BasisPoints(fees.tax_basis_points),
-            Cell::Money(fees.net),
-            Cell::Money(fees.tax),
+            Cell::money(fees.net),
+            Cell::money(fees.tax),
         ]
     });
     section("fees", "Fees and tax", "手续费与税额", columns, row.into_iter().collect())
@@ -203,13 +203,13 @@ fn adjusted(of: &Participant, payload: &Payload, adjustments: &[Adjustment]) -> 
             text(&row.approved_by),
             optional(row.dispute),
             optional(row.conversion),
-            Cell::Money(value),
+            Cell::money(value),
         ]
     };
     let sum = adjustments.iter().map(|row| i128::from(seen_by(of, row).1.get())).sum();
     agree(|| "the adjustments one by one".to_owned(), sum, payload.totals.sum(&[Sort::Adjustment]))?;
     let rows = adjustments.iter().map(row).collect();
-    Ok(with_total(section("adjustments", "Adjustments", "调整", columns, rows), amount(sum)?))
+    Ok(with_total(section("adjustments", "Adjustments", "调整", columns, rows), Cell::Money(sum)))
 }
 
 /// An adjustment from the side of one party to it: the other one, and what it is owed.
@@ -228,7 +228,7 @@ fn paid(of: &Participant, payload: &Payload, payments: &[Payment]) -> Result<Sec
         column("amount", "Effect on the position", "对余额影响", Kind::Money),
     ];
     // What it paid raises its position, what it was paid lowers it.
-    let effect = |row: &Payment| if row.debtor == of.as_str() { row.amount } else { -row.amount };
+    let effect = |row: &Payment| i128::from(if row.debtor == of.as_str() { row.amount } else { -row.amount });
     let cells = |row: &Payment| {
         vec![
             Cell::Date(row.paid_on),
@@ -237,15 +237,15 @@ fn paid(of: &Participant, payload: &Payload, payments: &[Payment]) -> Result<Sec
             text(&row.creditor),
             text(&row.reference),
             text(&row.recorded_by),
-            Cell::Money(Millionths::new(effect(row))),
+            Cell::Money(effect(row)),
         ]
     };
-    let sum = payments.iter().map(|row| i128::from(effect(row))).sum();
+    let sum = payments.iter().map(effect).sum();
     agree(|| "the payments one by one".to_owned(), sum, payload.payments.get().into())?;
     let rows = payments.iter().map(cells).collect();
     Ok(with_total(
         section("payments", "Payments recorded in this window", "本期登记的收付", columns, rows),
-        amount(sum)?,
+        Cell::Money(sum),
     ))
 }
 
@@ -270,7 +270,7 @@ fn obligations(payload: &Payload) -> Section {
     let rows = payload
         .obligations
         .iter()
-        .map(|owed| vec![text(&owed.debtor), text(&owed.creditor), Cell::Date(owed.due_on), Cell::Money(owed.amount)]);
+        .map(|owed| vec![text(&owed.debtor), text(&owed.creditor), Cell::Date(owed.due_on), Cell::money(owed.amount)]);
     section("obligations", "To be paid for this window", "本期应结算款项", columns, rows.collect())
 }
 

@@ -1,7 +1,7 @@
 //! A window of the whole alliance: what was converted, what everybody's statement says and how it was answered, what is
 //! paid.
 
-use super::frame::{Frame, agree, amount, column, fact, report, section, text};
+use super::frame::{Frame, agree, column, fact, report, section, text};
 use super::payload::Payload;
 use super::taken::{Taken, taken};
 use super::{Error, Name, Wanted, words};
@@ -63,7 +63,7 @@ fn figures(statements: &[Signed], taken: &Taken, adjusted: &[i128]) -> Result<Se
     let operator = statements.iter().filter(|(row, _)| row.participant.is_operator());
     let fees = operator.map(|(_, payload)| payload.totals.sum(&FEES)).sum();
     let item = |code, en, zh, count: i64, value: i128| -> Result<Vec<Cell>, Error> {
-        Ok(vec![Cell::Word(Word::new(code, en, zh)), Cell::Whole(count), amount(value)?])
+        Ok(vec![Cell::Word(Word::new(code, en, zh)), Cell::Whole(count), Cell::Money(value)])
     };
     let back = |sort, en, zh| item(words::sort(sort).code, en, zh, taken.count(sort), taken.value(sort));
     let rows = vec![
@@ -103,8 +103,7 @@ fn participants(statements: &[Signed]) -> Result<Section, Error> {
     let sorts: [&[Sort]; 6] = [&[Sort::Out], &[Sort::In], &BONUSES, &FEES, &TAKEN, &[Sort::Adjustment]];
     let mut rows = Vec::with_capacity(statements.len());
     for (row, payload) in statements {
-        let figures: Vec<Cell> =
-            sorts.iter().map(|sorts| amount(payload.totals.sum(sorts))).collect::<Result<_, Error>>()?;
+        let figures: Vec<Cell> = sorts.iter().map(|sorts| Cell::Money(payload.totals.sum(sorts))).collect();
         let [value_out, value_in, rest @ ..] = figures.as_slice() else { continue };
         let mut cells = vec![
             text(&payload.participant),
@@ -115,7 +114,7 @@ fn participants(statements: &[Signed]) -> Result<Section, Error> {
             value_in.clone(),
         ];
         cells.extend(rest.iter().cloned());
-        cells.extend([Cell::Money(payload.net), Cell::Money(payload.closing)]);
+        cells.extend([Cell::money(payload.net), Cell::money(payload.closing)]);
         cells.push(Cell::Word(words::statement_state(row.state)));
         rows.push(cells);
     }
@@ -125,12 +124,12 @@ fn participants(statements: &[Signed]) -> Result<Section, Error> {
     agree(|| "conversions out and in".to_owned(), lines(Sort::Out).into(), lines(Sort::In).into())?;
     let closing = statements.iter().map(|(_, payload)| i128::from(payload.closing.get())).sum();
     let mut totals = vec![Cell::Word(words::TOTAL)];
-    totals.extend([Cell::Whole(lines(Sort::Out)), amount(sum(statements, sorts[0]))?]);
-    totals.extend([Cell::Whole(lines(Sort::In)), Cell::Empty, amount(sum(statements, sorts[1]))?]);
+    totals.extend([Cell::Whole(lines(Sort::Out)), Cell::Money(sum(statements, sorts[0]))]);
+    totals.extend([Cell::Whole(lines(Sort::In)), Cell::Empty, Cell::Money(sum(statements, sorts[1]))]);
     for sorts in &sorts[2..] {
-        totals.push(amount(sum(statements, sorts))?);
+        totals.push(Cell::Money(sum(statements, sorts)));
     }
-    totals.extend([amount(net)?, amount(closing)?, Cell::Empty]);
+    totals.extend([Cell::Money(net), Cell::Money(closing), Cell::Empty]);
     Ok(Section { totals: Some(totals), ..section("participants", "Participants", "各参与方", columns, rows) })
 }
 
@@ -155,17 +154,17 @@ fn owing(owed: &[Row], today: NaiveDate) -> Result<Section, Error> {
             text(&row.creditor_entity),
             Cell::Date(row.due_on),
             Cell::Word(words::obligation_state(obligation::state(row.amount, row.paid, row.due_on, today))),
-            Cell::Money(row.amount),
-            Cell::Money(row.paid),
-            amount(left(row))?,
+            Cell::money(row.amount),
+            Cell::money(row.paid),
+            Cell::Money(left(row)),
         ])
     };
     let rows = owed.iter().map(row).collect::<Result<_, Error>>()?;
     let mut totals = vec![Cell::Empty; columns.len()];
     totals[0] = Cell::Word(words::TOTAL);
-    totals[6] = amount(owed.iter().map(|row| i128::from(row.amount.get())).sum())?;
-    totals[7] = amount(owed.iter().map(|row| i128::from(row.paid.get())).sum())?;
-    totals[8] = amount(owed.iter().map(left).sum())?;
+    totals[6] = Cell::Money(owed.iter().map(|row| i128::from(row.amount.get())).sum());
+    totals[7] = Cell::Money(owed.iter().map(|row| i128::from(row.paid.get())).sum());
+    totals[8] = Cell::Money(owed.iter().map(left).sum());
     Ok(Section { totals: Some(totals), ..section("obligations", "Obligations", "付款义务", columns, rows) })
 }
 

@@ -5,10 +5,12 @@ use super::words::Account;
 use super::{Error, broken};
 use crate::book::store::rows;
 use crate::domain::catalogue::Party;
+use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::line::{Kind, Moved, Part, parts};
 use crate::domain::settlement::tally::Sort;
+use crate::domain::terms::Terms;
 use crate::store::settlement::reports::{self as stored, TakenBack};
 use diesel::PgConnection;
 use std::collections::BTreeMap;
@@ -42,16 +44,13 @@ pub fn taken(conn: &mut PgConnection, frame: &Frame) -> Result<Taken, Error> {
     let groups = stored::taken_back(conn, frame.window.id)?;
     let ids: Vec<Uuid> = groups.iter().map(|group| group.terms).collect();
     let terms = rows::terms(conn, &ids)?;
-    let points =
-        |value: i64| Points::new(value).ok_or_else(|| broken(format!("{value} points were taken back at once")));
     let mut taken = Taken::default();
     for group in &groups {
         *taken.counts.entry(sort(group)).or_default() += group.count;
         let terms =
             terms.get(&group.terms).ok_or_else(|| broken(format!("the terms {} are not there", group.terms)))?;
-        let bonuses = group.bonuses.iter().map(|value| points(*value)).collect::<Result<Vec<_>, Error>>()?;
-        let moved = Moved { credit: points(group.credit)?, bonuses: &bonuses, fee: group.fee, back: true };
-        let parts = parts(terms, moved).ok_or_else(|| broken("what was taken back is beyond money"))?;
+        let mut parts = Vec::new();
+        parts_of(terms, (group.credit, &group.bonuses, group.fee), &mut parts);
         for part in parts.iter().filter(|part| part.kind != Kind::Fee) {
             let of = Part::participant(part.whose, terms);
             let with = Part::participant(part.counterparty, terms);
@@ -61,6 +60,26 @@ pub fn taken(conn: &mut PgConnection, frame: &Frame) -> Result<Taken, Error> {
     }
     held_against(frame, &taken)?;
     Ok(taken)
+}
+
+/// The lines of a sum of what was taken back. Amounts are points × price: what is beyond one line is two halves.
+fn parts_of(terms: &Terms, (credit, bonuses, fee): (i128, &[i128], i128), into: &mut Vec<Part>) {
+    let whole = |value: i128| i64::try_from(value).ok();
+    let points = |value: &i128| whole(*value).and_then(Points::new);
+    let made = || {
+        let bonuses: Vec<Points> = bonuses.iter().map(points).collect::<Option<_>>()?;
+        parts(
+            terms,
+            Moved { credit: points(&credit)?, bonuses: &bonuses, fee: Millionths::new(whole(fee)?), back: true },
+        )
+    };
+    if let Some(made) = made() {
+        return into.extend(made);
+    }
+    let half: Vec<i128> = bonuses.iter().map(|value| value / 2).collect();
+    let rest: Vec<i128> = bonuses.iter().zip(&half).map(|(value, half)| value - half).collect();
+    parts_of(terms, (credit / 2, &half, fee / 2), into);
+    parts_of(terms, (credit - credit / 2, &rest, fee - fee / 2), into);
 }
 
 fn sort(group: &TakenBack) -> Sort {
