@@ -4,7 +4,7 @@
 //! be older than the lock. READ COMMITTED is assumed, for the same reason.
 
 use super::store::statement::{Column, Statement};
-use crate::store;
+use crate::store::{self, locks::FENCE};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind as Kind, Error as Sql};
 use diesel::sql_query;
@@ -12,9 +12,6 @@ use std::time::Duration;
 
 /// Between two tries to have the fence alone.
 const REST: Duration = Duration::from_millis(25);
-
-/// Advisory lock key of the fence.
-pub const FENCE: i64 = 0x4841_4e53_4500_0001;
 
 /// Keeps windows and catalogue as they are until the transaction ends.
 pub fn shared(conn: &mut PgConnection) -> QueryResult<()> {

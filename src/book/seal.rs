@@ -8,14 +8,13 @@ use super::engine::world::EventKind;
 use super::store::Error;
 use super::store::statement::{Column, Statement};
 use crate::domain::ids::{ConversionId, EventId, Slug};
+use crate::store::locks::SEALER;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
-/// Advisory lock key of the sealer.
-const SEALER: i64 = 0x4841_4e53_4500_0002;
 /// Batches numbered in one transaction.
 const BATCHES_MAX: i64 = 1_000;
 

@@ -13,6 +13,7 @@ pub mod consents;
 pub mod durability;
 pub mod erasures;
 pub mod link_requests;
+pub mod locks;
 pub mod memberships;
 pub mod proposals;
 pub mod settlement;
@@ -64,7 +65,7 @@ impl Error {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Error::Unreachable(_) | Error::Busy { .. } => true,
-            Error::Query(cause) => is_lost(cause),
+            Error::Query(cause) => is_lost(cause) || is_passing(cause),
             Error::Unpublished | Error::Migration(_) | Error::NotDurable(_) | Error::Panicked(_) => false,
         }
     }
@@ -89,6 +90,36 @@ pub fn is_lost(error: &diesel::result::Error) -> bool {
         Query::BrokenTransactionManager => true,
         _ => false,
     }
+}
+
+/// What PostgreSQL says, in its own words, when it is the server that cannot (classes 53, 57 and 58, lock timeouts).
+/// diesel does not pass the codes on.
+const FAULTS: [&str; 15] = [
+    "canceling statement due to",
+    "terminating connection",
+    "the database system is",
+    "server closed the connection",
+    "No space left on device",
+    "could not extend file",
+    "could not write",
+    "could not fsync",
+    "could not open file",
+    "could not read",
+    "could not create file",
+    "could not access status",
+    "out of memory",
+    "out of shared memory",
+    "too many",
+];
+/// Whether the message of a database error says that it is the server that cannot, now.
+pub fn is_fault(message: &str) -> bool {
+    FAULTS.iter().any(|fault| message.contains(fault))
+}
+
+/// Whether it was no fault of the statement: the server could not, or had to choose between two.
+fn is_passing(error: &diesel::result::Error) -> bool {
+    let diesel::result::Error::DatabaseError(_, info) = error else { return false };
+    is_fault(info.message()) || info.message().contains("deadlock detected")
 }
 
 /// How many units of work run at once, how many may wait for their turn, and how long.

@@ -62,26 +62,6 @@ pub enum Blame {
     Fence,
 }
 
-/// What PostgreSQL says, in its own words, when it is the server that cannot (classes 53, 57 and 58, lock timeouts).
-/// diesel does not pass the codes on.
-const FAULTS: [&str; 15] = [
-    "canceling statement due to",
-    "terminating connection",
-    "the database system is",
-    "server closed the connection",
-    "No space left on device",
-    "could not extend file",
-    "could not write",
-    "could not fsync",
-    "could not open file",
-    "could not read",
-    "could not create file",
-    "could not access status",
-    "out of memory",
-    "out of shared memory",
-    "too many",
-];
-
 impl Error {
     pub fn blame(&self) -> Blame {
         match self {
@@ -100,7 +80,7 @@ fn blame_for(error: &Sql) -> Blame {
         Kind::UniqueViolation | Kind::SerializationFailure => Blame::Race,
         Kind::ReadOnlyTransaction | Kind::ClosedConnection | Kind::UnableToSendCommand => Blame::Server,
         _ if info.message().contains("deadlock detected") => Blame::Race,
-        _ if FAULTS.iter().any(|fault| info.message().contains(fault)) => Blame::Server,
+        _ if crate::store::is_fault(info.message()) => Blame::Server,
         _ => Blame::Command,
     }
 }

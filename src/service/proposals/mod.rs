@@ -23,6 +23,7 @@ use crate::domain::plan::Plan;
 use crate::domain::proposal::{State, Subject};
 use crate::store::Database;
 use crate::store::catalogue::{self, write};
+use crate::store::locks::PUBLISHING;
 use crate::store::proposals::{self, Publication};
 use crate::store::settlement::windows;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,9 +35,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub use crate::store::proposals::Proposal;
-
-/// Advisory lock of whoever proposes or publishes, beside the fence's.
-const PUBLISHING: i64 = 0x4841_4e53_4500_0003;
 
 /// Quarters of a second to wait for the fence: a minute.
 const FENCE_ROUNDS: u32 = 240;

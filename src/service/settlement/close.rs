@@ -15,6 +15,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::settlement::window::{State, Step};
 use crate::service::keys::Keys;
 use crate::store::catalogue;
+use crate::store::locks::SETTLER;
 use crate::store::settlement::windows::{self, Row};
 use crate::store::settlement::{lines, tallies};
 use diesel::prelude::*;
@@ -22,8 +23,6 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Advisory lock key of whoever settles.
-const SETTLER: i64 = 0x4841_4e53_4500_0003;
 /// Runs read ahead of those being turned into lines, and of those being written.
 const AHEAD: usize = 1;
 

@@ -72,6 +72,13 @@ pub enum Mode<'a> {
 /// records what pays when `mode` says so. `Err(Refused)` names the first row that cannot be read; then nothing is recorded.
 pub fn incoming(conn: &mut PgConnection, list: impl Read, mode: Mode<'_>) -> Result<Report, Error> {
     let payments = read(list)?;
+    match mode {
+        Mode::DryRun => judge(conn, payments, mode),
+        Mode::Apply { .. } => pay::in_turn(conn, |conn| judge(conn, payments, mode)),
+    }
+}
+
+fn judge(conn: &mut PgConnection, payments: Vec<Payment>, mode: Mode<'_>) -> Result<Report, Error> {
     let entries: Vec<String> = payments.iter().map(entry).collect();
     let mut matching = matching(conn, &payments, &entries)?;
     let mut rows = Vec::with_capacity(payments.len());
@@ -127,12 +134,13 @@ fn matching(conn: &mut PgConnection, payments: &[Payment], entries: &[String]) -
 fn record(conn: &mut PgConnection, zone: Tz, row: &mut Judged, entry: String, by: &str) -> Result<(), Error> {
     let Some((obligation, _)) = row.obligation.filter(|_| row.outcome.pays()) else { return Ok(()) };
     let (amount, on, by) = (Some(row.payment.amount), Some(row.payment.on), by.to_owned());
+    let Payment { on: day, payer, reference, .. } = &row.payment;
     // A bank's list may have rows without a reference.
-    let reference = if row.payment.reference.is_empty() { &entry } else { &row.payment.reference };
+    let reference = if reference.is_empty() { format!("{day} {payer}") } else { reference.clone() };
     let reference = reference.chars().take(KEPT_MAX).collect();
     match pay::pay_in(conn, zone, &pay::Paid { obligation, amount, on, reference, entry: Some(entry), by }) {
         Ok(done) => row.recorded = Some(done.payment.id),
-        // Somebody paid it in between, or its day cannot be: the others are recorded all the same.
+        // Its day cannot be, say: the others are recorded all the same.
         Err(Error::Refused(why)) => (row.outcome, row.refused) = (Outcome::Refused, Some(why)),
         Err(other) => return Err(other),
     }
@@ -145,10 +153,10 @@ fn total(rows: &[Judged], outcome: Outcome) -> Total {
     Total { outcome, count: own.count(), amount: decimal(amount) }
 }
 
-/// A row as it is kept, at most 255 characters.
+/// A row as it is kept, at most 255 characters; no text of it has a tab in it.
 fn entry(payment: &Payment) -> String {
     let Payment { on, amount, payer, reference } = payment;
-    let whole = format!("{on} {amount} {payer}: {reference}");
+    let whole = format!("{on}\t{amount}\t{payer}\t{reference}");
     if whole.chars().count() <= KEPT_MAX {
         return whole;
     }
@@ -222,7 +230,7 @@ mod tests {
         let payments = read(text.as_bytes()).expect("read");
         let one = &payments[0];
         assert_eq!((one.reference.as_str(), one.payer.as_str(), one.amount.get()), ("=June", "aa  Ltd", 3_400_000));
-        assert_eq!(entry(one), "2026-06-10 3.40 aa  Ltd: =June");
+        assert_eq!(entry(one), "2026-06-10\t3.40\taa  Ltd\t=June");
         for (text, why) in [
             ("", "the heading has no column date"),
             ("date,amount,payer\n", "the heading has no column reference"),

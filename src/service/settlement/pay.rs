@@ -8,11 +8,14 @@ use crate::domain::ids::{ObligationId, PaymentId};
 use crate::domain::money::{Millionths, minor_unit};
 use crate::domain::settlement::{adjustment, obligation};
 use crate::store::catalogue;
+use crate::store::locks::PAYMENTS;
 use crate::store::settlement::obligations::{self, Payment};
 use crate::store::settlement::windows;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use diesel::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::BigInt;
 use uuid::Uuid;
 
 /// A payment to be recorded.
@@ -42,10 +45,24 @@ pub struct Recorded {
 /// Records a payment and lets what it settles leave the exposures.
 pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
-    pay_in(conn, zone, paid)
+    in_turn(conn, |conn| pay_in(conn, zone, paid))
 }
 
-/// The same for one of many payments: `zone` is the alliance's.
+/// Does what records payments while nobody else does: what was matched with what is owed stays so until it is recorded.
+pub fn in_turn<T>(
+    conn: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    sql_query("SELECT pg_advisory_lock($1)").bind::<BigInt, _>(PAYMENTS).execute(conn)?;
+    let done = work(conn);
+    // A connection that is lost has given it up.
+    let freed = sql_query("SELECT pg_advisory_unlock($1)").bind::<BigInt, _>(PAYMENTS).execute(conn);
+    let done = done?;
+    freed?;
+    Ok(done)
+}
+
+/// The same for one of many payments, in turn: `zone` is the alliance's.
 pub fn pay_in(conn: &mut PgConnection, zone: Tz, paid: &Paid) -> Result<Recorded, Error> {
     posting::post(conn, zone, |conn, posting| {
         let row = obligations::lock(conn, paid.obligation)?;

@@ -7,9 +7,9 @@ use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use hanse::book::Handle;
 use hanse::book::command::{Ask, Command, Convert, Direction, Erase, Outcome, Reverse, Undecided, Undo, Want};
-use hanse::book::fence::FENCE;
 use hanse::domain::expiry::Expiry;
 use hanse::domain::points::Points;
+use hanse::store::locks::FENCE;
 
 /// A third brand, with no agreement with anybody.
 const THIRD: &str = "

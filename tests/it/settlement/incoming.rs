@@ -140,3 +140,28 @@ async fn what_a_person_recorded_is_not_recorded_by_a_list_nor_the_other_way() {
     assert_eq!(house.exposures(), []);
     house.book.audit();
 }
+
+#[actix_web::test]
+async fn two_lists_at_once_record_a_payment_once() {
+    let house = House::new("incoming-at-once", "").await;
+    let (a, _) = pair(&house.server, "1", 1_000).await;
+    let mut day = None;
+    for key in ["c1", "c2", "c3", "c4"] {
+        convert(&house.server, key, a, 200).await;
+        day = house.closed().closed.map(|closed| closed.dates.last_day);
+    }
+    let day = day.expect("closed");
+    // Two obligations could be what the payment is for: what one list leaves open is not for the other to find.
+    let heading = "date,amount,payer,reference\n";
+    let rows = [format!("{day},5.05,aa,B-1\n"), format!("{day},5.05,aa,B-0\n{day},5.05,aa,B-1\n")];
+    let bring = |row: &String| brought(&house, &format!("{heading}{row}"), Mode::Apply { by: "fin" });
+    let all: Vec<Report> = std::thread::scope(|scope| {
+        let lists: Vec<_> = rows.iter().map(|row| scope.spawn(move || bring(row))).collect();
+        lists.into_iter().map(|list| list.join().expect("brought")).collect()
+    });
+    let recorded = all.iter().flat_map(|list| &list.rows).filter(|row| row.recorded.is_some()).count();
+    assert_eq!(recorded, 2, "{all:?}");
+    let left = obligations::list(&mut house.conn(), None, Some("aa")).expect("read");
+    assert_eq!(left.len(), 2);
+    house.book.audit();
+}
