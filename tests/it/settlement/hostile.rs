@@ -146,6 +146,14 @@ async fn what_is_signed_is_changed_by_no_statement_of_its_owner() {
         let done = diesel::Connection::transaction(&mut conn, |conn| conn.batch_execute(change));
         assert!(done.is_err(), "{change}: done");
     }
+    // A trigger comes before any other rule of a row.
+    for table in ["window_exposures", "line_chunks", "tallies", "nets", "statements", "obligations"] {
+        let more = format!(
+            "INSERT INTO {table} SELECT t.* FROM {table} t JOIN windows w USING (window_id) WHERE w.number = 1"
+        );
+        let refused = conn.batch_execute(&more).expect_err(table).to_string();
+        assert_eq!(refused, format!("nothing is added to a signed window in {table}"));
+    }
 }
 
 #[actix_web::test]
