@@ -10,6 +10,7 @@ use crate::domain::settlement::window;
 use crate::service::keys::Keys;
 use crate::signing::general::{Document, Refused};
 use crate::signing::jwk::PublicKey;
+use crate::signing::jws::Detached;
 use crate::signing::note::{self, Note, Vkey};
 use crate::signing::{canonical, merkle};
 use crate::store::settlement::log::{self, Leaf};
@@ -19,8 +20,8 @@ use crate::store::signing_keys;
 use diesel::{Connection, PgConnection};
 use serde_json::{Value, json};
 
-/// Adds the signature `protected`, `signature` by a registered key of `partner`; the document with it. The same one again
-/// changes nothing.
+/// Adds the signature `protected`, `signature` by a registered key of `partner`; the document with it. Another one by the
+/// same key changes nothing: ES256 makes a new one each time, and the first may not have been heard of.
 pub fn countersign(
     conn: &mut PgConnection,
     keys: &Keys,
@@ -38,11 +39,19 @@ pub fn countersign(
         let row = statements::find(conn, window, &of)?.ok_or(Error::NotFound)?;
         let known = statements::signatures(conn, row.id)?;
         let mut document = read::document(conn, &row)?;
-        let own = |made: &&Signature| made.signer == partner.as_str();
-        if known.iter().filter(own).any(|made| made.protected == protected && made.signature == signature) {
-            return Ok(document);
+        match document.add(protected, signature) {
+            Ok(()) => {}
+            Err(Refused::Twice(kid)) => {
+                let detached = Detached { protected: protected.into(), signature: signature.into(), kid };
+                let alone = Document::new(row.payload.into_bytes(), &[detached]).map_err(refused)?;
+                let own: Vec<Signature> = known.into_iter().filter(|made| made.signer == partner.as_str()).collect();
+                let keys = keys_of(conn, &own)?;
+                let key_of = |asked: &str| keys.iter().map(|(_, key)| key).find(|key| key.kid() == asked).cloned();
+                alone.verify_all(key_of).map_err(refused)?;
+                return Ok(document);
+            }
+            Err(why) => return Err(refused(why)),
         }
-        document.add(protected, signature).map_err(refused)?;
         let kid = document.kids().last().unwrap_or_default().to_owned();
         let new = active_key(conn, partner, &kid)?;
         let mut partners = keys_of(conn, &known)?;

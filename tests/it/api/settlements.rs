@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hanse::domain::holder::Holder;
 use hanse::service::signing_keys::proof_payload;
 use hanse::signing::general::{Document, TYP};
+use hanse::signing::jwk::Kind;
 use hanse::signing::jws::SigningKey;
 use hanse::signing::merkle;
 use hanse::signing::note::{Note, Vkey};
@@ -13,7 +14,11 @@ use hanse::signing::{canonical, note};
 use serde_json::{Value, json};
 
 fn key_of(caller: &Caller, slug: &str) -> SigningKey {
-    let key = SigningKey::from_pkcs8(&SigningKey::generate().expect("a key")).expect("a key");
+    registered(caller, slug, Kind::Ed25519)
+}
+
+fn registered(caller: &Caller, slug: &str, kind: Kind) -> SigningKey {
+    let key = SigningKey::from_pkcs8(&SigningKey::generate_kind(kind).expect("a key")).expect("a key");
     let proof = proof_payload(&Holder::of("partner", slug).expect("a holder"), key.kid());
     let body = json!({ "jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof) });
     caller.post("/v1/signing-keys", "", &body).status(201);
@@ -141,9 +146,13 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     let dispute = dispute["dispute_id"].as_str().expect("an id");
     api.aa.post(&format!("/v1/disputes/{dispute}/withdrawal"), "", &json!({})).status(200);
     assert_eq!(api.aa.get(&path).status(200)["statement"]["state"], "acknowledged");
-    // Another key of the partner may sign as well.
-    let second = key_of(&api.aa, "aa");
-    post(&api.aa, &sign(&second, document.payload())).status(201);
+    // Another key of the partner may sign as well; each of its signatures is another one, and the first stays.
+    let second = registered(&api.aa, "aa", Kind::P256);
+    let answer = post(&api.aa, &sign(&second, document.payload()));
+    answer.status(201);
+    assert_eq!(post(&api.aa, &sign(&second, document.payload())).body, answer.body, "the first was not heard of");
+    post(&api.aa, &sign(&second, b"{}")).refused(422, "invalid");
+    post(&api.aa, &sign(&theirs, document.payload())).refused(422, "invalid");
 
     let note = hanse::service::settlement::read::checkpoint(&mut api.house.database.connection(), None);
     let note = note.expect("read").expect("a checkpoint");
