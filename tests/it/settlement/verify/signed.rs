@@ -14,7 +14,7 @@ use hanse::signing::rotation;
 use hanse::store::settlement::statements;
 use serde_json::{Value, json};
 
-fn key(kind: Kind) -> SigningKey {
+pub(super) fn key(kind: Kind) -> SigningKey {
     SigningKey::from_pkcs8(&SigningKey::generate_kind(kind).expect("a key")).expect("a key")
 }
 
@@ -23,12 +23,12 @@ fn payload(statement: &[u8]) -> Value {
     serde_json::from_slice(document.payload()).expect("JSON")
 }
 
-fn jwks(keys: &[&SigningKey]) -> Vec<u8> {
+pub(super) fn jwks(keys: &[&SigningKey]) -> Vec<u8> {
     let keys: Vec<Value> = keys.iter().map(|key| key.public().to_jwk()).collect();
     json!({ "keys": keys }).to_string().into_bytes()
 }
 
-fn told(report: &Report, mark: Mark) -> Vec<String> {
+pub(super) fn told(report: &Report, mark: Mark) -> Vec<String> {
     let findings = report.sections.iter().flat_map(|section| &section.findings);
     findings.filter(|found| found.mark == mark).map(|found| format!("{}: {}", found.code, found.says)).collect()
 }
