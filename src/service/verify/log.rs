@@ -58,8 +58,8 @@ fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {
             Err(why) => return Err(why.to_string()),
         }
     }
-    let (checkpoint, log) = found
-        .ok_or("no key of the files given has signed the checkpoint: add the alliance's /.well-known/jwks.json")?;
+    let unsigned = || format!("no key of the files given has signed the checkpoint: {}", keys.remedy());
+    let (checkpoint, log) = found.ok_or_else(unsigned)?;
     Ok((note, Signed { checkpoint, files }, log))
 }
 
