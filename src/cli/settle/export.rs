@@ -8,7 +8,7 @@ use crate::service::settlement::countersign;
 use crate::service::settlement::proofs::{self, Line};
 use crate::service::settlement::read::{self, Lines};
 use crate::store::settlement::statements::{self, Row};
-use crate::store::settlement::windows;
+use crate::store::settlement::{log, windows};
 use diesel::PgConnection;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -47,13 +47,16 @@ pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf
         return Err(Error::Failed(format!("window {number} has no statement of {}", participant.unwrap_or_default())));
     }
     let proven = proven(conn, number, &chosen, conversions)?;
+    // Read once, after the statements that are under it: every proof is of the checkpoint that lies beside it.
+    let checkpoint = log::checkpoint(conn).map_err(Error::failed)?;
+    let checkpoint = checkpoint.ok_or_else(|| Error::Failed("nothing has been signed yet".to_owned()))?;
     fs::create_dir_all(to).map_err(Error::failed)?;
     let mut files = Vec::new();
     for (statement, lines) in chosen.iter().zip(&proven) {
-        files.extend(of_participant(conn, statement, lines, to)?);
+        files.extend(of_participant(conn, statement, lines, &checkpoint, to)?);
     }
-    let checkpoint = read::checkpoint(conn, None).map_err(Error::failed)?.unwrap_or_default();
-    files.push(put(to, "checkpoint.txt", checkpoint.as_bytes())?);
+    let note = read::note(checkpoint).map_err(Error::failed)?;
+    files.push(put(to, "checkpoint.txt", note.as_bytes())?);
     // Statements of others may have been exported here before.
     let before = fs::read(to.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let jwks = countersign::jwks(conn, jwks, &chosen, &before).map_err(Error::failed)?;
@@ -88,10 +91,16 @@ fn proven(
     Ok(proven)
 }
 
-fn of_participant(conn: &mut PgConnection, statement: &Row, proven: &[Line], to: &Path) -> Result<Vec<PathBuf>, Error> {
+fn of_participant(
+    conn: &mut PgConnection,
+    statement: &Row,
+    proven: &[Line],
+    checkpoint: &log::Checkpoint,
+    to: &Path,
+) -> Result<Vec<PathBuf>, Error> {
     let named = |what: &str| format!("{}-{what}", statement.participant);
     let document = read::document(conn, statement).map_err(Error::failed)?;
-    let proof = proofs::of_statement(conn, statement, proven).map_err(Error::failed)?;
+    let proof = proofs::of_statement(conn, statement, proven, checkpoint).map_err(Error::failed)?;
     Ok(vec![
         put(to, &named("statement.json"), format!("{document}\n").as_bytes())?,
         lines(conn, statement, &to.join(named("lines.ndjson")), false)?,

@@ -140,7 +140,7 @@ pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) ->
     let cosigner = cosigner.map_err(|why| Error::Refused(why.to_string()))?;
     conn.transaction(|conn| {
         log::lock(conn)?;
-        let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?;
+        let current = log::checkpoint(conn)?.ok_or(Error::NotFound)?;
         let size = current.size;
         let served = read::note(current)?;
         // With those that are under it already, so that what is served stays what readers take.
@@ -156,7 +156,7 @@ pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) ->
         let line = line.strip_suffix('\n').unwrap_or(line);
         let at = crate::store::catalogue::business_now(conn)?;
         log::insert_cosignature(conn, size, partner.as_str(), line, at)?;
-        read::checkpoint(conn, None)?.ok_or(Error::NotFound)
+        read::checkpoint(conn)?.ok_or(Error::NotFound)
     })
 }
 

@@ -48,6 +48,13 @@ impl Typed<'_> {
     }
 }
 
+/// What a report says could not be checked.
+fn unchecked(report: &Value) -> Vec<&str> {
+    let sections = report["sections"].as_array().expect("sections").iter();
+    let checks = sections.flat_map(|section| section["checks"].as_array().expect("checks"));
+    checks.filter(|check| check["mark"] == "unchecked").filter_map(|check| check["says"].as_str()).collect()
+}
+
 /// Two windows, the second of them just closed by hand and not paid.
 async fn months(name: &str) -> Months {
     let months = Months::new(name, "").await;
@@ -136,6 +143,10 @@ async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_aske
     let (code, printed, _) = run(&mut hanse(&["verify", to, "--json"]));
     let report: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((code, &report["holds"]), (Some(0), &json!(true)));
+    // The counter-signature is a record of the log, too: the proofs are of the log with it, as the checkpoint beside them.
+    let unchecked = unchecked(&report);
+    let before = "that the first goes on from window 1: add the statement of that one";
+    assert_eq!(unchecked, [before; 3], "the statements before, of three");
     // Said twice is proven once; not said, the proofs are the statement's alone.
     let proven = |more: &[&str]| {
         typed.prints(&[&["export", "2", "--participant", "aa", "--to", to], more].concat());
