@@ -4,9 +4,9 @@ use crate::cli::Error;
 use crate::domain::ids::ConversionId;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::window::State;
-use crate::service::settlement::countersign;
 use crate::service::settlement::proofs::{self, Line};
 use crate::service::settlement::read::{self, Lines};
+use crate::service::settlement::{countersign, rotate};
 use crate::store::settlement::statements::{self, Row};
 use crate::store::settlement::{log, windows};
 use diesel::PgConnection;
@@ -16,6 +16,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 const KEYS: &str = "jwks.json";
+/// As the exchange serves it, below `/.well-known`.
+const ROTATIONS: &str = "key-rotations.json";
 
 /// What is to be written, and where.
 pub struct Wanted<'a> {
@@ -61,6 +63,11 @@ pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf
     let before = fs::read(to.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let jwks = countersign::jwks(conn, jwks, &chosen, &before).map_err(Error::failed)?;
     files.push(put(to, KEYS, format!("{jwks:#}\n").as_bytes())?);
+    let rotations = rotate::list(conn).map_err(Error::failed)?;
+    if !rotations.is_empty() {
+        let rotations = rotate::listed(&rotations).map_err(Error::failed)?;
+        files.push(put(to, ROTATIONS, format!("{rotations:#}\n").as_bytes())?);
+    }
     Ok(files)
 }
 

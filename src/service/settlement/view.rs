@@ -297,10 +297,8 @@ pub async fn consistency(database: &crate::store::Database, from: i64, to: Optio
 
 /// Every handing over of a key that signs statements or checkpoints, oldest first.
 pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error> {
-    let unit = |conn: &mut PgConnection| super::rotate::list(conn);
-    let documents = database.run(unit).await?;
-    let read = |document: &String| serde_json::from_str::<Value>(document).map_err(broken);
-    Ok(serde_json::json!({ "items": documents.iter().map(read).collect::<Result<Vec<_>, Error>>()? }))
+    let documents = database.run(super::rotate::list).await?;
+    super::rotate::listed(&documents)
 }
 
 /// How a window is named.

@@ -3,7 +3,9 @@
 use super::verify::Months;
 use crate::cli::{hanse, run};
 use crate::support::Scratch;
+use hanse::service::settlement::rotate;
 use hanse::signing::jwk::Kind;
+use hanse::signing::keyring::Purpose;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -53,6 +55,17 @@ fn unchecked(report: &Value) -> Vec<&str> {
     let sections = report["sections"].as_array().expect("sections").iter();
     let checks = sections.flat_map(|section| section["checks"].as_array().expect("checks"));
     checks.filter(|check| check["mark"] == "unchecked").filter_map(|check| check["says"].as_str()).collect()
+}
+
+/// Every key that hands over does so, and its time has come.
+async fn rotate_all(months: &Months) {
+    let keys = &months.house.keys;
+    for purpose in Purpose::ALL.iter().copied().filter(|purpose| purpose.hands_over()) {
+        assert!(keys.rotate(purpose).await.expect("rotated"));
+        assert!(rotate::record(&mut months.house.conn(), keys, purpose).expect("recorded"));
+    }
+    change(months, "UPDATE alliance_keys SET signs_from = now() WHERE signs_from > now()");
+    keys.refresh().await.expect("refreshed");
 }
 
 /// Two windows, the second of them just closed by hand and not paid.
@@ -181,6 +194,46 @@ async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_aske
         );
         assert_eq!(typed.prints(&all), files.join("\n") + "\n");
     }
+}
+
+#[actix_web::test]
+async fn what_is_exported_after_keys_have_handed_over_verifies_with_their_records_beside_it() {
+    let months = months("typed-rotated").await;
+    rotate_all(&months).await;
+    months.house.closed();
+    let data = months.house.folder().to_str().expect("a plain path");
+    let typed = Typed { url: &months.house.book.database.url, data };
+    let folder = Scratch::new("typed-rotated-files");
+    let to = folder.path().to_str().expect("a plain path");
+    let files = typed.answers(&["export", "3", "--participant", "aa", "--to", to]);
+    let last = files["files"].as_array().and_then(|files| files.last()).and_then(Value::as_str);
+    let path = |name: &str| folder.path().join(name).to_str().expect("a plain path").to_owned();
+    assert_eq!(last, Some(&*path("key-rotations.json")), "{files:#}");
+    let (code, printed, told) = run(&mut hanse(&["verify", to, "--json"]));
+    assert_eq!((code, &*told), (Some(0), ""), "{printed}");
+    let report = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(unchecked(&report), ["that the first goes on from window 2: add the statement of that one"]);
+    assert_eq!(printed.matches(" handed over to ").count(), 3, "{printed}");
+
+    // With the keys as they were fetched before, who has signed since is not known, and it is said where it is told.
+    std::fs::write(path("jwks.json"), &months.jwks).expect("written");
+    let (code, printed, told) = run(&mut hanse(&["verify", to]));
+    assert_eq!(code, Some(1));
+    let again = "fetch the alliance's /.well-known/jwks.json again, it has all of its keys, old and new";
+    assert!(
+        told.contains(" of signature 1 is in none of the files: ") && told.ends_with(&format!("{again}\n")),
+        "{told}"
+    );
+    let wrong: Vec<&str> = printed.lines().filter(|line| line.starts_with("  ✗")).collect();
+    assert!(wrong.iter().all(|wrong| wrong.ends_with(again)), "{wrong:#?}");
+    assert_eq!(printed.lines().filter(|line| line.starts_with("  – rotations ")).count(), 3, "{printed}");
+    // What was signed before holds by them, and today's records make nothing of it wrong.
+    std::fs::write(path("january.json"), months.files(0, "aa").statement).expect("written");
+    let (january, keys, records) = (path("january.json"), path("jwks.json"), path("key-rotations.json"));
+    let (code, printed, told) = run(&mut hanse(&["verify", &january, &keys, &records, "--json"]));
+    assert_eq!((code, &*told), (Some(0), ""), "{printed}");
+    let report = serde_json::from_str(&printed).expect("JSON");
+    assert!(unchecked(&report).iter().filter(|says| says.ends_with(again)).count() == 3, "{printed}");
 }
 
 #[actix_web::test]
