@@ -7,6 +7,7 @@ use crate::domain::settlement::window::State;
 use crate::service::settlement::proofs::{self, Line};
 use crate::service::settlement::read::{self, Lines};
 use crate::service::settlement::{countersign, rotate};
+use crate::signing::note::Note;
 use crate::store::settlement::statements::{self, Row};
 use crate::store::settlement::{log, windows};
 use diesel::PgConnection;
@@ -31,7 +32,8 @@ pub struct Wanted<'a> {
     pub jwks: &'a Value,
 }
 
-/// Writes the files and says which they are. They verify by themselves: the keys of who has counter-signed are with them.
+/// Writes the files and says which they are. They verify by themselves: the keys of who has counter-signed or witnessed
+/// are with them.
 pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf>, Error> {
     let Wanted { window, participant, conversions, to, jwks } = *wanted;
     let number = window.number;
@@ -61,7 +63,8 @@ pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf
     files.push(put(to, "checkpoint.txt", note.as_bytes())?);
     // Statements of others may have been exported here before.
     let before = fs::read(to.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let jwks = countersign::jwks(conn, jwks, &chosen, &before).map_err(Error::failed)?;
+    let note = Note::parse(note.as_bytes()).map_err(Error::failed)?;
+    let jwks = countersign::jwks(conn, jwks, &chosen, Some(&note), &before).map_err(Error::failed)?;
     files.push(put(to, KEYS, format!("{jwks:#}\n").as_bytes())?);
     let rotations = rotate::list(conn).map_err(Error::failed)?;
     if !rotations.is_empty() {

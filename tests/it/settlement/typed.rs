@@ -1,11 +1,12 @@
 //! `hanse settle` as finance types it, from a close to what is paid and put right: for people, and with `--json`.
 
-use super::verify::Months;
+use super::verify::{Months, checkpoint};
 use crate::cli::{hanse, run};
 use crate::support::Scratch;
-use hanse::service::settlement::rotate;
+use hanse::service::settlement::{countersign, rotate};
 use hanse::signing::jwk::Kind;
 use hanse::signing::keyring::Purpose;
+use hanse::signing::note::Note;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -55,6 +56,16 @@ fn unchecked(report: &Value) -> Vec<&str> {
     let sections = report["sections"].as_array().expect("sections").iter();
     let checks = sections.flat_map(|section| section["checks"].as_array().expect("checks"));
     checks.filter(|check| check["mark"] == "unchecked").filter_map(|check| check["says"].as_str()).collect()
+}
+
+/// A partner signs the newest checkpoint by a key that it has counter-signed the first window with.
+fn witness(months: &Months, of: &str) {
+    let key = months.countersign(0, of, Kind::Ed25519);
+    let mut note = Note::parse(&checkpoint(&months.house)).expect("a note");
+    note.cosign(of, &key, "2026-11-25T00:00:00Z".parse().expect("an instant")).expect("cosigned");
+    let note = note.to_string();
+    let (partner, line) = (of.parse().expect("a slug"), note.trim_end().lines().last().expect("a line"));
+    countersign::cosign(&mut months.house.conn(), &partner, key.kid(), line).expect("witnessed");
 }
 
 /// Every key that hands over does so, and its time has come.
@@ -139,6 +150,7 @@ async fn windows_are_named_by_number_or_id_and_every_answer_is_there_for_machine
 #[actix_web::test]
 async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_asked_for() {
     let months = months("typed-exports").await;
+    witness(&months, "bb");
     let data = months.house.folder().to_str().expect("a plain path");
     let typed = Typed { url: &months.house.book.database.url, data };
     let (conversion, other) = (months.windows[1].1.to_string(), months.windows[0].1.to_string());
@@ -159,6 +171,7 @@ async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_aske
     // The counter-signature is a record of the log, too: the proofs are of the log with it, as the checkpoint beside them.
     let unchecked = unchecked(&report);
     let before = "that the first goes on from window 1: add the statement of that one";
+    assert_eq!(printed.matches("cosigned by bb at ").count(), 3 + 1, "under each proof and beside it: {printed}");
     assert_eq!(unchecked, [before; 3], "the statements before, of three");
     // Said twice is proven once; not said, the proofs are the statement's alone.
     let proven = |more: &[&str]| {
