@@ -267,7 +267,7 @@ pub async fn countersign(
 
 /// The log's current checkpoint; `None` before the first window was signed.
 pub async fn checkpoint(database: &crate::store::Database) -> Result<Option<String>, Error> {
-    database.run(|conn| read::checkpoint(conn)).await
+    database.run(read::checkpoint).await
 }
 
 /// The verifier keys (C2SP signed-note) of the log's checkpoints, oldest first; `NotFound` before anything was published.
