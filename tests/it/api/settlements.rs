@@ -154,7 +154,7 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     post(&api.aa, &sign(&second, b"{}")).refused(422, "invalid");
     post(&api.aa, &sign(&theirs, document.payload())).refused(422, "invalid");
 
-    let note = hanse::service::settlement::read::checkpoint(&mut api.house.database.connection(), None);
+    let note = hanse::service::settlement::read::checkpoint(&mut api.house.database.connection());
     let note = note.expect("read").expect("a checkpoint");
     let mut note = Note::parse(note.as_bytes()).expect("a note");
     let log = api.keys.checkpoint_keys("small.example").expect("keys").pop().expect("a key");
