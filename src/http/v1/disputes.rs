@@ -209,7 +209,12 @@ pub async fn decide(
     params(("id" = String, Path, pattern = "^dis_[0-9a-f]{32}$")),
     responses((status = 200, description = "Nothing is proposed", body = DisputeAnswer))
 )]
-pub async fn take_back(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn take_back(
+    exchange: Data<Exchange>,
+    caller: Caller,
+    id: Path<String>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
     let (by, id) = (caller.operator()?.to_owned(), query::id::<DisputeId>(&id)?);
     let whole = exchange.database.run(move |conn| disputes::take_back(conn, &by, id)).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))

@@ -39,7 +39,7 @@ fn a_month(api: &Api) -> (String, String) {
     let body = json!({ "credit_points": 34, "reason": "returned", "external_reference": "r1" });
     let asked = api.aa.post(&format!("/v1/conversions/{id}/reversals"), "r1", &body).status(201);
     let reversal = asked["reversal_id"].as_str().expect("an id");
-    api.bb.post(&format!("/v1/reversals/{reversal}/confirmation"), "y1", &Value::Null).status(200);
+    api.bb.post(&format!("/v1/reversals/{reversal}/confirmation"), "y1", &json!({})).status(200);
     (api.close_window().id.to_string(), id)
 }
 
