@@ -179,7 +179,7 @@ pub async fn differences(
 }
 
 /// Turns what differs into disputes: `missing_here` into `missing`, `missing_there` into `eligibility` unless it is owed to
-/// the caller, `amount` and `rate` into these. No body, or `{}`. A call handles 1,000 at most: ask again while some
+/// the caller or is an adjustment, `amount` and `rate` into these. No body, or `{}`. A call handles 1,000 at most: ask again while some
 /// are left.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/reconciliations/{id}/disputes", tag = "settlement",
