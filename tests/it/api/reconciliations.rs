@@ -257,8 +257,11 @@ fn a_list_that_cannot_be_taken_is_refused_and_leaves_nothing() {
     let (window, _) = closed(&api);
     let to = place(window);
     let good = "external_reference,amount\norder-1,-3.40\n";
-    api.aa.list(&to, "application/json", "{}").refused(415, "unsupported_media_type");
-    api.aa.list(&to, "text/csv; charset=gbk", good).refused(415, "unsupported_media_type");
+    for kind in ["application/json", "text/csv; charset=gbk", "text/csv; charset=utf-8; header=absent", "text/csvx"] {
+        let problem = api.aa.list(&to, kind, good).refused(415, "unsupported_media_type");
+        assert!(problem["detail"].as_str().is_some_and(|why| why.contains("text/csv")), "{problem}");
+        assert!(!problem.to_string().contains("application/json"), "{problem}");
+    }
     api.cc
         .list("/v1/settlements/win_0198c0de0000700080000000000000ab/reconciliations", "text/csv", good)
         .refused(404, "not_found");
@@ -287,6 +290,11 @@ fn a_list_that_cannot_be_taken_is_refused_and_leaves_nothing() {
     connection.0.write_all(format!("{}{good}", head(1_000)).as_bytes()).expect("sent");
     drop(connection);
     assert_eq!(told(api.aa.get("/v1/events?limit=1000"), "reconciliation."), Vec::<Value>::new());
+    for kind in
+        ["text/csv; header=present", "Text/CSV;charset=\"UTF-8\"; header=present", "text/csv; charset=us-ascii; x=y"]
+    {
+        api.aa.list(&format!("{to}?map=a"), kind, good).refused(422, "invalid");
+    }
     let poll = crate::support::poll("the turn is free again", std::time::Duration::from_secs(10), || {
         let answer = api.aa.list(&to, "text/csv", good);
         (answer.status != 503).then_some(answer)
