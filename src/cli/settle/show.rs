@@ -80,7 +80,7 @@ pub fn window(conn: &mut PgConnection, row: &Row, global: &Global) -> Result<(),
         None => catalogue::load(conn).map_err(Error::failed)?.alliance.currency,
     };
     println!("window {} is {}, amounts in {currency}; positive is owed to the participant", row.number, row.stands());
-    let mut table = table(["participant 结算方", "lines 明细", "net 净额", "closing 期末", "statement 对账单"]);
+    let mut table = table(["participant 结算参与方", "lines 明细", "net 净额", "closing 期末", "statement 对账单"]);
     for statement in &statements {
         let own = nets.iter().filter(|row| row.participant == statement.participant);
         let net = own.fold(Millionths::ZERO, |sum, row| sum.plus(row.net.rounded).unwrap_or(sum));
@@ -152,7 +152,7 @@ fn print_obligations(owed: &[Obligation], today: NaiveDate) {
         println!("nothing is to be paid");
         return;
     }
-    let mut table = table(["obligation 应付", "debtor", "creditor", "amount", "paid", "due on", "state"]);
+    let mut table = table(["obligation 付款义务", "debtor", "creditor", "amount", "paid", "due on", "state"]);
     for row in owed {
         table.add_row([
             row.id.to_string(),
