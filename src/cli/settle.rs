@@ -12,6 +12,7 @@ use crate::config::{Config, Flags};
 use crate::domain::ids::{AdjustmentId, ConversionId, ObligationId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
+use crate::domain::settlement::window::State;
 use crate::service::keys::Keys;
 use crate::service::settlement::adjust::{self, Asked};
 use crate::service::settlement::close::{self, Told};
@@ -268,7 +269,7 @@ fn close(config: &Config, window: Option<&window::Name>, due: bool, global: &Glo
             Ok(())
         }
         None => {
-            println!("nothing to close: the window is not due, or another server settles now");
+            println!("{}", idle(window.map(|window| window.find(&mut conn)).transpose()?.as_ref()));
             Ok(())
         }
         Some(row) => match &row.blocked_by {
@@ -278,6 +279,15 @@ fn close(config: &Config, window: Option<&window::Name>, due: bool, global: &Glo
     };
     drop(conn);
     outcome
+}
+
+/// Why nothing was to be closed; `named` is the window that was asked for.
+fn idle(named: Option<&Row>) -> String {
+    match named {
+        Some(row) if row.state == State::Published => format!("window {} is published already", row.number),
+        Some(row) => format!("window {} is {}: another server settles now", row.number, row.state.code()),
+        None => "nothing to close: the window is not due, or another server settles now".to_owned(),
+    }
 }
 
 /// A bar that only people see.

@@ -81,7 +81,7 @@ fn check_head(request: &HttpRequest, limits: BodyLimits) -> Result<(), Problem> 
     let (kind, parameter) = kind.split_once(';').unwrap_or((&kind, "charset=utf-8"));
     let charset = parameter.trim().replace('"', "");
     if kinds.next().is_some() || kind.trim() != "application/json" || charset != "charset=utf-8" {
-        return Err(Problem::new(Code::UnsupportedMediaType));
+        return Err(Problem::new(Code::UnsupportedMediaType).detail("The body must be application/json, in UTF-8."));
     }
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if told.is_some_and(|told: u64| told > limits.bytes_max as u64) {

@@ -64,7 +64,7 @@ catalogue! {
     DisputeClosed = "dispute_closed", 409, false, "The time to dispute lines of this window is over";
     QuoteExpired = "quote_expired", 410, false, "This quote has expired";
     TooLarge = "too_large", 413, false, "The body is larger than this address takes";
-    UnsupportedMediaType = "unsupported_media_type", 415, false, "The body must be application/json";
+    UnsupportedMediaType = "unsupported_media_type", 415, false, "The body is of a type this address does not take";
     Invalid = "invalid", 422, false, "Some fields are not valid";
     IdempotencyMismatch = "idempotency_mismatch", 422, false, "This Idempotency-Key was used with another request";
     InsufficientPoints = "insufficient_points", 422, false, "The membership has not enough points";

@@ -2,7 +2,7 @@
 
 use super::problem::{Code, Problem};
 use super::query::PageQuery;
-use super::{Caller, List, StrictJson, StrictQuery};
+use super::{Caller, List, NoBody, StrictJson, StrictQuery};
 use crate::service::Database;
 use crate::service::signing_keys::{self, RegisterError};
 use actix_web::web::{self, Data, Path, ServiceConfig};
@@ -98,7 +98,12 @@ async fn register(
 /// Ends a key; what it has signed stays signed.
 #[utoipa::path(post, path = "/v1/signing-keys/{kid}/retire", tag = "identity", params(("kid" = String, Path, pattern = "^[A-Za-z0-9_-]{43}$")),
     responses((status = 200, description = "Retired", body = SigningKey)))]
-async fn retire(caller: Caller, kid: Path<String>, database: Data<Database>) -> Result<impl Responder, Problem> {
+async fn retire(
+    caller: Caller,
+    kid: Path<String>,
+    _: NoBody,
+    database: Data<Database>,
+) -> Result<impl Responder, Problem> {
     let row = signing_keys::retire(&database, caller.kind, kid.into_inner()).await?;
     Ok(web::Json(SigningKey::from(row.ok_or_else(Problem::not_found)?)))
 }

@@ -14,10 +14,16 @@ def keyed(*more):
     return [JSON, ("idempotency-key", fresh("key")), *more]
 
 
+# What is said by the address alone.
+BODILESS = ("/undo", "/confirmation", "/erasures", "/retire", "/withdrawal", "/reconciliations/{id}/disputes")
+
+
 def body_of(label):
     """A body that would have its effect, were the thing in the address the caller's; `None` where there is no such."""
     if label == "PUT /v1/memberships/{member_ref}":
         return None
+    if label.startswith("DELETE ") or label.endswith(BODILESS):
+        return {}
     if label.endswith("/activities"):
         return {"type": "visit", "occurred_at": "2026-01-05T08:00:00Z", "external_reference": fresh("ref")}
     if label.endswith("/approvals"):

@@ -89,7 +89,7 @@ def foreign_ids(hand):
         ("/v1/debits/@/reversals", real["debits"][0]),
         ("/v1/signing-keys/@/retire", real["signing-keys"][0]),
     ):
-        body, side = body_of(""), Wire.of(hand.address, OTHER)
+        body, side = body_of(path), Wire.of(hand.address, OTHER)
         yield f"{path} as the linked brand", "the same 404", same(side, "POST", path, one, nothing_like(one), body)
     after = things.own.must("GET", f"/v1/memberships/{own_ref}")
     yield "nothing of it has changed", "the same", "the same" if after == before else f"{before} became {after}"

@@ -39,6 +39,10 @@ pub fn run(conn: &mut PgConnection, args: &Args, global: &Global) -> Result<(), 
         .ok_or_else(|| Error::Usage(format!("'{}' is no report: {}", args.name, names.join(", "))))?;
     let form = Form::parse(&args.form)
         .ok_or_else(|| Error::Usage(format!("'{}' is no form: csv, csv_plain, json, xlsx or html", args.form)))?;
+    if args.participant.is_some() && !name.is_for_partners() {
+        let what = format!("the {} is of the whole alliance: leave out --participant", name.code());
+        return Err(Error::Usage(what));
+    }
     let participant = args.participant.as_deref().map(|text| {
         Participant::parse(text).ok_or_else(|| Error::Usage(format!("'{text}' is neither a partner nor `operator`")))
     });

@@ -76,10 +76,11 @@ pub fn window(conn: &mut PgConnection, row: &Row, global: &Global) -> Result<(),
     }
     let currency = match &row.closed {
         Some(closed) => Settings::read(&closed.settings).map_err(Error::failed)?.currency,
-        None => String::new(),
+        // What an open window will be settled by is what is published when it ends.
+        None => catalogue::load(conn).map_err(Error::failed)?.alliance.currency,
     };
     println!("window {} is {}, amounts in {currency}; positive is owed to the participant", row.number, row.stands());
-    let mut table = table(["participant 结算方", "lines 明细", "net 净额", "closing 期末", "statement 对账单"]);
+    let mut table = table(["participant 结算参与方", "lines 明细", "net 净额", "closing 期末", "statement 对账单"]);
     for statement in &statements {
         let own = nets.iter().filter(|row| row.participant == statement.participant);
         let net = own.fold(Millionths::ZERO, |sum, row| sum.plus(row.net.rounded).unwrap_or(sum));
@@ -115,7 +116,7 @@ pub fn adjustments(conn: &mut PgConnection, global: &Global) -> Result<(), Error
         let row = |row: &Request| {
             json!({ "adjustment_id": row.id.to_string(), "state": row.state.code(), "from": row.from, "to": row.to,
                 "amount": row.amount.to_string(), "reason": row.reason, "asked_by": row.asked_by,
-                "settled_by": row.settled_by })
+                "decided_by": row.settled_by })
         };
         println!("{:#}", rows.iter().map(row).collect::<Value>());
         return Ok(());
@@ -124,7 +125,7 @@ pub fn adjustments(conn: &mut PgConnection, global: &Global) -> Result<(), Error
         println!("nobody has asked for an adjustment");
         return Ok(());
     }
-    let mut table = table(["adjustment 调整", "state", "from", "to", "amount", "reason", "asked by", "settled by"]);
+    let mut table = table(["adjustment 调整", "state", "from", "to", "amount", "reason", "asked by", "decided by"]);
     for row in rows {
         table.add_row([
             row.id.to_string(),
@@ -151,7 +152,7 @@ fn print_obligations(owed: &[Obligation], today: NaiveDate) {
         println!("nothing is to be paid");
         return;
     }
-    let mut table = table(["obligation 应付", "debtor", "creditor", "amount", "paid", "due on", "state"]);
+    let mut table = table(["obligation 付款义务", "debtor", "creditor", "amount", "paid", "due on", "state"]);
     for row in owed {
         table.add_row([
             row.id.to_string(),

@@ -5,7 +5,7 @@ use super::reply::{self, Outcome, Outcomes};
 use super::wanted::{ConversionItem, ConversionRequest};
 use crate::domain::ids::{ConversionId, ReversalId};
 use crate::domain::text::Text;
-use crate::http::{Caller, IdempotencyKey, List, Problem, RequestId, StrictJson, StrictQuery, query};
+use crate::http::{Caller, IdempotencyKey, List, NoBody, Problem, RequestId, StrictJson, StrictQuery, query};
 use crate::service::answer::{self, ConversionAnswer, ConversionState, ReversalAnswer};
 use crate::service::command::{ConversionRow, Reverse};
 use crate::service::conversions::{self, BATCH_MAX, Found, Wanted};
@@ -198,6 +198,7 @@ pub async fn undo(
     request: RequestId,
     key: IdempotencyKey,
     id: Path<String>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let id: ConversionId = query::id(&id)?;
     let call = Call { caller: caller.partner()?, request_id: request.0, key: key.as_str() };
@@ -256,6 +257,7 @@ pub async fn confirm(
     request: RequestId,
     key: IdempotencyKey,
     id: Path<String>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let id: ReversalId = query::id(&id)?;
     let call = Call { caller: caller.partner()?, request_id: request.0, key: key.as_str() };

@@ -2,7 +2,8 @@
 
 use super::fields::Fields;
 use super::reply;
-use crate::domain::ids::{DisputeId, LineId, WindowId};
+use super::settlements::window_named;
+use crate::domain::ids::{DisputeId, LineId};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::settlement::Participant;
@@ -91,7 +92,7 @@ pub struct DisputeSearch {
 /// obligation changes. The same line and kind again is the first dispute.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/disputes", tag = "settlement", request_body = OpenRequest,
-    params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$")),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$")),
     responses(
         (status = 201, description = "Opened", body = DisputeAnswer),
         (status = 200, description = "Opened before", body = DisputeAnswer),
@@ -103,8 +104,8 @@ pub async fn open(
     window: Path<String>,
     body: StrictJson<OpenRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let window: WindowId = query::id(&window)?;
     let (opener, opening) = (caller.partner()?.clone(), body.0.check()?);
+    let window = window_named(&exchange, &window).await?;
     let work = move |conn: &mut _| disputes::open(conn, &opener, window, &opening);
     let (whole, new) = exchange.database.run(work).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
@@ -209,7 +210,12 @@ pub async fn decide(
     params(("id" = String, Path, pattern = "^dis_[0-9a-f]{32}$")),
     responses((status = 200, description = "Nothing is proposed", body = DisputeAnswer))
 )]
-pub async fn take_back(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn take_back(
+    exchange: Data<Exchange>,
+    caller: Caller,
+    id: Path<String>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
     let (by, id) = (caller.operator()?.to_owned(), query::id::<DisputeId>(&id)?);
     let whole = exchange.database.run(move |conn| disputes::take_back(conn, &by, id)).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))

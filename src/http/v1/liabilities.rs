@@ -2,10 +2,10 @@
 
 use super::fields::Fields;
 use super::reply;
-use crate::domain::ids::WindowId;
+use super::settlements::window_named;
 use crate::domain::points::Points;
 use crate::http::problem::{Code, Problem};
-use crate::http::{Caller, StrictJson, query};
+use crate::http::{Caller, StrictJson};
 use crate::service::exchange::{self, Exchange};
 use crate::service::settlement::reported::{self, Refused, ReportedAnswer, Stated};
 use actix_web::HttpResponse;
@@ -40,7 +40,7 @@ pub struct StateRequest {
 /// proves.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/liabilities", tag = "settlement", request_body = StateRequest,
-    params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$")),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$")),
     responses(
         (status = 201, description = "Reported", body = ReportedAnswer),
         (status = 200, description = "What stood already", body = ReportedAnswer),
@@ -52,8 +52,8 @@ pub async fn state(
     window: Path<String>,
     body: StrictJson<StateRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let window: WindowId = query::id(&window)?;
     let (partner, stated) = (caller.partner()?.clone(), body.0.check(&caller.x5t)?);
+    let window = window_named(&exchange, &window).await?;
     let work = move |conn: &mut _| reported::state(conn, &partner, window, &stated);
     let (row, new) = exchange.database.run(work).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };

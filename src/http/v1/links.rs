@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::reply;
 use crate::domain::ids::{AccountId, LinkId, TokenId};
-use crate::http::{Caller, Problem, RequestId, StrictJson, query};
+use crate::http::{Caller, NoBody, Problem, RequestId, StrictJson, query};
 use crate::service::answer::Shown;
 use crate::service::exchange::Exchange;
 use crate::service::links::{self, Agreed, Seen};
@@ -197,6 +197,7 @@ pub async fn end(
     caller: Caller,
     request: RequestId,
     id: Path<String>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let id: LinkId = query::id(&id)?;
     let seen = links::end(&exchange, caller.partner()?, request.0, id).await?;

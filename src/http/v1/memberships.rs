@@ -5,7 +5,7 @@ use super::member_answer::{EntryAnswer, ExportAnswer, MembershipAnswer, Membersh
 use super::reply::{self, Outcome, Outcomes};
 use crate::domain::ids::AccountId;
 use crate::domain::text::Text;
-use crate::http::{Caller, List, Page, Problem, RequestId, StrictJson, StrictQuery};
+use crate::http::{Caller, List, NoBody, Page, Problem, RequestId, StrictJson, StrictQuery};
 use crate::service::answer::Shown;
 use crate::service::command::{Status, TierSource};
 use crate::service::exchange::{Error, Exchange};
@@ -385,6 +385,7 @@ pub async fn erase(
     caller: Caller,
     request: RequestId,
     member_ref: Path<String>,
+    _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let member_ref = named(member_ref.into_inner())?;
     let erased = erasures::erase(&exchange, caller.partner()?, request.0, member_ref).await?;

@@ -1,6 +1,7 @@
 //! `/v1/settlements/{window}/reconciliations`: the caller's own list against its lines, what differs, and disputes of it.
 
 use super::reply;
+use super::settlements::window_named;
 use crate::domain::ids::{ReconciliationId, WindowId};
 use crate::http::problem::{Code, FieldError, Problem};
 use crate::http::stream::{self, Outgoing, StreamLimits};
@@ -105,7 +106,7 @@ pub struct HandledAnswer {
 /// same reconciliation. One list of a partner is taken at a time.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/reconciliations", tag = "settlement",
-    params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$"), HowToRead),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), HowToRead),
     request_body(description = "With a heading (RFC 4180), or an object a line; at most 1 GiB and 4,000,000 rows, at least 64 KiB a second",
         content((String = "text/csv"), (String = "application/x-ndjson"))),
     responses(
@@ -121,7 +122,7 @@ pub async fn create(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (partner, window) = (caller.partner()?.clone(), query::id::<WindowId>(&window)?);
+    let (partner, window) = (caller.partner()?.clone(), window_named(&exchange, &window).await?);
     let (format, mapping) = (format_of(&request)?, mapping_of(how.0)?);
     let turn = Turn::wait(&partner).await.ok_or_else(|| Problem::new(Code::QueueFull).retry_after(10))?;
     let own = partner.clone();
@@ -137,7 +138,7 @@ pub async fn create(
 /// What a reconciliation came to.
 #[utoipa::path(
     get, path = "/v1/settlements/{window}/reconciliations/{id}", tag = "settlement",
-    params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$"), ("id" = String, Path, pattern = "^rec_[0-9a-f]{32}$")),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), ("id" = String, Path, pattern = "^rec_[0-9a-f]{32}$")),
     responses((status = 200, description = "As it stands", body = ReconciliationAnswer))
 )]
 pub async fn get(
@@ -153,7 +154,7 @@ pub async fn get(
 /// a window are kept.
 #[utoipa::path(
     get, path = "/v1/settlements/{window}/reconciliations/{id}/differences", tag = "settlement",
-    params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$"), ("id" = String, Path, pattern = "^rec_[0-9a-f]{32}$"), HowToWrite),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), ("id" = String, Path, pattern = "^rec_[0-9a-f]{32}$"), HowToWrite),
     responses((status = 200, description = "An object a line, or a row each with a heading",
         content((Difference = "application/x-ndjson"), (String = "text/csv"))))
 )]
@@ -179,11 +180,11 @@ pub async fn differences(
 }
 
 /// Turns what differs into disputes: `missing_here` into `missing`, `missing_there` into `eligibility` unless it is owed to
-/// the caller, `amount` and `rate` into these. No body, or `{}`. A call handles 1,000 at most: ask again while some
+/// the caller or is an adjustment, `amount` and `rate` into these. No body, or `{}`. A call handles 1,000 at most: ask again while some
 /// are left.
 #[utoipa::path(
     post, path = "/v1/settlements/{window}/reconciliations/{id}/disputes", tag = "settlement",
-    params(("window" = String, Path, pattern = "^win_[0-9a-f]{32}$"), ("id" = String, Path, pattern = "^rec_[0-9a-f]{32}$")),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), ("id" = String, Path, pattern = "^rec_[0-9a-f]{32}$")),
     responses((status = 200, description = "How far it has come", body = ReconciliationAnswer))
 )]
 pub async fn open(
@@ -192,8 +193,8 @@ pub async fn open(
     path: Path<(String, String)>,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
-    let (window, id): (WindowId, ReconciliationId) = (query::id(&path.0)?, query::id(&path.1)?);
     let partner = caller.partner()?.clone();
+    let (window, id) = (window_named(&exchange, &path.0).await?, query::id::<ReconciliationId>(&path.1)?);
     let work = move |conn: &mut _| reconcile::open_disputes(conn, &partner, window, id);
     let row = exchange.database.run::<_, disputes::Error, _>(work).await?;
     reply::json(StatusCode::OK, &ReconciliationAnswer::of(row)?)
@@ -202,16 +203,29 @@ pub async fn open(
 fn format_of(request: &HttpRequest) -> Result<Format, Problem> {
     stream::check_head(request.headers(), LIMITS.bytes_max)?;
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.to_ascii_lowercase();
-    let (kind, parameter) = kind.split_once(';').unwrap_or((&kind, "charset=utf-8"));
-    let utf8 = parameter.trim().replace('"', "") == "charset=utf-8" || parameter.trim() == "header=present";
+    media(kind).ok_or_else(|| {
+        let detail = "The list must be text/csv, with a heading, or application/x-ndjson, either in UTF-8.";
+        Problem::new(Code::UnsupportedMediaType).detail(detail)
+    })
+}
+
+/// What a list of this media type is read as. A parameter may say what is so anyway (RFC 4180 has `charset` and `header`),
+/// and others say nothing.
+fn media(kind: &str) -> Option<Format> {
+    let kind = kind.to_ascii_lowercase().replace('"', "");
+    let (kind, parameters) = kind.split_once(';').unwrap_or((&kind, ""));
+    let as_it_is = |parameter: &str| match parameter.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+        Some(("charset", value)) => matches!(value, "utf-8" | "us-ascii"),
+        Some(("header", value)) => value == "present",
+        _ => true,
+    };
+    if !parameters.split(';').all(as_it_is) {
+        return None;
+    }
     match kind.trim() {
-        "text/csv" if utf8 => Ok(Format::Csv),
-        "application/x-ndjson" if utf8 => Ok(Format::Ndjson),
-        _ => {
-            Err(Problem::new(Code::UnsupportedMediaType)
-                .detail("A list is text/csv or application/x-ndjson, in UTF-8."))
-        }
+        "text/csv" => Some(Format::Csv),
+        "application/x-ndjson" => Some(Format::Ndjson),
+        _ => None,
     }
 }
 
@@ -262,8 +276,8 @@ fn field_error(fault: Fault) -> FieldError {
 }
 
 async fn found(exchange: &Exchange, caller: &Caller, path: &(String, String)) -> Result<Row, Problem> {
-    let (window, id): (WindowId, ReconciliationId) = (query::id(&path.0)?, query::id(&path.1)?);
     let partner = caller.partner()?.clone();
+    let (window, id) = (window_named(exchange, &path.0).await?, query::id::<ReconciliationId>(&path.1)?);
     let work = move |conn: &mut _| reconcile::get(conn, &partner, window, id);
     Ok(exchange.database.run(work).await?)
 }

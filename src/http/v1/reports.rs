@@ -8,7 +8,7 @@ use crate::service::exchange::Exchange;
 use crate::service::reports::Form;
 use crate::service::settlement::Error;
 use crate::service::settlement::reports::Name;
-use crate::service::settlement::view::{self, Asked, Which};
+use crate::service::settlement::view::{self, Asked, Unmade, Which};
 use actix_web::HttpResponse;
 use actix_web::http::header::{ContentDisposition, DispositionParam, DispositionType};
 use actix_web::web::{Data, Path};
@@ -60,10 +60,11 @@ pub async fn get(
 }
 
 /// What cannot be said of a window as it stands is no matter of who asks.
-fn refused(error: Error) -> Problem {
-    match error {
-        Error::Refused(why) => Problem::field("?window", why),
-        other => other.into(),
+fn refused(unmade: Unmade) -> Problem {
+    match unmade {
+        Unmade::Section(known) => Problem::field("?section", format!("must be one of {}", known.join(", "))),
+        Unmade::Settlement(Error::Refused(why)) => Problem::field("?window", why),
+        Unmade::Settlement(other) => other.into(),
     }
 }
 
@@ -72,6 +73,9 @@ fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static
     let form = wanted.format.as_deref().unwrap_or("json");
     let form =
         Form::parse(form).ok_or_else(|| Problem::field("?format", "must be json, csv, csv_plain, xlsx or html"))?;
+    if wanted.section.is_some() && !matches!(form, Form::Csv | Form::CsvPlain) {
+        return Err(Problem::field("?section", "is for csv and csv_plain alone: the other formats have every section"));
+    }
     if name.needs_window() && wanted.window.is_none() {
         return Err(Problem::field("?window", "is required for this report"));
     }
@@ -89,6 +93,9 @@ fn asked(caller: &Caller, name: &str, wanted: Wanted) -> Result<(Asked, &'static
         (Holder::Partner(_), Some(_)) => return Err(Problem::not_found()),
         (Holder::Operator(_), named) => (named, false),
     };
+    if participant.is_some() && !name.is_for_partners() {
+        return Err(Problem::field("?participant", "must be left out: this report is of the whole alliance"));
+    }
     if name.needs_participant() && participant.is_none() {
         return Err(Problem::field("?participant", "is required for this report"));
     }

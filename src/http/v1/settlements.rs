@@ -8,7 +8,7 @@ use crate::http::stream::{self, Outgoing};
 use crate::http::{Caller, List, Page, StrictJson, StrictQuery, query};
 use crate::service::exchange::Exchange;
 use crate::service::settlement::Error;
-use crate::service::settlement::view::{self, Format, Reading, Seen, SeenObligation, SeenStatement};
+use crate::service::settlement::view::{self, Format, Reading, Seen, SeenObligation, SeenStatement, Which};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, Path};
@@ -90,6 +90,12 @@ fn whose(caller: &Caller, named: Option<&str>) -> Result<Participant, Problem> {
     }
 }
 
+/// The window an address names, by its number or its id.
+pub(super) async fn window_named(exchange: &Exchange, text: &str) -> Result<WindowId, Problem> {
+    let which = Which::parse(text).ok_or_else(Problem::not_found)?;
+    Ok(view::named(exchange, which).await?)
+}
+
 /// Windows, newest first, the open one included.
 #[utoipa::path(get, path = "/v1/settlements", tag = "settlement", params(Windows),
     responses((status = 200, description = "Windows", body = List<Seen>)))]
@@ -106,37 +112,37 @@ pub async fn list(
 }
 
 /// One window, the caller's statement of it in short, what it owes and is owed.
-#[utoipa::path(get, path = "/v1/settlements/{window}", tag = "settlement", params(("window" = String, Path), Whose),
+#[utoipa::path(get, path = "/v1/settlements/{window}", tag = "settlement", params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), Whose),
     responses((status = 200, description = "The window", body = Seen)))]
 pub async fn get(
     exchange: Data<Exchange>,
     caller: Caller,
     window: Path<String>,
-    named: StrictQuery<Whose>,
+    whom: StrictQuery<Whose>,
 ) -> Result<HttpResponse, Problem> {
-    let of = whose(&caller, named.0.participant.as_deref())?;
-    let seen = view::get(&exchange, of, query::id::<WindowId>(&window)?).await?;
+    let of = whose(&caller, whom.0.participant.as_deref())?;
+    let seen = view::get(&exchange, of, window_named(&exchange, &window).await?).await?;
     reply::json(StatusCode::OK, &seen)
 }
 
 /// The signed statement: General JWS (RFC 7515 §7.2.1) over canonical JSON (RFC 8785).
 #[utoipa::path(get, path = "/v1/settlements/{window}/statement", tag = "settlement",
-    params(("window" = String, Path), Whose),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), Whose),
     responses((status = 200, description = "The document", content_type = "application/jose+json", body = Object)))]
 pub async fn statement(
     exchange: Data<Exchange>,
     caller: Caller,
     window: Path<String>,
-    named: StrictQuery<Whose>,
+    whom: StrictQuery<Whose>,
 ) -> Result<HttpResponse, Problem> {
-    let of = whose(&caller, named.0.participant.as_deref())?;
-    let document = view::statement(&exchange, of, query::id::<WindowId>(&window)?).await?;
+    let of = whose(&caller, whom.0.participant.as_deref())?;
+    let document = view::statement(&exchange, of, window_named(&exchange, &window).await?).await?;
     Ok(HttpResponse::Ok().content_type("application/jose+json").body(document))
 }
 
 /// Every line of the statement, in sequence.
 #[utoipa::path(get, path = "/v1/settlements/{window}/lines", tag = "settlement",
-    params(("window" = String, Path), LinesWanted),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), LinesWanted),
     responses((status = 200, description = "Lines, streamed", content(("application/x-ndjson"), ("text/csv")))))]
 pub async fn lines(
     exchange: Data<Exchange>,
@@ -150,28 +156,28 @@ pub async fn lines(
         Some("csv") => (Format::Csv, "text/csv; charset=utf-8"),
         Some(_) => return Err(Problem::field("?format", "must be ndjson or csv")),
     };
-    let reading = view::lines(&exchange, of, query::id::<WindowId>(&window)?, format).await?;
+    let reading = view::lines(&exchange, of, window_named(&exchange, &window).await?, format).await?;
     Ok(HttpResponse::Ok().content_type(media).body(pieces(exchange, reading)))
 }
 
 /// That the caller's lines of a conversion are in its statement, and that one in the log.
 #[utoipa::path(get, path = "/v1/settlements/{window}/proofs/{conversion_id}", tag = "settlement",
-    params(("window" = String, Path), ("conversion_id" = String, Path), Whose),
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$"), ("conversion_id" = String, Path), Whose),
     responses((status = 200, description = "A proof bundle", body = Object)))]
 pub async fn proofs(
     exchange: Data<Exchange>,
     caller: Caller,
     path: Path<(String, String)>,
-    named: StrictQuery<Whose>,
+    whom: StrictQuery<Whose>,
 ) -> Result<HttpResponse, Problem> {
-    let of = whose(&caller, named.0.participant.as_deref())?;
-    let (window, conversion) = (query::id::<WindowId>(&path.0)?, query::id::<ConversionId>(&path.1)?);
+    let of = whose(&caller, whom.0.participant.as_deref())?;
+    let (window, conversion) = (window_named(&exchange, &path.0).await?, query::id::<ConversionId>(&path.1)?);
     reply::json(StatusCode::OK, &view::proofs(&exchange, of, window, conversion).await?)
 }
 
 /// Counter-signs the caller's statement, in the same document; the same signature again changes nothing.
 #[utoipa::path(post, path = "/v1/settlements/{window}/signatures", tag = "settlement",
-    params(("window" = String, Path)), request_body = CounterSignature,
+    params(("window" = String, Path, pattern = "^([1-9][0-9]{0,15}|win_[0-9a-f]{32})$")), request_body = CounterSignature,
     responses((status = 201, description = "The document", content_type = "application/jose+json", body = Object)))]
 pub async fn countersign(
     exchange: Data<Exchange>,
@@ -180,7 +186,7 @@ pub async fn countersign(
     body: StrictJson<CounterSignature>,
 ) -> Result<HttpResponse, Problem> {
     let partner = caller.partner()?.clone();
-    let window = query::id::<WindowId>(&window)?;
+    let window = window_named(&exchange, &window).await?;
     let CounterSignature { protected, signature } = body.0;
     let signed = view::countersign(&exchange, partner, window, protected, signature).await;
     let document = signed.map_err(|error| refused(error, "/signature"))?;
@@ -213,6 +219,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
             Error::NotFound | Error::Absent(_) => Problem::not_found(),
+            Error::Unpublished(number) => Problem::not_found().detail(format!("Window {number} is not published yet.")),
             Error::Refused(why) => Problem::new(Code::Invalid).detail(why),
             Error::Store(cause) => cause.into(),
             other if other.is_unavailable() => {
@@ -223,6 +230,7 @@ impl From<Error> for Problem {
         }
     }
 }
+
 /// Lines as a body, read as the caller takes them: each piece is below a megabyte, and no connection of the database is
 /// held while the caller is slow.
 fn pieces(exchange: Data<Exchange>, reading: Reading) -> Outgoing {

@@ -118,10 +118,15 @@ fn id_of<T: FromStr>(text: &str) -> Result<T, Error> {
     text.parse().map_err(|_| broken(format!("`{text}` in a line")))
 }
 
+/// A published window; `Unpublished` when it is not yet, `NotFound` when there is none.
+pub fn published(conn: &mut PgConnection, window: WindowId) -> Result<windows::Row, Error> {
+    let row = windows::find(conn, window)?.ok_or(Error::NotFound)?;
+    if row.state == State::Published { Ok(row) } else { Err(Error::Unpublished(row.number)) }
+}
+
 /// A participant's statement of a published window, with the window; `NotFound` when it has none.
 pub fn statement(conn: &mut PgConnection, window: WindowId, of: &Participant) -> Result<(windows::Row, Row), Error> {
-    let published = |row: &windows::Row| row.state == State::Published;
-    let window = windows::find(conn, window)?.filter(published).ok_or(Error::NotFound)?;
+    let window = published(conn, window)?;
     let statement = statements::find(conn, window.id, of)?.ok_or(Error::NotFound)?;
     Ok((window, statement))
 }

@@ -62,6 +62,9 @@ pub enum Error {
     /// The same, for whoever may know that it is not there.
     #[error("there is no {0}")]
     Absent(String),
+    /// What a window by this number has once it is published.
+    #[error("window {0} is not published yet")]
+    Unpublished(i64),
 }
 
 impl Error {
@@ -75,6 +78,7 @@ impl Error {
             | Error::Broken(_)
             | Error::Refused(_)
             | Error::NotFound
+            | Error::Unpublished(_)
             | Error::Absent(_) => false,
         }
     }

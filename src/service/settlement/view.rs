@@ -2,7 +2,7 @@
 
 use super::read::{self, Lines};
 use super::reports::{self, Name, Wanted};
-use super::{Error, broken, countersign, proofs};
+use super::{Error, broken, countersign, find, proofs};
 use crate::domain::ids::{ConversionId, Slug, WindowId};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::obligation;
@@ -183,8 +183,7 @@ pub fn obligation(row: &obligations::Row, currency: &str, today: NaiveDate) -> S
 
 /// A published statement; anything else is not there.
 fn published(conn: &mut PgConnection, of: &Participant, id: WindowId) -> Result<statements::Row, Error> {
-    windows::find(conn, id)?.filter(|row| row.state == State::Published).ok_or(Error::NotFound)?;
-    statements::find(conn, id, of)?.ok_or(Error::NotFound)
+    Ok(find::statement(conn, id, of)?.1)
 }
 
 /// The signed document, as text.
@@ -260,6 +259,7 @@ pub async fn countersign(
 ) -> Result<String, Error> {
     let keys = exchange.keys.clone();
     let unit = move |conn: &mut PgConnection| {
+        find::published(conn, id)?;
         Ok(countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?.to_string())
     };
     exchange.database.run(unit).await
@@ -323,6 +323,17 @@ impl Which {
     }
 }
 
+/// The id of the window somebody names; `NotFound` for a number that none has.
+pub async fn named(exchange: &Exchange, which: Which) -> Result<WindowId, Error> {
+    match which {
+        Which::Id(id) => Ok(id),
+        Which::Number(_) => {
+            let unit = move |conn: &mut PgConnection| which.find(conn)?.map(|row| row.id).ok_or(Error::NotFound);
+            exchange.database.run(unit).await
+        }
+    }
+}
+
 /// A report somebody asks for.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -345,14 +356,33 @@ async fn turn(of: &'static Semaphore) -> Result<SemaphorePermit<'static>, Error>
     turn.ok().and_then(Result::ok).ok_or(Error::Store(crate::store::Error::Busy { waiting: 2 }))
 }
 
+/// Why there is no file of a report.
+#[derive(Debug, thiserror::Error)]
+pub enum Unmade {
+    #[error(transparent)]
+    Settlement(#[from] Error),
+    /// Of the sections it has.
+    #[error("it is none of the report's sections: {}", .0.join(", "))]
+    Section(Vec<&'static str>),
+}
+
+impl From<crate::store::Error> for Unmade {
+    fn from(cause: crate::store::Error) -> Unmade {
+        Unmade::Settlement(cause.into())
+    }
+}
+
 /// A report as a file: its name and its bytes.
-pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8>), Error> {
+pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8>), Unmade> {
     let _turn = turn(&REPORTS).await?;
     let unit = move |conn: &mut PgConnection| {
         let mut window = None;
         if let Some(which) = asked.window {
-            let row = which.find(conn)?.filter(|row| !asked.published || row.state == State::Published);
-            window = Some(row.ok_or(Error::NotFound)?.number);
+            let row = which.find(conn)?.ok_or(Error::NotFound)?;
+            if asked.published && row.state != State::Published {
+                return Err(Error::Unpublished(row.number).into());
+            }
+            window = Some(row.number);
         }
         let wanted = Wanted { window, participant: asked.participant.clone(), ..Wanted::now(conn)? };
         let report = reports::make(conn, asked.name, &wanted)?;
@@ -362,7 +392,8 @@ pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8
             Some(section) => files.iter().position(|(name, _)| *name == format!("{stem}-{section}.csv")),
             None => (!files.is_empty()).then_some(0),
         };
-        Ok(files.swap_remove(chosen.ok_or(Error::NotFound)?))
+        let sections = || Unmade::Section(report.sections.iter().map(|section| section.code).collect());
+        Ok(files.swap_remove(chosen.ok_or_else(sections)?))
     };
     exchange.database.run(unit).await
 }

@@ -2,6 +2,13 @@
 
 use super::{Api, Expect};
 use hanse::http::openapi;
+use serde_json::json;
+
+/// An address of the contract with a value in every place.
+fn filled(path: &str) -> String {
+    let part = |part: &str| if part.starts_with('{') { "/x".to_owned() } else { format!("/{part}") };
+    path.split('/').skip(1).map(part).collect()
+}
 
 #[test]
 fn an_address_takes_the_methods_of_the_contract_and_no_other() {
@@ -11,11 +18,7 @@ fn an_address_takes_the_methods_of_the_contract_and_no_other() {
     // A member may be called `batch`, and then that address is the member's for other methods.
     let apart = |path: &str| path.starts_with("/v1/") && path != "/v1/memberships/batch";
     for (path, has) in paths.iter().filter(|(path, _)| apart(path)) {
-        let place: String = path
-            .split('/')
-            .skip(1)
-            .map(|part| if part.starts_with('{') { "/x" } else { "/" }.to_owned() + part.trim_matches(['{', '}']))
-            .collect();
+        let place = filled(path);
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             if has.get(method.to_lowercase()).is_some() {
                 continue;
@@ -28,4 +31,39 @@ fn an_address_takes_the_methods_of_the_contract_and_no_other() {
             assert_eq!(told, known, "{method} {path}");
         }
     }
+}
+
+#[test]
+fn what_is_said_by_the_address_alone_takes_no_body_but_an_empty_object() {
+    let api = Api::new("bodiless", "");
+    let contract = serde_json::to_value(openapi::document()).expect("a document");
+    let paths = contract["paths"].as_object().expect("paths");
+    let mut found = Vec::new();
+    for (path, has) in paths.iter().filter(|(path, _)| path.starts_with("/v1/")) {
+        for (method, operation) in has.as_object().expect("methods") {
+            if !["post", "put", "delete"].contains(&method.as_str()) || operation.get("requestBody").is_some() {
+                continue;
+            }
+            let (method, place) = (method.to_uppercase(), filled(path));
+            found.push(format!("{method} {path}"));
+            let said = json!({ "confirmed": false });
+            let problem = api.aa.send(&method, &place, "k", Some(&said)).refused(422, "invalid");
+            assert_eq!(problem["errors"][0]["pointer"], "/confirmed", "{method} {path}: {problem}");
+            api.aa.send(&method, &place, "k", Some(&json!([]))).refused(422, "invalid");
+            let judged = [None, Some(json!({}))].map(|body| api.aa.send(&method, &place, "k", body.as_ref()).status);
+            assert!(judged[0] == judged[1] && [403, 404].contains(&judged[0]), "{method} {path}: {judged:?}");
+        }
+    }
+    found.sort();
+    let known = [
+        "DELETE /v1/disputes/{id}/decision",
+        "DELETE /v1/links/{id}",
+        "POST /v1/conversions/{id}/undo",
+        "POST /v1/disputes/{id}/withdrawal",
+        "POST /v1/memberships/{member_ref}/erasures",
+        "POST /v1/reversals/{id}/confirmation",
+        "POST /v1/settlements/{window}/reconciliations/{id}/disputes",
+        "POST /v1/signing-keys/{kid}/retire",
+    ];
+    assert_eq!(found, known);
 }

@@ -237,6 +237,7 @@ fn a_reversal_waits_for_the_other_brand() {
     assert_eq!((&requested["state"], &requested["asked_by"]), (&json!("requested"), &json!("aa")));
     let confirm = format!("/v1/reversals/{}/confirmation", requested["reversal_id"].as_str().expect("an id"));
     api.cc.send("POST", &confirm, "c1", None).refused(404, "not_found");
+    api.bb.post(&confirm, "c1", &json!({ "confirmed": false })).refused(422, "invalid");
     let confirmed = api.bb.send("POST", &confirm, "c1", None).status(200);
     assert_eq!((&confirmed["state"], &confirmed["debit_points"]), (&json!("completed"), &json!(100)));
     assert_eq!(confirmed["external_reference"], Value::Null, "the reference is the other brand's");

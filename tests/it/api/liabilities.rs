@@ -80,7 +80,7 @@ fn what_cannot_be_reported_is_refused_and_kept_nowhere() {
     assert!(problem["detail"].as_str().is_some_and(|why| why.contains("the journal proves")), "{problem:#}");
     api.operator().post(&place(open), "", &good).refused(403, "forbidden");
     api.cc.post(&place("win_0198c0de0000700080000000000000ab"), "", &good).refused(404, "not_found");
-    api.cc.post(&place("1"), "", &good).refused(404, "not_found");
+    api.cc.post(&place("01"), "", &good).refused(404, "not_found");
     for (body, pointer) in [
         (json!({ "points": -1, "as_of": "2026-01-01" }), "/points"),
         (json!({ "points": 9_007_199_254_740_992_i64, "as_of": "2026-01-01" }), "/points"),

@@ -180,6 +180,40 @@ fn nobody_disputes_what_it_is_owed_and_has_not_in_its_list() {
 }
 
 #[test]
+fn an_adjustment_is_disputed_only_where_the_list_names_its_line() {
+    let api = Api::new("reconciliations-adjusted", "");
+    api.linked();
+    api.converted("order-1", 136);
+    api.adjusted("aa", "bb", "0.75");
+    let window = api.close_window().id;
+    let lines = api.lines(window, "aa");
+    let line = lines.iter().find(|line| line["kind"] == "adjustment").expect("an adjustment");
+    assert_eq!(line["amount"], "-0.75");
+    let orders = api.aa.list(&place(window), "text/csv", "external_reference,points\norder-1,50\n").status(201);
+    assert_eq!(
+        (&orders["results"]["missing_there"]["count"], &orders["results"]["rate"]["count"]),
+        (&json!(1), &json!(1))
+    );
+    let (_, body) = api.aa.download(&path(window, &orders, "/differences"));
+    assert!(body.contains(r#""kind":"adjustment""#), "{body}");
+    let opened = api.aa.send("POST", &path(window, &orders, "/disputes"), "", None).status(200);
+    assert_eq!(opened["disputes"], json!({ "opened": 1, "known": 0, "skipped": 1, "left": 0 }), "{opened:#}");
+    let own = api.aa.get("/v1/disputes").status(200);
+    let note = own["items"][0]["note"].as_str().expect("a note");
+    assert!(note.ends_with(", row 1: rate (68 points here, 50 there)"), "{note}");
+
+    let list = format!("line_id,amount\n{},-0.25\n", line["line_id"].as_str().expect("an id"));
+    let named = api.aa.list(&place(window), "text/csv", &list).status(201);
+    api.aa.send("POST", &path(window, &named, "/disputes"), "", None).status(200);
+    let own = api.aa.get("/v1/disputes").status(200);
+    let of_it = own["items"].as_array().expect("items").iter().find(|one| one["line_id"] == line["line_id"]);
+    let of_it = of_it.unwrap_or_else(|| panic!("{own:#}"));
+    assert_eq!((&of_it["kind"], &of_it["claim"]), (&json!("amount"), &json!("0.50")), "{of_it:#}");
+    let note = of_it["note"].as_str().expect("a note");
+    assert!(note.ends_with(", row 1: amount (-0.75 here, -0.25 there)"), "{note}");
+}
+
+#[test]
 fn points_alone_are_compared_line_by_line_where_lines_are_named_and_disputes_end_in_time() {
     let api = Api::new("reconciliations-lines", "");
     let (window, _) = closed(&api);
@@ -223,8 +257,11 @@ fn a_list_that_cannot_be_taken_is_refused_and_leaves_nothing() {
     let (window, _) = closed(&api);
     let to = place(window);
     let good = "external_reference,amount\norder-1,-3.40\n";
-    api.aa.list(&to, "application/json", "{}").refused(415, "unsupported_media_type");
-    api.aa.list(&to, "text/csv; charset=gbk", good).refused(415, "unsupported_media_type");
+    for kind in ["application/json", "text/csv; charset=gbk", "text/csv; charset=utf-8; header=absent", "text/csvx"] {
+        let problem = api.aa.list(&to, kind, good).refused(415, "unsupported_media_type");
+        assert!(problem["detail"].as_str().is_some_and(|why| why.contains("text/csv")), "{problem}");
+        assert!(!problem.to_string().contains("application/json"), "{problem}");
+    }
     api.cc
         .list("/v1/settlements/win_0198c0de0000700080000000000000ab/reconciliations", "text/csv", good)
         .refused(404, "not_found");
@@ -253,6 +290,11 @@ fn a_list_that_cannot_be_taken_is_refused_and_leaves_nothing() {
     connection.0.write_all(format!("{}{good}", head(1_000)).as_bytes()).expect("sent");
     drop(connection);
     assert_eq!(told(api.aa.get("/v1/events?limit=1000"), "reconciliation."), Vec::<Value>::new());
+    for kind in
+        ["text/csv; header=present", "Text/CSV;charset=\"UTF-8\"; header=present", "text/csv; charset=us-ascii; x=y"]
+    {
+        api.aa.list(&format!("{to}?map=a"), kind, good).refused(422, "invalid");
+    }
     let poll = crate::support::poll("the turn is free again", std::time::Duration::from_secs(10), || {
         let answer = api.aa.list(&to, "text/csv", good);
         (answer.status != 503).then_some(answer)

@@ -6,11 +6,12 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use hanse::book::windows::Which;
 use hanse::domain::ids::WindowId;
+use hanse::domain::money::Millionths;
 use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
 use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::{self, Outcome};
-use hanse::service::settlement::{close, connect, pay};
+use hanse::service::settlement::{adjust, close, connect, pay};
 use hanse::store::settlement::{obligations, statements, windows};
 use serde_json::{Value, json};
 
@@ -79,6 +80,23 @@ impl Api {
             };
             pay::pay(&mut conn, &paid).expect("paid");
         }
+    }
+
+    /// What two people decide: `from` owes `to`, in the window open now.
+    pub fn adjusted(&self, from: &str, to: &str, amount: &str) {
+        let side = |slug| Participant::parse(slug).expect("a participant");
+        let asked = adjust::Asked {
+            from: side(from),
+            to: side(to),
+            amount: Millionths::parse(amount).expect("money"),
+            reason: "goodwill".into(),
+            dispute: None,
+            conversion: None,
+            by: "ada".into(),
+        };
+        let mut conn = self.settlement();
+        let id = adjust::ask(&mut conn, &asked).expect("asked for");
+        adjust::settle(&mut conn, id, true, "bob").expect("approved");
     }
 
     pub fn sql(&self, sql: &str) -> diesel::QueryResult<()> {

@@ -44,7 +44,7 @@ fn a_month(api: &Api) -> (String, String) {
     let body = json!({ "credit_points": 34, "reason": "returned", "external_reference": "r1" });
     let asked = api.aa.post(&format!("/v1/conversions/{id}/reversals"), "r1", &body).status(201);
     let reversal = asked["reversal_id"].as_str().expect("an id");
-    api.bb.post(&format!("/v1/reversals/{reversal}/confirmation"), "y1", &Value::Null).status(200);
+    api.bb.post(&format!("/v1/reversals/{reversal}/confirmation"), "y1", &json!({})).status(200);
     (api.close_window().id.to_string(), id)
 }
 
@@ -99,12 +99,48 @@ fn a_partner_reads_its_statement_lines_and_proofs_and_nobody_elses() {
     assert_eq!(seen["statement"]["participant"], "bb");
     assert_eq!(operator.get(&format!("/v1/settlements/{window}")).status(200)["statement"]["participant"], "operator");
     let open = list["items"][0]["window_id"].as_str().expect("an id");
-    api.aa.get(&format!("/v1/settlements/{open}/statement")).refused(404, "not_found");
+    for place in
+        ["statement", "lines", &format!("proofs/{conversion}"), "reconciliations/rec_0198c0de0000700080000000000000ab"]
+    {
+        for named in [open, "2"] {
+            let problem = api.aa.get(&format!("/v1/settlements/{named}/{place}")).refused(404, "not_found");
+            assert_eq!(problem["detail"], "Window 2 is not published yet.", "{place}: {problem}");
+        }
+    }
+    let missing = json!({ "external_reference": "x", "kind": "missing", "claimed_amount": "1", "note": "n" });
+    let signature = json!({ "protected": "AA", "signature": "AA" });
+    for (place, body) in [("disputes", missing), ("signatures", signature)] {
+        let problem = api.aa.post(&format!("/v1/settlements/2/{place}"), "", &body).refused(404, "not_found");
+        assert_eq!(problem["detail"], "Window 2 is not published yet.", "{place}: {problem}");
+    }
     let early = format!("/v1/reports/statement?window={}", list["items"][0]["number"]);
-    api.aa.get(&early).refused(404, "not_found");
+    let problem = api.aa.get(&early).refused(404, "not_found");
+    assert_eq!(problem["detail"], "Window 2 is not published yet.");
+    // What is in no window says no more than that.
+    assert_eq!(api.cc.get(&format!("/v1/settlements/1/proofs/{conversion}")).status(404).get("detail"), None);
     operator.get(&format!("{early}&participant=bb")).refused(422, "invalid");
     api.aa.get("/v1/settlements/win_00000000000000000000000000000000").refused(404, "not_found");
     api.aa.get(&format!("/v1/settlements/{window}/lines?format=xml")).refused(422, "invalid");
+}
+
+#[test]
+fn a_window_is_named_by_its_number_as_by_its_id() {
+    let api = Api::new("settlements-numbered", "");
+    let (window, conversion) = a_month(&api);
+    for place in ["", "/statement", "/lines", "/lines?format=csv", &format!("/proofs/{conversion}")] {
+        let by = |name: &str| {
+            let answer = api.aa.get(&format!("/v1/settlements/{name}{place}"));
+            answer.status_only(200);
+            answer.body
+        };
+        assert_eq!(by("1"), by(&window), "{place}");
+    }
+    for wrong in ["0", "01", "-1", "+1", "1.0", "3", "9223372036854775808", "first"] {
+        api.aa.get(&format!("/v1/settlements/{wrong}")).refused(404, "not_found");
+    }
+    let dispute = json!({ "external_reference": "=1+1", "kind": "identity", "note": "nobody of ours" });
+    let opened = api.aa.post("/v1/settlements/1/disputes", "", &dispute).status(201);
+    assert_eq!(api.aa.post(&format!("/v1/settlements/{window}/disputes"), "", &dispute).status(200), opened);
 }
 
 #[test]
@@ -252,7 +288,22 @@ fn reports_are_the_callers_own_and_in_every_form() {
         answer.status_only(200);
         assert!(answer.body.starts_with(begins), "{format}: {}", String::from_utf8_lossy(&answer.body[..40]));
     }
-    api.aa.get("/v1/reports/statement?window=1&format=csv&section=nothing").refused(404, "not_found");
+    let named = |format: &str, section: &str| {
+        api.aa.get(&format!("/v1/reports/statement?window=1&format={format}&section={section}"))
+    };
+    named("csv", "fees").status_only(200);
+    for (format, section, why) in [
+        (
+            "csv",
+            "nothing",
+            "must be one of position, obligations, counterparties, fees, adjustments, payments, parties, ",
+        ),
+        ("json", "fees", "is for csv and csv_plain alone"),
+    ] {
+        let problem = named(format, section).refused(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "?section", "{problem}");
+        assert!(problem["errors"][0]["detail"].as_str().is_some_and(|detail| detail.starts_with(why)), "{problem}");
+    }
     api.aa.get("/v1/reports/statement").refused(422, "invalid");
     let id = api.window(1);
     let named = |window: &str| api.aa.get(&format!("/v1/reports/statement?window={window}"));
@@ -268,6 +319,8 @@ fn reports_are_the_callers_own_and_in_every_form() {
     api.aa.get("/v1/reports/nothing").refused(404, "not_found");
     let operator = api.operator();
     operator.get("/v1/reports/statement?window=1").refused(422, "invalid");
+    let problem = operator.get("/v1/reports/summary?window=1&participant=aa").refused(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "?participant");
     for name in [
         "statement?window=1&participant=bb",
         "pairs?window=1",

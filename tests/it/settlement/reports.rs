@@ -248,6 +248,8 @@ async fn partners_reports_add_up_to_the_alliances() {
             "aa|operator|0|0|0.034|0.00|-0.034|-0.03",
             "bb|cc|250|0|10.00|0.00|-10.00|-10.00",
             "cc|operator|0|0|0.164832|2.00|1.835168|1.84",
+            // Points of different brands do not add up.
+            "total||||21.228089|5.334|-15.894089|-15.88",
         ]
     );
     assert_eq!(
@@ -406,7 +408,10 @@ async fn liability_and_points_come_to_the_balances() {
         ladder.contains(&"aa|never|9732".to_owned()) && ladder.contains(&"bb|2098-06-30|250".to_owned()),
         "{ladder:?}"
     );
-    assert_eq!(rows(&report, "tiers", &["partner", "points"]), ["aa|9832", "bb|287", "cc|429"]);
+    assert_eq!(
+        rows(&report, "tiers", &["partner", "tier", "accounts", "points", "liability"]),
+        ["aa|basic|1|9832|491.60", "bb|basic|1|287|14.35", "cc|basic|1|429|5.3625", "total||3||511.3125"]
+    );
     let later = Wanted { today: "2099-01-01".parse().expect("a day"), ..month.wanted(None, Some("bb")) };
     let late = make(&mut conn, Name::Liability, &later).expect("made");
     assert_eq!(rows(&late, "ladder", &["end", "points"]), ["ended|287", "|"], "what is over is told apart");
@@ -439,11 +444,10 @@ async fn ageing_exposures_and_rates_say_what_stands() {
     let total = rows(&late(91), "ageing", &["days_over_90", "left"]);
     // Window 2: bb gives 1.70 back and the operator 0.02, which aa is owed.
     assert_eq!(total.last().map(String::as_str), Some("35.18|35.18"));
-    assert_eq!(
-        rows(&late(1), "obligations", &["window", "debtor", "days_late", "bucket", "state", "amount", "paid", "left"])
-            [0],
-        "1|aa|1|days_1_30|overdue|7.72|3.00|4.72"
-    );
+    let columns = ["window", "debtor", "days_late", "bucket", "state", "amount", "paid", "left"];
+    let listed = rows(&late(1), "obligations", &columns);
+    assert_eq!(listed[0], "1|aa|1|days_1_30|overdue|7.72|3.00|4.72");
+    assert_eq!(listed.last().map(String::as_str), Some("total|||||38.18|3.00|35.18"));
 
     let [waits, _] = [("lost-1", "1.50"), ("lost-2", "3.00")].map(|(reference, claimed)| {
         let opening = Opening {
@@ -572,13 +576,19 @@ async fn a_bilateral_alliance_that_rounds_halves_to_even_has_its_reports_too() {
     let month = month_of("report-bilateral", &change, "1").await;
     for name in Name::ALL {
         let wanted = month.wanted(name.needs_window().then_some(1), name.needs_participant().then_some("aa"));
-        make(&mut month.house.conn(), name, &wanted).expect("a report");
+        let report = make(&mut month.house.conn(), name, &wanted).expect("a report");
+        let text = String::from_utf8(json::write(&report)).expect("UTF-8");
+        // Words of the glossary, and no others for the same.
+        for other in ["兑换", "兑出", "兑入", "\"参与方", "本参与方", "款项", "预计失效", "余额影响", "期末余额"]
+        {
+            assert!(!text.contains(other), "{name:?}: {other}");
+        }
     }
     // Whole yen: 10.00 and 2.00 stay, −2.162, −5.533257 and 1.835168 go to the next.
     let pairs = month.report(Name::Pairs, Some(1), None);
     assert_eq!(
         rows(&pairs, "pairs", &["a", "b", "net"]),
-        ["aa|bb|-2.00", "aa|cc|-6.00", "aa|operator|0.00", "bb|cc|-10.00", "cc|operator|2.00"]
+        ["aa|bb|-2.00", "aa|cc|-6.00", "aa|operator|0.00", "bb|cc|-10.00", "cc|operator|2.00", "total||-16.00"]
     );
     let summary = month.report(Name::Summary, Some(1), None);
     assert_eq!(rows(&summary, "obligations", &["debtor", "creditor", "amount"])[..2], ["aa|bb|2.00", "aa|cc|6.00"]);

@@ -96,6 +96,14 @@ async fn windows_are_named_by_number_or_id_and_every_answer_is_there_for_machine
     assert!(typed.prints(&["close", "--due"]).starts_with("nothing to close: "));
     assert_eq!(typed.answers(&["close", "--window", "2"]), json!({ "window": null }), "it is closed");
     assert_eq!(typed.answers(&["close", "--window", &second]), json!({ "window": null }));
+    assert_eq!(typed.prints(&["close", "--window", "1"]), "window 1 is published already\n");
+    let open = typed.prints(&["show", "3"]);
+    assert!(open.starts_with("window 3 is open, amounts in CNY; positive"), "{open}");
+    assert!(open.contains("participant 结算参与方"), "{open}");
+    assert_eq!(
+        typed.refused(&["report", "summary", "--window", "1", "--participant", "aa"], 2),
+        "hanse: the summary is of the whole alliance: leave out --participant\n"
+    );
     let closed = typed.answers(&["close"]);
     assert_eq!((&closed["window"]["number"], &closed["window"]["state"]), (&json!(3), &json!("settled")));
     let by_id = typed.answers(&["show", closed["window"]["window_id"].as_str().expect("an id")]);
@@ -299,6 +307,11 @@ async fn payments_are_known_by_their_reference_and_adjustments_take_two() {
     let other = other.trim_end_matches(':');
     let printed = typed.prints(&["approve", other, "--by", "grace", "--refuse"]);
     assert_eq!(printed, format!("{other} refused: aa owes bb 12.50 (late)\n"));
+    // Who approved and who refused, under one heading.
+    assert!(typed.prints(&["approve"]).contains("┆ decided by │"));
+    let deciders: Vec<_> =
+        typed.answers(&["approve"]).as_array().expect("a list").iter().map(|row| row["decided_by"].clone()).collect();
+    assert_eq!(deciders, [json!("grace"), json!("grace")]);
 }
 
 fn change(months: &Months, sql: &str) {

@@ -167,6 +167,7 @@ impl Difference {
     fn of_line(mut self, line: &Line) -> Difference {
         self.line_id = Some(line.id.to_string());
         self.line_no = Some(line.line_no);
+        self.kind = Some(line.kind.clone());
         self.conversion_id = line.conversion.map(|id| id.to_string());
         self.reversal_id = line.reversal.map(|id| id.to_string());
         self.external_reference.clone_from(&line.reference);

@@ -20,6 +20,9 @@ pub struct Difference {
     pub line_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line_no: Option<i64>,
+    /// Of that line: `conversion`, `bonus` or `adjustment`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversion_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +61,7 @@ pub struct Side {
 }
 
 /// The columns of differences as CSV.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 19] = [
     "place",
     "result",
     "row",
@@ -77,6 +80,7 @@ const COLUMNS: [&str; 18] = [
     "there_debit_points",
     "difference",
     "line_amount",
+    "kind",
 ];
 
 impl Difference {
@@ -84,7 +88,7 @@ impl Difference {
         Difference { result: finding.code().to_owned(), ..Difference::default() }
     }
 
-    fn cells(&self) -> [String; 18] {
+    fn cells(&self) -> [String; 19] {
         let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
         let text =
             |value: &Option<String>| value.as_deref().map(|text| csv::safe(text).into_owned()).unwrap_or_default();
@@ -111,6 +115,7 @@ impl Difference {
             number(there.debit_points),
             figure(&self.difference),
             figure(&self.line_amount),
+            text(&self.kind),
         ]
     }
 }
@@ -125,7 +130,7 @@ pub fn to_csv(differences: &[Difference]) -> Vec<u8> {
     records(differences.iter().map(Difference::cells))
 }
 
-fn records(cells: impl Iterator<Item = [String; 18]>) -> Vec<u8> {
+fn records(cells: impl Iterator<Item = [String; 19]>) -> Vec<u8> {
     let mut rows = csv::Rows::after(Vec::new());
     cells.for_each(|row| rows.push(row));
     rows.finish()

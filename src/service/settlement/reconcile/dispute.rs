@@ -1,7 +1,7 @@
 //! From differences to disputes: those that say something is wrong with a line, or missing, each once; the others are
 //! skipped. A call does a bounded number, and the next goes on where it stopped.
 
-use super::difference::Difference;
+use super::difference::{Difference, Side};
 use super::{Row, read_runs};
 use crate::book::posting;
 use crate::domain::ids::{ReconciliationId, Slug, WindowId};
@@ -81,6 +81,8 @@ fn opening(row: &Row, difference: &Difference) -> Option<Opening> {
             let claimed = Claimed { amount: money(&there?.amount), points: there?.points };
             (About::Reference(Text::new(name.clone()).ok()?), Kind::Missing, claimed)
         }
+        // Two people decided it, and no list of orders has it. A list that names the line itself says more than nothing.
+        Finding::MissingThere if difference.kind.as_deref() == Some("adjustment") => return None,
         // Nobody disputes what it is owed: to have it taken away, a person must say so.
         Finding::MissingThere if money(&here?.amount)? > Millionths::ZERO => return None,
         // Its opener knows of no such conversion.
@@ -109,15 +111,58 @@ fn opening(row: &Row, difference: &Difference) -> Option<Opening> {
 }
 
 fn note(row: &Row, difference: &Difference) -> String {
-    let amount = |side: Option<&super::difference::Side>| {
-        side.and_then(|side| side.amount.clone()).unwrap_or_else(|| "nothing".to_owned())
-    };
     let at = difference.row.map_or_else(String::new, |row| format!(", row {row}"));
-    format!(
-        "{}{at}: {} ({} here, {} there)",
-        row.id,
-        difference.result,
-        amount(difference.here.as_ref()),
-        amount(difference.there.as_ref())
-    )
+    format!("{}{at}: {} ({})", row.id, difference.result, both(difference))
+}
+
+/// What the two sides say of that in which they differ: points for points, else money, else the points of a list that has no
+/// money.
+fn both(difference: &Difference) -> String {
+    let nothing = Side::default();
+    let here = difference.here.as_ref().unwrap_or(&nothing);
+    let there = difference.there.as_ref().unwrap_or(&nothing);
+    if let (Some(own), Some(said)) = (here.points, there.points)
+        && difference.result == Finding::Rate.code()
+        && own != said
+        && difference.base_points != Some(said)
+    {
+        return format!("{own} points here, {said} there");
+    }
+    if let (Some(own), Some(said)) = (here.debit_points, there.debit_points)
+        && difference.result == Finding::Rate.code()
+    {
+        return format!("{own} debited points here, {said} there");
+    }
+    let side = |side: &Side| {
+        let points = || side.points.map(|points| format!("{points} points"));
+        side.amount.clone().or_else(points).unwrap_or_else(|| "nothing".to_owned())
+    };
+    format!("{} here, {} there", side(here), side(there))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_holds_points_against_points_and_money_against_money() {
+        let side = |amount: Option<&str>, points, debit_points| {
+            Some(Side { amount: amount.map(str::to_owned), points, debit_points })
+        };
+        let ours = || side(Some("-2.50"), Some(56), Some(100));
+        for (finding, here, there, told) in [
+            (Finding::Rate, ours(), side(None, Some(40), None), "56 points here, 40 there"),
+            (Finding::Rate, ours(), side(Some("-2.00"), Some(40), Some(100)), "56 points here, 40 there"),
+            // The base alone is no other points.
+            (Finding::Rate, ours(), side(None, Some(50), Some(102)), "100 debited points here, 102 there"),
+            (Finding::Rate, ours(), side(None, None, Some(102)), "100 debited points here, 102 there"),
+            (Finding::Amount, ours(), side(Some("-2.60"), Some(56), None), "-2.50 here, -2.60 there"),
+            (Finding::MissingHere, None, side(None, Some(40), None), "nothing here, 40 points there"),
+            (Finding::MissingHere, None, side(Some("-2.00"), Some(40), None), "nothing here, -2.00 there"),
+            (Finding::MissingThere, ours(), None, "-2.50 here, nothing there"),
+        ] {
+            let difference = Difference { here, there, base_points: Some(50), ..Difference::new(finding) };
+            assert_eq!(both(&difference), told, "{difference:?}");
+        }
+    }
 }

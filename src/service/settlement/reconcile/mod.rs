@@ -271,7 +271,11 @@ fn written(results: &Results) -> Value {
 
 /// A partner's reconciliation of a window.
 pub fn get(conn: &mut PgConnection, partner: &Slug, window: WindowId, id: ReconciliationId) -> Result<Row, Error> {
-    stored::find(conn, window, &Participant::from(partner), id)?.ok_or(Error::NotFound)
+    if let Some(row) = stored::find(conn, window, &Participant::from(partner), id)? {
+        return Ok(row);
+    }
+    find::published(conn, window)?;
+    Err(Error::NotFound)
 }
 
 /// What differs from place `from` on, some thousands at most; empty after the last. `NotFound` when they were let go.

@@ -1,7 +1,7 @@
 //! What is owed and not paid, and what is disputed and not decided, by how late it is on the business day of the moment
 //! wanted.
 
-use super::frame::{catalogue, column, open_facts, optional, report, section, text};
+use super::frame::{agree, catalogue, column, open_facts, optional, report, section, text};
 use super::{Error, Name, Wanted, words};
 use crate::domain::ids::DisputeId;
 use crate::domain::settlement::obligation;
@@ -142,7 +142,14 @@ fn listed(open: &[Row], today: NaiveDate) -> Result<Section, Error> {
         ])
     };
     let rows = open.iter().map(row).collect::<Result<_, Error>>()?;
-    Ok(section("obligations", "Unpaid obligations", "未付清款项", columns, rows))
+    let sum = |of: fn(&Row) -> i128| open.iter().map(of).sum::<i128>();
+    let (owed, paid) = (sum(|row| row.amount.get().into()), sum(|row| row.paid.get().into()));
+    agree(|| "all that is unpaid".to_owned(), sum(left), owed - paid)?;
+    let mut totals = vec![Cell::Empty; columns.len()];
+    (totals[0], totals[7], totals[8]) = (Cell::Word(words::TOTAL), Cell::Money(owed), Cell::Money(paid));
+    totals[9] = Cell::Money(sum(left));
+    let titled = section("obligations", "Unpaid obligations", "未付清的付款义务", columns, rows);
+    Ok(Section { totals: Some(totals), ..titled })
 }
 
 /// Every dispute that waits for an answer or a decision. It is late once its counterparty's last day has gone by.
@@ -207,7 +214,7 @@ fn notes() -> Vec<Text> {
     );
     let disputed = Text::new(
         "A dispute is late by the days after the last day for its answer. What is owed stands and is paid meanwhile; what is decided is an adjustment of a later window.",
-        "争议的逾期天数按答复期限计算。争议期间应付款项照付，裁决结果以调整计入后续结算期。",
+        "争议的逾期天数按答复期限计算。争议期间付款义务照常履行，裁决结果以调整计入后续结算期。",
     );
     vec![owed, disputed]
 }

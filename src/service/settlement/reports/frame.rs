@@ -61,7 +61,7 @@ impl Frame {
         let mut facts = vec![fact("alliance", "Alliance", "联盟", both(&alliance.name_en, &alliance.name_zh))];
         if let Some(participant) = &wanted.participant {
             let named = self.named(participant)?;
-            facts.push(fact("participant", "Participant", "参与方", Cell::Text(participant.to_string())));
+            facts.push(fact("participant", "Participant", "结算参与方", Cell::Text(participant.to_string())));
             facts.push(fact("name", "Name", "名称", both(&named.name_en, &named.name_zh)));
             facts.push(fact("entity", "Legal entity", "法人主体", Cell::Text(named.entity.clone())));
             if !named.tax_code.is_empty() {
@@ -106,7 +106,7 @@ pub fn open_facts(catalogue: &Catalogue, wanted: &Wanted) -> Result<Vec<Fact>, E
                 (&partner.name, &partner.legal_entity)
             }
         };
-        facts.push(fact("participant", "Participant", "参与方", Cell::Text(participant.to_string())));
+        facts.push(fact("participant", "Participant", "结算参与方", Cell::Text(participant.to_string())));
         facts.push(fact("name", "Name", "名称", both(&name.en, &name.zh)));
         facts.push(fact("entity", "Legal entity", "法人主体", Cell::Text(entity.clone())));
     }

@@ -228,7 +228,7 @@ type AllBooks<'a> = BTreeMap<(&'a str, &'a str), Books<'a>>;
 fn proof(books: &AllBooks<'_>) -> Result<Section, Error> {
     let columns = vec![
         column("entity", "Legal entity", "法人主体", Kind::Text),
-        column("participant", "Participant", "参与方", Kind::Text),
+        column("participant", "Participant", "结算参与方", Kind::Text),
         column("entries", "Entries", "凭证数", Kind::Whole),
         column("debit", "Debits", "借方合计", Kind::Money),
         column("credit", "Credits", "贷方合计", Kind::Money),
@@ -299,7 +299,7 @@ fn named(word: Word) -> Cell {
 fn journal(books: &AllBooks<'_>, day: NaiveDate) -> Result<Section, Error> {
     let columns = vec![
         column("entity", "Legal entity", "法人主体", Kind::Text),
-        column("participant", "Participant", "参与方", Kind::Text),
+        column("participant", "Participant", "结算参与方", Kind::Text),
         column("entry", "Entry", "凭证号", Kind::Whole),
         column("day", "Day", "日期", Kind::Date),
         column("account", "Account", "科目编码", Kind::Text),

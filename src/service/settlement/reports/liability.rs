@@ -185,7 +185,7 @@ fn breakage(conn: &mut PgConnection, own: Option<&str>, all: &[(&Partner, &Brand
         ]);
         last = Some(estimate.partner);
     }
-    Ok(section("breakage", "Breakage as estimated: an input", "预计失效（外部输入）", columns, rows))
+    Ok(section("breakage", "Breakage as estimated: an input", "失效估计（外部输入）", columns, rows))
 }
 
 fn ladder(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
@@ -244,24 +244,26 @@ fn tiers(all: &[(&Partner, &Brand)]) -> Result<Section, Error> {
         column("never", "of these never end", "其中永久有效", Kind::Points),
         column("liability", "Liability", "积分负债", Kind::Money),
     ];
-    let mut rows = Vec::new();
+    let (mut rows, mut total, mut accounts) = (Vec::new(), 0, 0);
     for (partner, brand) in all {
-        let tier_name = |code: &str| {
-            let tier = partner.programme.tier(code);
-            tier.map_or_else(|| text(code), |tier| both(&tier.name.en, &tier.name.zh))
-        };
         for (code, tier) in &brand.tiers {
+            let liability = cost(tier.balance, partner.programme.unit_cost);
+            (total, accounts) = (total + liability, accounts + tier.accounts);
             rows.push(vec![
                 text(&partner.slug),
-                tier_name(code),
+                text(code),
                 Cell::Whole(tier.accounts),
                 Cell::Points(tier.balance),
                 Cell::Points(tier.never),
-                Cell::Money(cost(tier.balance, partner.programme.unit_cost)),
+                Cell::Money(liability),
             ]);
         }
     }
-    Ok(section("tiers", "By earned tier", "按等级", columns, rows))
+    let of_brands = all.iter().map(|(partner, brand)| cost(brand.outstanding(), partner.programme.unit_cost)).sum();
+    agree(|| "the liability of all tiers".to_owned(), total, of_brands)?;
+    let mut totals = vec![Cell::Empty; columns.len()];
+    (totals[0], totals[2], totals[5]) = (Cell::Word(words::TOTAL), Cell::Whole(accounts), Cell::Money(total));
+    Ok(Section { totals: Some(totals), ..section("tiers", "By earned tier", "按等级", columns, rows) })
 }
 
 /// Brands that keep their own accounts, with what stands of theirs for the newest window they have reported for. It adds up with
@@ -327,7 +329,7 @@ fn notes(all_hosted: bool) -> Vec<Text> {
         ),
         Text::new(
             "Breakage is an estimate that the brand states, with its author, date and version. It stands beside the liability and is taken off no figure here.",
-            "失效比例为品牌声明的估计，附声明人、日期与版本；仅供并列参考，不从本表任何数字中扣除。",
+            "失效估计由品牌声明，附声明人、日期与版本；仅供并列参考，不从本表任何数字中扣除。",
         ),
     ];
     if all_hosted {

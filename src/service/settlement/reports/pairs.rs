@@ -118,13 +118,25 @@ fn listed(pairs: &[Pair]) -> Result<Section, Error> {
         ])
     };
     let rows = pairs.iter().map(row).collect::<Result<_, Error>>()?;
-    Ok(section("pairs", "Pairs", "两两明细", columns, rows))
+    let sum = |of: fn(&Pair) -> i128| pairs.iter().map(of).sum::<i128>();
+    let (by_a, by_b) = (sum(|pair| pair.one_owes), sum(|pair| pair.other_owes));
+    let exact = sum(|pair| pair.net.exact.get().into());
+    agree(|| "all that is owed to A".to_owned(), by_b - by_a, exact)?;
+    // Points of different brands do not add up.
+    let totals = [Cell::Word(words::TOTAL), Cell::Empty, Cell::Empty, Cell::Empty].into_iter();
+    let totals = totals.chain([
+        Cell::Money(by_a),
+        Cell::Money(by_b),
+        Cell::Money(exact),
+        Cell::Money(sum(|pair| pair.net.rounded.get().into())),
+    ]);
+    Ok(Section { totals: Some(totals.collect()), ..section("pairs", "Pairs", "两两明细", columns, rows) })
 }
 
 /// What everybody is to receive and to pay; the totals show that nothing is left over.
 fn positions(frame: &Frame, nets: &Nets, wanted: &Wanted) -> Result<Section, Error> {
     let columns = vec![
-        column("participant", "Participant", "参与方", Kind::Text),
+        column("participant", "Participant", "结算参与方", Kind::Text),
         column("name", "Name", "名称", Kind::Text),
         column("receivable", "Owed to it", "应收", Kind::Money),
         column("payable", "Owed by it", "应付", Kind::Money),

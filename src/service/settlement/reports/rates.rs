@@ -95,7 +95,7 @@ fn agreements(pairs: &Pairs) -> Section {
     let columns = columns(
         vec![
             column("version", "Version", "版本", Kind::Whole),
-            column("settlement_price", "Settlement price", "结算价", Kind::Money),
+            column("settlement_price", "Settlement price", "结算单价", Kind::Money),
             column("fee", "Fee", "手续费率", Kind::Percent),
             column("fee_payer", "Fee payer", "付费方", Kind::Text),
             column("notice_days", "Notice, days", "通知期（天）", Kind::Whole),
@@ -138,7 +138,7 @@ fn campaigns(pairs: &Pairs) -> Section {
             column("name", "Name", "名称", Kind::Text),
             column("tier", "Tier", "等级", Kind::Text),
             column("bonus", "Bonus", "加赠", Kind::Percent),
-            column("funder", "Paid by", "承担方", Kind::Text),
+            column("funder", "Paid by", "出资方", Kind::Text),
             column("stacks", "Adds up", "可叠加", Kind::Text),
         ],
         true,

@@ -61,12 +61,12 @@ fn proof(row: &statements::Row, payload: &Payload) -> Vec<Fact> {
 fn position(payload: &Payload) -> Section {
     let row = |code, en, zh, value| vec![Cell::Word(Word::new(code, en, zh)), Cell::money(value)];
     let rows = vec![
-        row("opening", "Opening position", "期初余额", payload.opening),
+        row("opening", "Opening position", "期初结算头寸", payload.opening),
         row("net", "Net of this window", "本期净额", payload.net),
         row("payments", "Payments recorded in it", "本期收付", payload.payments),
     ];
     let columns = vec![item(), column("amount", "Amount", "金额", Kind::Money)];
-    let totals = Some(row("closing", "Closing position", "期末余额", payload.closing));
+    let totals = Some(row("closing", "Closing position", "期末结算头寸", payload.closing));
     Section { totals, ..section("position", "Position", "结算头寸", columns, rows) }
 }
 
@@ -225,7 +225,7 @@ fn paid(of: &Participant, payload: &Payload, payments: &[Payment]) -> Result<Sec
         column("creditor", "Paid to", "收款方", Kind::Text),
         column("reference", "Reference", "付款参考号", Kind::Text),
         column("recorded_by", "Recorded by", "登记人", Kind::Text),
-        column("amount", "Effect on the position", "对余额影响", Kind::Money),
+        column("amount", "Effect on the position", "对结算头寸的影响", Kind::Money),
     ];
     // What it paid raises its position, what it was paid lowers it.
     let effect = |row: &Payment| i128::from(if row.debtor == of.as_str() { row.amount } else { -row.amount });
@@ -271,7 +271,7 @@ fn obligations(payload: &Payload) -> Section {
         .obligations
         .iter()
         .map(|owed| vec![text(&owed.debtor), text(&owed.creditor), Cell::Date(owed.due_on), Cell::money(owed.amount)]);
-    section("obligations", "To be paid for this window", "本期应结算款项", columns, rows.collect())
+    section("obligations", "To be paid for this window", "本期付款义务", columns, rows.collect())
 }
 
 fn signed(signatures: &[Signature]) -> Section {
@@ -290,11 +290,11 @@ fn notes() -> Vec<Text> {
     vec![
         Text::new(
             "Amounts are seen from the participant: positive is owed to it, negative it owes. They are exact; only the net with each counterparty is rounded, once.",
-            "金额以本参与方为视角：正数为应收，负数为应付。各项金额均为精确值，仅与每一对手方的净额舍入一次。",
+            "金额以本结算参与方为视角：正数为应收，负数为应付。各项金额均为精确值，仅与每一对手方的净额舍入一次。",
         ),
         Text::new(
             "What is taken back of conversions of earlier windows stands apart. A bonus the participant funds for its own points is told with its lines and points, and is no money.",
-            "对以前结算期转换的冲正，单独列示。由本方承担且以本方积分发放的加赠仅列行数与积分，不产生资金结算。",
+            "对以前结算期转换的冲正，单独列示。由本结算参与方承担且以其自有积分发放的加赠仅列行数与积分，不产生资金结算。",
         ),
         Text::new(
             "The record is the signed statement; this report shows its figures. The lines are those numbered above; their tree (RFC 6962) has the root above, and the statement is the leaf above of the alliance's log. Signatures and the state are as they stand.",

@@ -67,7 +67,7 @@ fn figures(statements: &[Signed], taken: &Taken, adjusted: &[i128]) -> Result<Se
     };
     let back = |sort, en, zh| item(words::sort(sort).code, en, zh, taken.count(sort), taken.value(sort));
     let rows = vec![
-        item("conversions", "Conversions, gross", "兑换总额", lines(Sort::Out), sum(statements, &[Sort::In]))?,
+        item("conversions", "Conversions, gross", "转换总额", lines(Sort::Out), sum(statements, &[Sort::In]))?,
         item(
             "bonuses",
             "Bonuses paid by another",
@@ -76,8 +76,8 @@ fn figures(statements: &[Signed], taken: &Taken, adjusted: &[i128]) -> Result<Se
             sum(statements, &[Sort::BonusByOthers]),
         )?,
         item("fees", "Fees, less given back", "手续费（扣减退回）", lines(Sort::Fee), fees)?,
-        back(Sort::Reversal, "Taken back of this window", "冲正本期兑换")?,
-        back(Sort::EarlierReversal, "Taken back of earlier windows", "冲正前期兑换")?,
+        back(Sort::Reversal, "Taken back of this window", "冲正本期转换")?,
+        back(Sort::EarlierReversal, "Taken back of earlier windows", "冲正前期转换")?,
         item("adjustments", "Adjustments", "调整", count(adjusted.len()), adjusted.iter().sum())?,
         item("net", "Net, to be received", "轧差后应收净额", count(nets().count()), nets().sum())?,
     ];
@@ -86,18 +86,18 @@ fn figures(statements: &[Signed], taken: &Taken, adjusted: &[i128]) -> Result<Se
 
 fn participants(statements: &[Signed]) -> Result<Section, Error> {
     let columns = vec![
-        column("participant", "Participant", "参与方", Kind::Text),
-        column("conversions_out", "Out", "兑出笔数", Kind::Whole),
-        column("value_out", "Value out", "兑出金额", Kind::Money),
-        column("conversions_in", "In", "兑入笔数", Kind::Whole),
-        column("points_in", "Points in", "兑入积分", Kind::Points),
-        column("value_in", "Value in", "兑入金额", Kind::Money),
+        column("participant", "Participant", "结算参与方", Kind::Text),
+        column("conversions_out", "Out", "转出笔数", Kind::Whole),
+        column("value_out", "Value out", "转出金额", Kind::Money),
+        column("conversions_in", "In", "转入笔数", Kind::Whole),
+        column("points_in", "Points in", "转入积分", Kind::Points),
+        column("value_in", "Value in", "转入金额", Kind::Money),
         column("bonuses", "Bonuses", "加赠", Kind::Money),
         column("fees", "Fees", "手续费", Kind::Money),
         column("taken_back", "Taken back", "冲正", Kind::Money),
         column("adjustments", "Adjustments", "调整", Kind::Money),
         column("net", "Net", "净额", Kind::Money),
-        column("closing", "Closing position", "期末余额", Kind::Money),
+        column("closing", "Closing position", "期末结算头寸", Kind::Money),
         column("state", "Statement", "对账单状态", Kind::Text),
     ];
     let sorts: [&[Sort]; 6] = [&[Sort::Out], &[Sort::In], &BONUSES, &FEES, &TAKEN, &[Sort::Adjustment]];
@@ -130,7 +130,7 @@ fn participants(statements: &[Signed]) -> Result<Section, Error> {
         totals.push(Cell::Money(sum(statements, sorts)));
     }
     totals.extend([Cell::Money(net), Cell::Money(closing), Cell::Empty]);
-    Ok(Section { totals: Some(totals), ..section("participants", "Participants", "各参与方", columns, rows) })
+    Ok(Section { totals: Some(totals), ..section("participants", "Participants", "各结算参与方", columns, rows) })
 }
 
 fn owing(owed: &[Row], today: NaiveDate) -> Result<Section, Error> {
@@ -172,11 +172,11 @@ fn notes() -> Vec<Text> {
     vec![
         Text::new(
             "Every amount of the overview is counted once, though it is on two statements. By participant, amounts are signed as its statement has them: positive is owed to it. They add up to zero.",
-            "概览中每笔金额只计一次（虽出现在双方对账单中）。各参与方金额按其对账单列示：正数为应收，合计为零。",
+            "概览中每笔金额只计一次（虽出现在双方对账单中）。各结算参与方金额按其对账单列示：正数为应收，合计为零。",
         ),
         Text::new(
             "Points in are the participant's own; points of different brands do not add up. States of statements and obligations are as they stand at the moment above.",
-            "兑入积分为该品牌自有积分，不同品牌的积分不可相加。对账单与付款义务的状态截至上列时间。",
+            "转入积分为该品牌自有积分，不同品牌的积分不可相加。对账单与付款义务的状态截至上列时间。",
         ),
     ]
 }
