@@ -11,6 +11,7 @@ from exchange import fresh
 from things import CONSENT, DECISION, OTHER
 
 REPORTS = "statement pairs journal invoices exposures liability points ageing rates".split()
+OF_A_WINDOW = "statement pairs journal invoices".split()
 FORMATS = ["json", "csv", "xlsx", "html"]
 MEMBER = {"tier": "ordinary", "status": "active"}
 

@@ -98,6 +98,15 @@ fn a_partner_reads_its_statement_lines_and_proofs_and_nobody_elses() {
     let seen = operator.get(&format!("/v1/settlements/{window}?participant=bb")).status(200);
     assert_eq!(seen["statement"]["participant"], "bb");
     assert_eq!(operator.get(&format!("/v1/settlements/{window}")).status(200)["statement"]["participant"], "operator");
+    api.aa.get("/v1/settlements/win_00000000000000000000000000000000").refused(404, "not_found");
+    api.aa.get(&format!("/v1/settlements/{window}/lines?format=xml")).refused(422, "invalid");
+}
+
+#[test]
+fn what_a_window_has_only_once_it_is_published_says_so_until_then() {
+    let api = Api::new("settlements-early", "");
+    let (_, conversion) = a_month(&api);
+    let list = api.aa.get("/v1/settlements").status(200);
     let open = list["items"][0]["window_id"].as_str().expect("an id");
     for place in
         ["statement", "lines", &format!("proofs/{conversion}"), "reconciliations/rec_0198c0de0000700080000000000000ab"]
@@ -118,9 +127,7 @@ fn a_partner_reads_its_statement_lines_and_proofs_and_nobody_elses() {
     assert_eq!(problem["detail"], "Window 2 is not published yet.");
     // What is in no window says no more than that.
     assert_eq!(api.cc.get(&format!("/v1/settlements/1/proofs/{conversion}")).status(404).get("detail"), None);
-    operator.get(&format!("{early}&participant=bb")).refused(422, "invalid");
-    api.aa.get("/v1/settlements/win_00000000000000000000000000000000").refused(404, "not_found");
-    api.aa.get(&format!("/v1/settlements/{window}/lines?format=xml")).refused(422, "invalid");
+    api.operator().get(&format!("{early}&participant=bb")).refused(422, "invalid");
 }
 
 #[test]
