@@ -185,6 +185,24 @@ pub fn posted(conn: &mut PgConnection, ranges: &[(Uuid, Uuid)]) -> Result<Vec<Po
 }
 
 #[derive(QueryableByName)]
+struct BackSql {
+    #[diesel(sql_type = BigInt)]
+    back: i64,
+}
+
+/// How many points of a conversion were taken back: of its base, or of its bonus by the campaign of this number.
+pub fn taken_back(conn: &mut PgConnection, conversion: Uuid, campaign: u16) -> Result<i64, Error> {
+    let row: BackSql = sql_query(
+        "SELECT coalesce(sum(CASE WHEN $2 = 0 THEN credit ELSE coalesce(bonuses[$2], 0) END), 0)::bigint AS back \
+         FROM reversals WHERE conversion_id = $1 AND state = 1",
+    )
+    .bind::<SqlUuid, _>(conversion)
+    .bind::<Integer, _>(i32::from(campaign))
+    .get_result(conn)?;
+    Ok(row.back)
+}
+
+#[derive(QueryableByName)]
 struct SidesSql {
     #[diesel(sql_type = Text)]
     a: String,

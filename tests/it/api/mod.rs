@@ -6,6 +6,7 @@ mod disputes;
 mod import;
 mod liabilities;
 mod links;
+mod made_good;
 mod memberships;
 mod movements;
 mod reconciliations;

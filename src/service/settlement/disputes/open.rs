@@ -1,11 +1,12 @@
 //! Opening a dispute: whose line it is, whether there is still time, what is claimed. The same one again is the first one.
 
 use super::super::{find, standing};
+use super::once::Named;
 use super::{Error, Whole, is_other, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
-use crate::domain::ids::{ConversionId, DisputeId, LineId, ReconciliationId, ReversalId, Slug, WindowId};
+use crate::domain::ids::{DisputeId, LineId, ReconciliationId, Slug, WindowId};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{self, Claimed, Kind, NoClaim, Parties, State, Stated};
 use crate::domain::settlement::statement::Step;
@@ -15,7 +16,6 @@ use crate::store::catalogue;
 use crate::store::settlement::disputes::{self as stored, Row};
 use crate::store::settlement::lines;
 use crate::store::settlement::statements;
-use crate::store::settlement::windows;
 use chrono::{Days, NaiveDate};
 use diesel::PgConnection;
 use uuid::Uuid;
@@ -140,10 +140,14 @@ fn subject(conn: &mut PgConnection, ground: &Ground, opening: &Opening) -> Resul
         }
         (About::Reference(reference), Kind::Missing) => {
             let said = counterparty(ground, opening)?;
-            let named = named(conn, ground, reference)?;
-            is_missing(conn, ground, &named)?;
+            let named = Named::find(conn, &ground.opener, reference)?;
+            // What has a line, in whatever window, is not missing.
+            if let Some(number) = named.window(conn, &ground.opener)? {
+                let why = format!("is not missing: its line is in window {number}");
+                return Err(Error::invalid("/external_reference", why));
+            }
             let counterparty = said.map_or_else(|| other_side(conn, ground, &named), |said| Ok(Some(said)))?;
-            Ok(Subject::Missing { reference: reference.as_str().to_owned(), counterparty })
+            Ok(Subject::Missing { reference: named.reference, counterparty })
         }
         _ if opening.counterparty.is_some() => {
             Err(Error::invalid("/counterparty", "must be left out: the line names it"))
@@ -175,37 +179,17 @@ fn counterparty(ground: &Ground, opening: &Opening) -> Result<Option<Participant
     }
 }
 
-/// What is known here under a reference of the opener's, or under the id it is.
-fn named(conn: &mut PgConnection, ground: &Ground, reference: &Text) -> Result<Vec<Uuid>, Error> {
-    let hash = reference_hash(&ground.opener, reference).0;
-    let mut named: Vec<Uuid> = lines::named(conn, &[hash])?.into_iter().map(|(_, posted)| posted).collect();
-    // A list may know a conversion by our id alone.
-    let text = reference.as_str();
-    named.extend(text.parse::<ConversionId>().map(|id| id.0));
-    named.extend(text.parse::<ReversalId>().map(|id| id.0));
-    Ok(named)
-}
-
 /// The other side of what is known here and has no line yet: a reversal that nobody has confirmed. `None`: nothing is known,
 /// or the opener is no side of it.
-fn other_side(conn: &mut PgConnection, ground: &Ground, named: &[Uuid]) -> Result<Option<Participant>, Error> {
+fn other_side(conn: &mut PgConnection, ground: &Ground, named: &Named) -> Result<Option<Participant>, Error> {
     let own = ground.opener.as_str();
-    let other = lines::sides(conn, named)?.into_iter().find_map(|[from, to]| match own {
+    let ids: Vec<Uuid> = named.ranges().iter().filter(|(low, high)| low == high).map(|(id, _)| *id).collect();
+    let other = lines::sides(conn, &ids)?.into_iter().find_map(|[from, to]| match own {
         _ if from == own => Some(to),
         _ if to == own => Some(from),
         _ => None,
     });
     Ok(other.and_then(|slug| Participant::parse(&slug)))
-}
-
-/// What has a line, in whatever window, is not missing.
-fn is_missing(conn: &mut PgConnection, ground: &Ground, named: &[Uuid]) -> Result<(), Error> {
-    let ranges: Vec<(Uuid, Uuid)> = named.iter().map(|id| (*id, *id)).collect();
-    let posted = lines::posted(conn, &ranges)?;
-    let own = ground.opener.as_str();
-    let Some(found) = posted.iter().find(|posted| posted.sides.iter().any(|side| side == own)) else { return Ok(()) };
-    let number = windows::numbers(conn)?.get(&found.place.window.0).copied().unwrap_or_default();
-    Err(Error::invalid("/external_reference", format!("is not missing: its line is in window {number}")))
 }
 
 fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Posting) -> Result<Row, Error> {
@@ -250,6 +234,7 @@ fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Postin
 fn refused(why: NoClaim, opening: &Opening) -> Error {
     let pointer = match why {
         NoClaim::Priceless => "/claimed_points",
+        NoClaim::Range if opening.claimed.amount.is_none() => "/claimed_points",
         NoClaim::Nothing if opening.claimed == Claimed::default() => "/line_id",
         NoClaim::Unsaid | NoClaim::Nothing | NoClaim::Range => "/claimed_amount",
     };
