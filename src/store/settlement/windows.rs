@@ -237,12 +237,18 @@ pub fn written(conn: &mut PgConnection, id: WindowId, through_batch: i64) -> Res
     Ok(())
 }
 
-/// Lines and exposures agree: the nets stand, and with them the instant its statements will be issued at.
-pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>) -> Result<(), Error> {
-    sql_query("UPDATE windows SET issued_at = $2 WHERE window_id = $1")
-        .bind::<SqlUuid, _>(row.id.0)
-        .bind::<Timestamptz, _>(issued_at)
-        .execute(conn)?;
+/// Lines and exposures agree: the nets stand, and with them the instant its statements will be issued at and the days they
+/// will tell.
+pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>, dates: &Dates) -> Result<(), Error> {
+    sql_query(
+        "UPDATE windows SET issued_at = $2, statement_by = $3, disputes_until = $4, due_on = $5 WHERE window_id = $1",
+    )
+    .bind::<SqlUuid, _>(row.id.0)
+    .bind::<Timestamptz, _>(issued_at)
+    .bind::<Date, _>(dates.statement_by)
+    .bind::<Date, _>(dates.disputes_until)
+    .bind::<Date, _>(dates.due_on)
+    .execute(conn)?;
     step(conn, row, Step::Conserved).map(|_| ())
 }
 

@@ -4,6 +4,7 @@ mod contract;
 mod conversions;
 mod disputes;
 mod import;
+mod late;
 mod liabilities;
 mod links;
 mod made_good;

@@ -10,7 +10,7 @@ use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
 use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::{self, Outcome};
-use hanse::service::settlement::{close, connect, pay};
+use hanse::service::settlement::{close, connect, deadlines, pay};
 use hanse::store::settlement::{obligations, statements, windows};
 use serde_json::{Value, json};
 
@@ -36,6 +36,40 @@ impl Api {
         let again = recompute::recompute(&mut self.settlement(), &window, |_, _| ()).expect("it is recomputed");
         assert!(matches!(again, Outcome::Same(_)), "{again:?}");
         window
+    }
+
+    /// The same, but it is blocked, and mended and tried again when `interval` has passed.
+    pub fn close_window_late(&self, interval: &str) -> windows::Row {
+        self.sql("UPDATE exposures SET value = value + 1 WHERE key = 'pair:aa:bb'").expect("moved");
+        let close = |which| close::close(&self.house.database.url, &self.keys, which, |_| ());
+        let blocked = close(Some(Which::Open)).expect("it closes").expect("a window");
+        assert_eq!(blocked.state, State::Blocked);
+        self.sql(
+            "UPDATE exposures SET value = value - 1 WHERE key = 'pair:aa:bb'; \
+             UPDATE window_exposures SET value = value - 1 WHERE key = 'pair:aa:bb'",
+        )
+        .expect("mended");
+        self.advance(interval);
+        close::retry(&mut self.settlement(), &blocked).expect("tried again");
+        let window = close(None).expect("it closes").expect("a window");
+        assert_eq!((window.state, &window.blocked_by), (State::Published, &None));
+        let again = recompute::recompute(&mut self.settlement(), &window, |_, _| ()).expect("it is recomputed");
+        assert!(matches!(again, Outcome::Same(_)), "{again:?}");
+        window
+    }
+
+    /// What time brings about.
+    pub fn answer_late(&self) -> bool {
+        let mut conn = self.settlement();
+        let catalogue = hanse::store::catalogue::load(&mut conn).expect("the catalogue");
+        deadlines::answer_late(&mut conn, &catalogue).expect("looked")
+    }
+
+    /// How many of the database's sessions wait for a lock.
+    pub fn waiting_for_locks(&self) -> i64 {
+        let sql = "SELECT count(*) AS value, '' AS key FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sql_query(sql).get_result::<Exposure>(&mut self.settlement()).expect("counted").value
     }
 
     /// The id of a window by its number.
