@@ -12,6 +12,7 @@ use crate::domain::settlement::dispute::{self, Claimed, Kind, NoClaim, Parties, 
 use crate::domain::settlement::statement::Step;
 use crate::domain::text::Text;
 use crate::service::exchange::reference_hash;
+use crate::service::settlement::broken;
 use crate::store::catalogue;
 use crate::store::settlement::disputes::{self as stored, Row};
 use crate::store::settlement::lines;
@@ -93,6 +94,8 @@ pub fn open_within(
     ground: &Ground,
     opening: &Opening,
 ) -> Result<(Whole, bool), Error> {
+    // Before anything of it is written: of two that dispute lines of one statement, neither waits for what the other has begun.
+    statements::lock(conn, ground.statement.id)?;
     let subject = subject(conn, ground, opening)?;
     if let Some(first) = subject.disputed(conn, ground, opening.kind)? {
         return Ok((whole(conn, first)?, false));
@@ -103,9 +106,7 @@ pub fn open_within(
     }
     let row = draft(ground, &subject, opening, posting)?;
     if !stored::insert(conn, &row)? {
-        // Another server has opened it in between.
-        let first = subject.disputed(conn, ground, opening.kind)?.ok_or_else(Error::not_found)?;
-        return Ok((whole(conn, first)?, false));
+        return Err(Error::Settlement(broken("a dispute that was not there is there, though its statement is held")));
     }
     let statement = &ground.statement;
     // One that was deemed accepted cannot be: its time is over on the same day.
