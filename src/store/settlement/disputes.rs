@@ -1,7 +1,7 @@
 //! Disputes, what the counterparty answered, and what operators proposed and decided. Of a dispute only its state changes.
 
 use super::{money, participant, unreadable};
-use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, LineId, ReconciliationId, WindowId};
+use crate::domain::ids::{AccountId, AdjustmentId, ConversionId, DisputeId, LineId, ReconciliationId, WindowId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{Answer, Kind, Outcome, Parties, State};
@@ -302,6 +302,17 @@ pub fn is_any_pending(conn: &mut PgConnection, window: WindowId, opener: &Partic
     )
     .bind::<SqlUuid, _>(window.0)
     .bind::<Text, _>(opener.as_str())
+    .get_result(conn)?;
+    Ok(row.any)
+}
+
+/// Whether a dispute that is not over is about a conversion from or to this account.
+pub fn is_any_about(conn: &mut PgConnection, account: AccountId) -> Result<bool, Error> {
+    let row: Any = sql_query(
+        "SELECT EXISTS (SELECT FROM disputes d JOIN conversions c USING (conversion_id) \
+         WHERE d.state IN ('open', 'answered') AND $1 IN (c.from_account, c.to_account)) AS any",
+    )
+    .bind::<SqlUuid, _>(account.0)
     .get_result(conn)?;
     Ok(row.any)
 }

@@ -6,7 +6,7 @@ use super::{Error, Whole, is_other, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
-use crate::domain::ids::{DisputeId, LineId, ReconciliationId, Slug, WindowId};
+use crate::domain::ids::{ConversionId, DisputeId, LineId, ReconciliationId, Slug, WindowId};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{self, Claimed, Kind, NoClaim, Parties, State, Stated};
 use crate::domain::settlement::statement::Step;
@@ -119,7 +119,7 @@ pub fn open_within(
 /// What is disputed, found.
 enum Subject {
     Line(Box<find::Line>),
-    Missing { reference: String, counterparty: Option<Participant> },
+    Missing { reference: String, counterparty: Option<Participant>, conversion: Option<ConversionId> },
 }
 
 impl Subject {
@@ -147,8 +147,11 @@ fn subject(conn: &mut PgConnection, ground: &Ground, opening: &Opening) -> Resul
                 let why = format!("is not missing: its line is in window {number}");
                 return Err(Error::invalid("/external_reference", why));
             }
-            let counterparty = said.map_or_else(|| other_side(conn, ground, &named), |said| Ok(Some(said)))?;
-            Ok(Subject::Missing { reference: named.reference, counterparty })
+            let known = known(conn, ground, &named)?;
+            let counterparty = said.or_else(|| known.as_ref().map(|(_, other)| other.clone()));
+            // Nobody but its sides is told of a conversion.
+            let conversion = known.filter(|(_, other)| Some(other) == counterparty.as_ref()).map(|(id, _)| id);
+            Ok(Subject::Missing { reference: named.reference, counterparty, conversion })
         }
         _ if opening.counterparty.is_some() => {
             Err(Error::invalid("/counterparty", "must be left out: the line names it"))
@@ -180,29 +183,36 @@ fn counterparty(ground: &Ground, opening: &Opening) -> Result<Option<Participant
     }
 }
 
-/// The other side of what is known here and has no line yet: a reversal that nobody has confirmed. `None`: nothing is known,
-/// or the opener is no side of it.
-fn other_side(conn: &mut PgConnection, ground: &Ground, named: &Named) -> Result<Option<Participant>, Error> {
+/// What is known here and has no line yet, a reversal that nobody has confirmed: its conversion, and the other side of it.
+/// `None`: nothing is known, or the opener is no side of it.
+fn known(
+    conn: &mut PgConnection,
+    ground: &Ground,
+    named: &Named,
+) -> Result<Option<(ConversionId, Participant)>, Error> {
     let own = ground.opener.as_str();
     let ids: Vec<Uuid> = named.ranges().iter().filter(|(low, high)| low == high).map(|(id, _)| *id).collect();
-    let other = lines::sides(conn, &ids)?.into_iter().find_map(|[from, to]| match own {
-        _ if from == own => Some(to),
-        _ if to == own => Some(from),
-        _ => None,
+    let known = lines::sides(conn, &ids)?.into_iter().find_map(|sides| {
+        let other = match own {
+            _ if sides.from == own => sides.to,
+            _ if sides.to == own => sides.from,
+            _ => return None,
+        };
+        Some((ConversionId(sides.conversion), Participant::parse(&other)?))
     });
-    Ok(other.and_then(|slug| Participant::parse(&slug)))
+    Ok(known)
 }
 
 fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Posting) -> Result<Row, Error> {
     let opener = Participant::from(&ground.opener);
-    let (line, reference, parties) = match subject {
+    let (line, conversion, reference, parties) = match subject {
         Subject::Line(line) => {
             let (counterparty, origin) = (Some(line.counterparty.clone()), Some(line.origin(&opener)));
-            (Some(line), line.reference.clone(), Parties { opener, counterparty, origin })
+            (Some(line), line.conversion, line.reference.clone(), Parties { opener, counterparty, origin })
         }
-        Subject::Missing { reference, counterparty } => {
+        Subject::Missing { reference, counterparty, conversion } => {
             let parties = Parties { opener, counterparty: counterparty.clone(), origin: None };
-            (None, Some(reference.clone()), parties)
+            (None, *conversion, Some(reference.clone()), parties)
         }
     };
     let stated = line.map(|line| Stated { amount: line.amount, points: line.points, price: line.price });
@@ -215,7 +225,7 @@ fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Postin
         parties,
         kind: opening.kind,
         line: line.map(|line| line.id),
-        conversion: line.and_then(|line| line.conversion),
+        conversion,
         reference,
         stated_points: stated.and_then(|stated| stated.points),
         stated_amount: stated.map(|stated| stated.amount),
