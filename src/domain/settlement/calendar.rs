@@ -20,9 +20,9 @@ pub struct Dates {
 }
 
 impl Dates {
-    /// The days of a window whose nets stand on `today` only: past `statement_by`, all that follow move by as many days as
+    /// The days of a window that is signed on `today` only: past `statement_by`, all that follow move by as many days as
     /// that one did, so that nobody has less time than after a statement in time. No day is ever earlier.
-    pub fn netted_on(self, today: NaiveDate) -> Dates {
+    pub fn signed_on(self, today: NaiveDate) -> Dates {
         let late = u32::try_from((today - self.statement_by).num_days()).unwrap_or(0);
         Dates {
             last_day: self.last_day,
@@ -111,12 +111,12 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_is_netted_late_leaves_everybody_the_days_it_would_have_had() {
+    fn a_window_that_is_signed_late_leaves_everybody_the_days_it_would_have_had() {
         let dates = dates(&Settlement::default(), day("2026-05-10"), day("2026-06-01"));
         for in_time in ["2026-05-31", "2026-06-01", "2026-06-03"] {
-            assert_eq!(dates.netted_on(day(in_time)), dates, "{in_time}");
+            assert_eq!(dates.signed_on(day(in_time)), dates, "{in_time}");
         }
-        let late = dates.netted_on(day("2026-06-13"));
+        let late = dates.signed_on(day("2026-06-13"));
         let moved = Dates {
             last_day: day("2026-05-31"),
             statement_by: day("2026-06-13"),
@@ -124,8 +124,8 @@ mod tests {
             due_on: day("2026-06-20"),
         };
         assert_eq!(late, moved);
-        assert_eq!(late.netted_on(day("2026-06-13")), moved, "once");
-        assert_eq!(late.netted_on(day("2026-06-14")).due_on, day("2026-06-21"), "blocked again meanwhile");
-        assert_eq!(dates.netted_on(NaiveDate::MAX).due_on, NaiveDate::MAX);
+        assert_eq!(late.signed_on(day("2026-06-13")), moved, "once");
+        assert_eq!(late.signed_on(day("2026-06-14")).due_on, day("2026-06-21"), "and once more");
+        assert_eq!(dates.signed_on(NaiveDate::MAX).due_on, NaiveDate::MAX);
     }
 }

@@ -234,9 +234,7 @@ fn net(conn: &mut PgConnection, window: &Row, settings: &Settings) -> Result<(),
         let nets = check::conserved(conn, &window, settings)?;
         tallies::insert_nets(conn, window.id, &nets)?;
         let issued_at = catalogue::business_now(conn)?;
-        // Before any payload is made, which tells the days.
-        let dates = closed.dates.netted_on(issued_at.with_timezone(&settings.zone()?).date_naive());
-        Ok(windows::netted(conn, &window, issued_at, &dates)?)
+        Ok(windows::netted(conn, &window, issued_at)?)
     })
 }
 

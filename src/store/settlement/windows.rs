@@ -237,19 +237,29 @@ pub fn written(conn: &mut PgConnection, id: WindowId, through_batch: i64) -> Res
     Ok(())
 }
 
-/// Lines and exposures agree: the nets stand, and with them the instant its statements will be issued at and the days they
-/// will tell.
-pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>, dates: &Dates) -> Result<(), Error> {
-    sql_query(
-        "UPDATE windows SET issued_at = $2, statement_by = $3, disputes_until = $4, due_on = $5 WHERE window_id = $1",
+/// Lines and exposures agree: the nets stand, and with them the instant its statements will be issued at.
+pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>) -> Result<(), Error> {
+    sql_query("UPDATE windows SET issued_at = $2 WHERE window_id = $1")
+        .bind::<SqlUuid, _>(row.id.0)
+        .bind::<Timestamptz, _>(issued_at)
+        .execute(conn)?;
+    step(conn, row, Step::Conserved).map(|_| ())
+}
+
+/// The days that its statements will tell, before any is made; the window with them.
+pub fn dated(conn: &mut PgConnection, row: &Row, dates: Dates) -> Result<Row, Error> {
+    let closed = Closed { dates, ..row.closed()?.clone() };
+    let moved = sql_query(
+        "UPDATE windows SET statement_by = $3, disputes_until = $4, due_on = $5 WHERE window_id = $1 AND state = $2",
     )
     .bind::<SqlUuid, _>(row.id.0)
-    .bind::<Timestamptz, _>(issued_at)
+    .bind::<Text, _>(row.state.code())
     .bind::<Date, _>(dates.statement_by)
     .bind::<Date, _>(dates.disputes_until)
     .bind::<Date, _>(dates.due_on)
     .execute(conn)?;
-    step(conn, row, Step::Conserved).map(|_| ())
+    row.moved(moved)?;
+    Ok(Row { closed: Some(closed), ..row.clone() })
 }
 
 /// Nothing is signed; what was written of it goes, and why is kept.

@@ -10,7 +10,7 @@ use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
 use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::{self, Outcome};
-use hanse::service::settlement::{close, connect, deadlines, pay};
+use hanse::service::settlement::{Error, close, connect, deadlines, pay};
 use hanse::store::settlement::{obligations, statements, windows};
 use serde_json::{Value, json};
 
@@ -30,12 +30,27 @@ impl Api {
 
     /// Ends the open window and takes it to its end; making it again comes to the same.
     pub fn close_window(&self) -> windows::Row {
-        let closed = close::close(&self.house.database.url, &self.keys, Some(Which::Open), |_| ());
+        self.published(close::close(&self.house.database.url, &self.keys, Some(Which::Open), |_| ()))
+    }
+
+    fn published(&self, closed: Result<Option<windows::Row>, Error>) -> windows::Row {
         let window = closed.expect("it closes").expect("a window");
         assert_eq!((window.state, &window.blocked_by), (State::Published, &None));
         let again = recompute::recompute(&mut self.settlement(), &window, |_, _| ()).expect("it is recomputed");
         assert!(matches!(again, Outcome::Same(_)), "{again:?}");
         window
+    }
+
+    /// The same, but it is netted and cannot be signed until `interval` has passed.
+    pub fn close_window_stopped(&self, interval: &str) -> windows::Row {
+        let stop = "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stop'; END $$; \
+                    CREATE TRIGGER stop BEFORE INSERT ON statements FOR EACH ROW EXECUTE FUNCTION stop()";
+        self.sql(stop).expect("stopped");
+        let close = |which| close::close(&self.house.database.url, &self.keys, which, |_| ());
+        close(Some(Which::Open)).expect_err("no statement can be written");
+        self.sql("DROP TRIGGER stop ON statements").expect("let go");
+        self.advance(interval);
+        self.published(close(None))
     }
 
     /// The same, but it is blocked, and mended and tried again when `interval` has passed.
@@ -51,11 +66,7 @@ impl Api {
         .expect("mended");
         self.advance(interval);
         close::retry(&mut self.settlement(), &blocked).expect("tried again");
-        let window = close(None).expect("it closes").expect("a window");
-        assert_eq!((window.state, &window.blocked_by), (State::Published, &None));
-        let again = recompute::recompute(&mut self.settlement(), &window, |_, _| ()).expect("it is recomputed");
-        assert!(matches!(again, Outcome::Same(_)), "{again:?}");
-        window
+        self.published(close(None))
     }
 
     /// What time brings about.
