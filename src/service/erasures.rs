@@ -1,13 +1,14 @@
 //! Erasure: a person is forgotten. The book closes the account, destroys mapping and tokens and keeps the money lines;
 //! what stands beside the book (activities, link requests, who stood for a consent) is destroyed here.
 
-use super::exchange::{self, Error, Exchange, keyless};
+use super::exchange::{self, Error, Exchange, Refused, keyless};
 use super::memberships::find;
-use crate::book::command::{Command, Erase, Outcome};
+use crate::book::command::{Code, Command, Erase, Hint, Outcome, Refusal};
 use crate::clock;
 use crate::domain::holder::Holder;
 use crate::domain::ids::{AccountId, Slug};
 use crate::domain::text::Text;
+use crate::store::settlement::disputes;
 use crate::store::{activities, consents, erasures, link_requests};
 use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
@@ -23,7 +24,7 @@ pub struct Erased {
     pub at: DateTime<Utc>,
 }
 
-/// Erases the caller's member; refused while business is open.
+/// Erases the caller's member; refused while business is open, a dispute of one of its conversions included.
 pub async fn erase(exchange: &Exchange, caller: &Slug, request_id: Uuid, member_ref: Text) -> Result<Erased, Error> {
     let now = clock::now();
     let who = exchange::member_hash(caller, &member_ref);
@@ -31,6 +32,11 @@ pub async fn erase(exchange: &Exchange, caller: &Slug, request_id: Uuid, member_
     let ask = move |conn: &mut PgConnection| {
         catch_up(conn, now)?;
         let account = find(conn, &reader, &member_ref)?.ok_or(Error::NotFound)?.account;
+        // The book knows what it holds; disputes stand beside it.
+        if disputes::is_any_about(conn, account)? {
+            let refusal = Refusal { code: Code::OpenBusiness, request_id, hint: Hint::None };
+            return Err(Error::Refused(Refused { refusal, replayed: false }));
+        }
         Ok::<_, Error>((erasures::ask(conn, Uuid::now_v7(), account, &partner, now)?, account))
     };
     let (id, account) = exchange.database.run(ask).await?;

@@ -19,6 +19,20 @@ pub struct Dates {
     pub due_on: NaiveDate,
 }
 
+impl Dates {
+    /// The days of a window that is signed on `today` only: past `statement_by`, all that follow move by as many days as
+    /// that one did, so that nobody has less time than after a statement in time. No day is ever earlier.
+    pub fn signed_on(self, today: NaiveDate) -> Dates {
+        let late = u32::try_from((today - self.statement_by).num_days()).unwrap_or(0);
+        Dates {
+            last_day: self.last_day,
+            statement_by: after(self.statement_by, late),
+            disputes_until: after(self.disputes_until, late),
+            due_on: after(self.due_on, late),
+        }
+    }
+}
+
 /// The last day of the period that `day` lies in. A week ends on Sunday (ISO 8601).
 pub fn period_end(cycle: Cycle, day: NaiveDate) -> NaiveDate {
     match cycle {
@@ -94,5 +108,24 @@ mod tests {
         let late = dates("2026-07-20");
         assert_eq!((late.last_day, late.disputes_until), (day("2026-05-31"), day("2026-07-27")));
         assert_eq!(dates("2026-05-20").last_day, day("2026-05-20"), "closed by hand");
+    }
+
+    #[test]
+    fn a_window_that_is_signed_late_leaves_everybody_the_days_it_would_have_had() {
+        let dates = dates(&Settlement::default(), day("2026-05-10"), day("2026-06-01"));
+        for in_time in ["2026-05-31", "2026-06-01", "2026-06-03"] {
+            assert_eq!(dates.signed_on(day(in_time)), dates, "{in_time}");
+        }
+        let late = dates.signed_on(day("2026-06-13"));
+        let moved = Dates {
+            last_day: day("2026-05-31"),
+            statement_by: day("2026-06-13"),
+            disputes_until: day("2026-06-18"),
+            due_on: day("2026-06-20"),
+        };
+        assert_eq!(late, moved);
+        assert_eq!(late.signed_on(day("2026-06-13")), moved, "once");
+        assert_eq!(late.signed_on(day("2026-06-14")).due_on, day("2026-06-21"), "and once more");
+        assert_eq!(dates.signed_on(NaiveDate::MAX).due_on, NaiveDate::MAX);
     }
 }

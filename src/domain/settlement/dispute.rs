@@ -154,14 +154,15 @@ pub struct Stated {
 }
 
 impl Stated {
-    /// The line's amount if it were of `points`; `None` when it has no price, or is a memo, or beyond money.
-    fn at(&self, points: i64) -> Option<Millionths> {
-        let (price, stated) = (self.price?, self.points?);
+    /// The line's amount if it were of `points`; `Priceless` when it has no price or is a memo, `Range` beyond money.
+    fn at(&self, points: i64) -> Result<Millionths, NoClaim> {
+        let (price, stated) = self.price.zip(self.points).ok_or(NoClaim::Priceless)?;
         let sign = self.amount.get().signum() * stated.signum();
         if sign == 0 {
-            return None;
+            return Err(NoClaim::Priceless);
         }
-        price.get().checked_mul(points)?.checked_mul(sign).map(Millionths::new)
+        let amount = price.get().checked_mul(points).and_then(|amount| amount.checked_mul(sign));
+        amount.map(Millionths::new).ok_or(NoClaim::Range)
     }
 }
 
@@ -199,7 +200,7 @@ pub fn claim(kind: Kind, stated: Option<&Stated>, claimed: Claimed) -> Result<Op
     };
     let should_be = match (claimed.amount, claimed.points, kind) {
         (Some(amount), _, _) => amount,
-        (None, Some(points), _) => stated.at(points).ok_or(NoClaim::Priceless)?,
+        (None, Some(points), _) => stated.at(points)?,
         // The line should not be there at all.
         (None, None, Kind::Duplicate | Kind::Eligibility | Kind::Identity) => Millionths::ZERO,
         (None, None, Kind::Missing | Kind::Amount | Kind::Rate) => return Err(NoClaim::Unsaid),
@@ -239,6 +240,15 @@ pub fn award(claim: Option<Millionths>, amount: Option<Millionths>) -> Result<Mi
             if within { Ok(amount) } else { Err(NoAward::Beyond(claim)) }
         }
     }
+}
+
+/// Whether an award leaves a conversion's line on its side of zero once `back` of its points were taken back by reversals:
+/// of what was taken back, nothing is given again, and of a line that is taken back whole, nothing at all.
+pub fn stands(amount: Millionths, points: i64, back: i64, award: Millionths) -> bool {
+    let left = i128::from(points) - i128::from(back);
+    let adds = award.get().signum() * amount.get().signum() >= 0;
+    let (award, amount) = (i128::from(award.get()).abs(), i128::from(amount.get()).abs());
+    left > 0 && (adds || back == 0 || award * i128::from(points) <= amount * left)
 }
 
 /// The parties to a dispute, and in which direction its line is.
@@ -343,6 +353,9 @@ mod tests {
         }
         let most = Claimed { points: None, amount: Some(Millionths::new(i64::MAX)) };
         assert_eq!(claim(Kind::Amount, Some(&owes), most), Err(NoClaim::Range));
+        for points in [9_007_199_254_740_991, -9_007_199_254_740_991] {
+            assert_eq!(claim(Kind::Rate, Some(&owes), of(Some(points), None)), Err(NoClaim::Range), "{points}");
+        }
         let least = Claimed { points: None, amount: Some(Millionths::new(-i64::MAX)) };
         assert_eq!(claim(Kind::Amount, Some(&line("0.000001", 1)), least), Err(NoClaim::Range));
     }
@@ -362,6 +375,28 @@ mod tests {
         }
         assert_eq!(award(None, None), Err(NoAward::Unsaid));
         assert_eq!(award(None, Some(money("-5"))), Ok(money("-5")));
+    }
+
+    #[test]
+    fn of_what_was_taken_back_nothing_is_given_again() {
+        for (amount, back, award, holds) in [
+            ("-3.40", 0, "3.40", true),
+            ("-3.40", 34, "1.70", true),
+            ("-3.40", 34, "1.700001", false),
+            ("3.40", 34, "-1.700001", false),
+            // More of the line, while some of it stands.
+            ("-3.40", 34, "-3.40", true),
+            ("0", 34, "0.40", true),
+            ("-3.40", 68, "0.000001", false),
+            ("-3.40", 68, "-0.40", false),
+            ("0", 68, "0.40", false),
+            // More than the line says was claimed before anything was taken back.
+            ("-3.40", 0, "5", true),
+        ] {
+            assert_eq!(stands(money(amount), 68, back, money(award)), holds, "{amount} {back} {award}");
+        }
+        let most = Millionths::new(i64::MAX);
+        assert!(!stands(most, i64::MAX, 1, most.negated()));
     }
 
     #[test]

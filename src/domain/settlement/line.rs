@@ -5,9 +5,16 @@
 
 use super::Participant;
 use crate::domain::catalogue::Party;
+use crate::domain::ids::LineId;
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::terms::Terms;
+use uuid::Uuid;
+
+/// The lowest bits of a line's id say which line of its posting it is.
+const PLACES: u128 = 4_095;
+/// Those of them that say whose it is; the others, of which campaign.
+const WHOSE: u128 = 3;
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +129,7 @@ impl Part {
             Party::Operator => 3,
         };
         let campaign = self.campaign.and_then(|nth| u128::try_from(nth + 1).ok()).unwrap_or(0);
-        whose + 4 * campaign
+        whose + (WHOSE + 1) * campaign
     }
 
     /// Whose line this is under `terms`.
@@ -133,6 +140,34 @@ impl Part {
             Party::Operator => Participant::operator(),
         }
     }
+}
+
+/// The id of a line: what was posted with the line's place in it, so that it can be made from either.
+pub fn id(posted: Uuid, place: u128) -> LineId {
+    LineId(Uuid::from_u128(posted.as_u128() ^ place))
+}
+
+/// The ids a line's posting may have, both ends included; also those of all lines of it.
+pub fn of_posting(line: LineId) -> (Uuid, Uuid) {
+    within(line, PLACES)
+}
+
+/// The ids, both ends included, of a line and of the same amount's line at the other side: those of one posting and one
+/// campaign, or of its base.
+pub fn of_amount(line: LineId) -> (Uuid, Uuid) {
+    within(line, WHOSE)
+}
+
+fn within(line: LineId, places: u128) -> (Uuid, Uuid) {
+    let bits = line.0.as_u128();
+    (Uuid::from_u128(bits & !places), Uuid::from_u128(bits | places))
+}
+
+/// Which campaign of its terms a line of this posting is of, counted from 1, or 0 for the base. `None`: it is a line of
+/// another posting.
+pub fn campaign(line: LineId, posted: Uuid) -> Option<u16> {
+    let place = line.0.as_u128() ^ posted.as_u128();
+    u16::try_from(place).ok().filter(|place| u128::from(*place) <= PLACES).map(|place| place >> WHOSE.count_ones())
 }
 
 #[cfg(test)]
@@ -194,5 +229,29 @@ mod tests {
         let places: std::collections::BTreeSet<u128> = lines.iter().map(Part::place).collect();
         assert_eq!(places.len(), lines.len());
         assert!(places.iter().all(|place| *place < 4_096));
+    }
+
+    #[test]
+    fn a_line_and_its_mirror_are_told_from_all_others_by_their_ids() {
+        let terms = two_to_one();
+        let campaign_of = |funder| FrozenCampaign { funder, ..terms.campaigns[0].clone() };
+        let terms = Terms { campaigns: [Party::From, Party::Operator].map(campaign_of).to_vec(), ..terms.clone() };
+        let moved =
+            Moved { credit: points(68), bonuses: &[points(6), points(2)], fee: Millionths::new(1), back: false };
+        let lines = parts(&terms, moved).expect("within range");
+        let posted = Uuid::from_u128(0x0198_c0de_0000_7abc_8def_0123_4567_89ab);
+        let other = Uuid::from_u128(posted.as_u128() ^ (PLACES + 1));
+        for line in &lines {
+            let own = id(posted, line.place());
+            let nth = line.campaign.map_or(0, |nth| nth + 1);
+            assert_eq!((campaign(own, posted).map(usize::from), campaign(own, other)), (Some(nth), None), "{line:?}");
+            let (low, high) = of_posting(own);
+            assert!((low..=high).contains(&posted) && !(low..=high).contains(&other), "{line:?}");
+            for beside in &lines {
+                let same = of_amount(own) == of_amount(id(posted, beside.place()));
+                assert_eq!(same, line.campaign == beside.campaign, "{line:?} {beside:?}");
+                assert_ne!(of_amount(own), of_amount(id(other, beside.place())));
+            }
+        }
     }
 }

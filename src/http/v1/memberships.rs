@@ -374,7 +374,8 @@ pub async fn export(
     reply::json(StatusCode::OK, &ExportAnswer::new(&export, &exchange.currency()))
 }
 
-/// Forgets a person: closes the account for good and destroys whose it was; money lines stay.
+/// Forgets a person: closes the account for good and destroys whose it was; money lines stay. `open_business` while points
+/// of it are held, or a dispute of one of its conversions is not over.
 #[utoipa::path(
     post, path = "/v1/memberships/{member_ref}/erasures", tag = "memberships",
     params(("member_ref" = String, Path, min_length = 1, max_length = 128, example = "L-1099")),

@@ -4,8 +4,8 @@ use super::gather;
 use super::{Error, broken};
 use crate::domain::ids::{AdjustmentId, ConversionId, LineId, ReversalId, Slug, WindowId};
 use crate::domain::money::Millionths;
-use crate::domain::settlement::Participant;
 use crate::domain::settlement::window::State;
+use crate::domain::settlement::{Participant, line};
 use crate::store::settlement::statements::{self, Row};
 use crate::store::settlement::{lines, windows};
 use diesel::PgConnection;
@@ -13,9 +13,6 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::str::FromStr;
 use uuid::Uuid;
-
-/// The lowest bits of a line's id say which line of its posting it is.
-const PLACES: u128 = 4_095;
 
 /// What a line says, as far as it is compared or disputed. Its bytes are what counts elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,15 +128,9 @@ pub fn statement(conn: &mut PgConnection, window: WindowId, of: &Participant) ->
     Ok((window, statement))
 }
 
-/// The ids a line's posting may have.
-pub fn range(line: LineId) -> (Uuid, Uuid) {
-    let bits = line.0.as_u128();
-    (Uuid::from_u128(bits & !PLACES), Uuid::from_u128(bits | PLACES))
-}
-
 /// The line of this id, if it is one of this statement's.
 pub fn by_id(conn: &mut PgConnection, statement: &Row, id: LineId) -> Result<Option<Line>, Error> {
-    let found = posted(conn, statement, range(id), &format!(r#""line_id":"{id}""#))?;
+    let found = posted(conn, statement, line::of_posting(id), &format!(r#""line_id":"{id}""#))?;
     Ok(found.into_iter().find(|line| line.id == id))
 }
 

@@ -12,10 +12,10 @@ use super::settings::Settings;
 use super::{Error, broken};
 use crate::book::store::journal::Adjustment;
 use crate::domain::catalogue::Party;
-use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, LineId, Slug};
+use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, Slug};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
-use crate::domain::settlement::line::{Kind, Part};
+use crate::domain::settlement::line::{Kind, Part, id};
 use crate::domain::terms::Terms;
 use crate::signing::canonical;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
@@ -78,11 +78,6 @@ pub fn instant(at: DateTime<Utc>) -> String {
 
 pub fn day(day: NaiveDate) -> String {
     day.to_string()
-}
-
-/// The id of a line: what was posted with the line's place in it, so that it can be made from either.
-pub fn id(posted: Uuid, place: u128) -> LineId {
-    LineId(Uuid::from_u128(posted.as_u128() ^ place))
 }
 
 impl Shared {

@@ -23,6 +23,8 @@ use uuid::Uuid;
 pub fn sign(conn: &mut PgConnection, keys: &Keys, window: &windows::Row, settings: &Settings) -> Result<(), Error> {
     posting::post(conn, settings.zone()?, |conn, posting| {
         log::lock(conn)?;
+        // Every payload tells the days, and so does every duty.
+        let window = &windows::dated(conn, window, window.closed()?.dates.signed_on(posting.day()))?;
         let nets = nets(conn, window, settings)?;
         let duties = netting::duties(settings.netting, &nets)?;
         let mut leaves = log::leaves(conn, None)?;

@@ -1,7 +1,7 @@
 //! Disputes, what the counterparty answered, and what operators proposed and decided. Of a dispute only its state changes.
 
 use super::{money, participant, unreadable};
-use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, LineId, ReconciliationId, WindowId};
+use crate::domain::ids::{AccountId, AdjustmentId, ConversionId, DisputeId, LineId, ReconciliationId, WindowId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{Answer, Kind, Outcome, Parties, State};
@@ -157,29 +157,49 @@ pub fn of_line(conn: &mut PgConnection, line: LineId, kind: Kind) -> Result<Opti
     row.optional()?.map(DisputeSql::checked).transpose()
 }
 
-/// Another dispute of the same line, or of the same missing reference in whatever window, that was upheld. Until the
-/// transaction ends, nobody else decides about it.
-pub fn upheld_beside(conn: &mut PgConnection, row: &Row) -> Result<Option<DisputeId>, Error> {
-    let reference = row.reference.as_deref().unwrap_or_default();
-    let (same, what) = match row.line {
-        Some(line) => ("d.line_id::text = $1", line.0.to_string()),
-        None => ("d.line_id IS NULL AND d.reference = $1", reference.to_owned()),
-    };
-    // A statement of its own before the look, so that it sees what the one before it decided.
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('disputed ' || $1 || ' of ' || $2, 0))")
-        .bind::<Text, _>(&what)
-        .bind::<Text, _>(row.parties.opener.as_str())
+/// Disputes that were upheld.
+const UPHELD: &str = "EXISTS (SELECT FROM dispute_decisions p WHERE p.dispute_id = d.dispute_id \
+    AND p.settled = 'decided' AND p.outcome = 'upheld')";
+
+/// Until the transaction ends, nobody else decides about what is named so. A statement of its own before the look at what
+/// was decided, so that this one sees what the one before it did.
+pub fn hold(conn: &mut PgConnection, what: &str) -> Result<(), Error> {
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('disputed ' || $1, 0))")
+        .bind::<Text, _>(what)
         .execute(conn)?;
-    let sql = format!(
-        "{WITH_NUMBER} WHERE d.opener = $2 AND {same} AND d.dispute_id <> $3 AND EXISTS (SELECT FROM dispute_decisions p \
-         WHERE p.dispute_id = d.dispute_id AND p.settled = 'decided' AND p.outcome = 'upheld') ORDER BY d.dispute_id LIMIT 1"
-    );
-    let found = sql_query(sql)
-        .bind::<Text, _>(&what)
-        .bind::<Text, _>(row.parties.opener.as_str())
-        .bind::<SqlUuid, _>(row.id.0)
-        .get_result::<DisputeSql>(conn);
-    Ok(found.optional()?.map(DisputeSql::checked).transpose()?.map(|row| row.id))
+    Ok(())
+}
+
+/// Another dispute, of a line whose id is in this range, its ends included, between the same two, that was upheld.
+pub fn upheld_line(
+    conn: &mut PgConnection,
+    (low, high): (Uuid, Uuid),
+    (dispute, parties): (DisputeId, &Parties),
+) -> Result<Option<DisputeId>, Error> {
+    let found = sql_query(format!(
+        "{WITH_NUMBER} WHERE d.line_id BETWEEN $1 AND $2 AND d.dispute_id <> $3 \
+         AND (d.opener, d.counterparty) IN (($4, $5), ($5, $4)) AND {UPHELD} ORDER BY d.dispute_id LIMIT 1"
+    ))
+    .bind::<SqlUuid, _>(low)
+    .bind::<SqlUuid, _>(high)
+    .bind::<SqlUuid, _>(dispute.0)
+    .bind::<Text, _>(parties.opener.as_str())
+    .bind::<Nullable<Text>, _>(parties.counterparty.as_ref().map(Participant::as_str))
+    .get_result::<DisputeSql>(conn);
+    Ok(found.optional()?.map(|row| DisputeId(row.dispute_id)))
+}
+
+/// Other disputes of something missing that were upheld: all of the opener's, and the counterparty's against it.
+pub fn upheld_missing(conn: &mut PgConnection, (dispute, parties): (DisputeId, &Parties)) -> Result<Vec<Row>, Error> {
+    let rows: Vec<DisputeSql> = sql_query(format!(
+        "{WITH_NUMBER} WHERE d.line_id IS NULL AND d.dispute_id <> $1 \
+         AND (d.opener = $2 OR (d.opener = $3 AND d.counterparty = $2)) AND {UPHELD} ORDER BY d.dispute_id"
+    ))
+    .bind::<SqlUuid, _>(dispute.0)
+    .bind::<Text, _>(parties.opener.as_str())
+    .bind::<Nullable<Text>, _>(parties.counterparty.as_ref().map(Participant::as_str))
+    .load(conn)?;
+    rows.into_iter().map(DisputeSql::checked).collect()
 }
 
 /// The dispute of what `opener` says is missing in a window.
@@ -282,6 +302,17 @@ pub fn is_any_pending(conn: &mut PgConnection, window: WindowId, opener: &Partic
     )
     .bind::<SqlUuid, _>(window.0)
     .bind::<Text, _>(opener.as_str())
+    .get_result(conn)?;
+    Ok(row.any)
+}
+
+/// Whether a dispute that is not over is about a conversion from or to this account.
+pub fn is_any_about(conn: &mut PgConnection, account: AccountId) -> Result<bool, Error> {
+    let row: Any = sql_query(
+        "SELECT EXISTS (SELECT FROM disputes d JOIN conversions c USING (conversion_id) \
+         WHERE d.state IN ('open', 'answered') AND $1 IN (c.from_account, c.to_account)) AS any",
+    )
+    .bind::<SqlUuid, _>(account.0)
     .get_result(conn)?;
     Ok(row.any)
 }

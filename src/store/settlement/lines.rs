@@ -185,23 +185,44 @@ pub fn posted(conn: &mut PgConnection, ranges: &[(Uuid, Uuid)]) -> Result<Vec<Po
 }
 
 #[derive(QueryableByName)]
-struct SidesSql {
+struct BackSql {
+    #[diesel(sql_type = BigInt)]
+    back: i64,
+}
+
+/// How many points of a conversion were taken back: of its base, or of its bonus by the campaign of this number.
+pub fn taken_back(conn: &mut PgConnection, conversion: Uuid, campaign: u16) -> Result<i64, Error> {
+    let row: BackSql = sql_query(
+        "SELECT coalesce(sum(CASE WHEN $2 = 0 THEN credit ELSE coalesce(bonuses[$2], 0) END), 0)::bigint AS back \
+         FROM reversals WHERE conversion_id = $1 AND state = 1",
+    )
+    .bind::<SqlUuid, _>(conversion)
+    .bind::<Integer, _>(i32::from(campaign))
+    .get_result(conn)?;
+    Ok(row.back)
+}
+
+/// The sides of a conversion.
+#[derive(QueryableByName)]
+pub struct Sides {
+    #[diesel(sql_type = SqlUuid)]
+    pub conversion: Uuid,
+    /// Partners.
     #[diesel(sql_type = Text)]
-    a: String,
+    pub from: String,
     #[diesel(sql_type = Text)]
-    b: String,
+    pub to: String,
 }
 
 /// Origin and target of conversions and of reversals, requested ones included.
-pub fn sides(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<[String; 2]>, Error> {
-    let rows: Vec<SidesSql> = sql_query(
-        "SELECT from_partner AS a, to_partner AS b FROM conversions WHERE conversion_id = any($1) UNION ALL \
-         SELECT c.from_partner, c.to_partner FROM reversals t JOIN conversions c USING (conversion_id) \
+pub fn sides(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Sides>, Error> {
+    let rows = sql_query(
+        "SELECT conversion_id AS conversion, from_partner AS \"from\", to_partner AS \"to\" FROM conversions \
+         WHERE conversion_id = any($1) UNION ALL \
+         SELECT c.conversion_id, c.from_partner, c.to_partner FROM reversals t JOIN conversions c USING (conversion_id) \
          WHERE t.reversal_id = any($1)",
-    )
-    .bind::<Array<SqlUuid>, _>(ids)
-    .load(conn)?;
-    Ok(rows.into_iter().map(|row| [row.a, row.b]).collect())
+    );
+    Ok(rows.bind::<Array<SqlUuid>, _>(ids).load(conn)?)
 }
 
 #[derive(QueryableByName)]

@@ -246,6 +246,22 @@ pub fn netted(conn: &mut PgConnection, row: &Row, issued_at: DateTime<Utc>) -> R
     step(conn, row, Step::Conserved).map(|_| ())
 }
 
+/// The days that its statements will tell, before any is made; the window with them.
+pub fn dated(conn: &mut PgConnection, row: &Row, dates: Dates) -> Result<Row, Error> {
+    let closed = Closed { dates, ..row.closed()?.clone() };
+    let moved = sql_query(
+        "UPDATE windows SET statement_by = $3, disputes_until = $4, due_on = $5 WHERE window_id = $1 AND state = $2",
+    )
+    .bind::<SqlUuid, _>(row.id.0)
+    .bind::<Text, _>(row.state.code())
+    .bind::<Date, _>(dates.statement_by)
+    .bind::<Date, _>(dates.disputes_until)
+    .bind::<Date, _>(dates.due_on)
+    .execute(conn)?;
+    row.moved(moved)?;
+    Ok(Row { closed: Some(closed), ..row.clone() })
+}
+
 /// Nothing is signed; what was written of it goes, and why is kept.
 pub fn block(conn: &mut PgConnection, row: &Row, why: &str) -> Result<(), Error> {
     let moved = sql_query(

@@ -7,7 +7,7 @@ use hanse::domain::settlement::statement::State;
 use serde_json::{Value, json};
 
 /// A window with two conversions, 136 and 20 points of aa's, closed.
-fn closed(api: &Api) -> WindowId {
+pub(super) fn closed(api: &Api) -> WindowId {
     api.linked();
     api.converted("order-1", 136);
     api.converted("order-2", 20);
@@ -15,29 +15,29 @@ fn closed(api: &Api) -> WindowId {
 }
 
 /// The caller's first line of this kind.
-fn line(api: &Api, window: WindowId, of: &str, kind: &str) -> String {
+pub(super) fn line(api: &Api, window: WindowId, of: &str, kind: &str) -> String {
     let lines = api.lines(window, of);
     let found = lines.iter().find(|line| line["kind"] == kind).unwrap_or_else(|| panic!("no {kind}: {lines:?}"));
     found["line_id"].as_str().expect("an id").to_owned()
 }
 
-fn place(window: WindowId) -> String {
+pub(super) fn place(window: WindowId) -> String {
     format!("/v1/settlements/{window}/disputes")
 }
 
-fn amount(line: &str, claimed: &str) -> Value {
+pub(super) fn amount(line: &str, claimed: &str) -> Value {
     json!({ "line_id": line, "kind": "amount", "claimed_amount": claimed, "note": "goods came back" })
 }
 
-fn path(dispute: &Value, step: &str) -> String {
+pub(super) fn path(dispute: &Value, step: &str) -> String {
     format!("/v1/disputes/{}{step}", dispute["dispute_id"].as_str().expect("an id"))
 }
 
-fn answer(caller: &Caller, dispute: &Value, said: &str) -> Value {
+pub(super) fn answer(caller: &Caller, dispute: &Value, said: &str) -> Value {
     caller.post(&path(dispute, "/answers"), "", &json!({ "answer": said, "note": "so we say" })).status(200)
 }
 
-fn upheld(amount: &str) -> Value {
+pub(super) fn upheld(amount: &str) -> Value {
     json!({ "outcome": "upheld", "amount": amount, "reason": "the receipt shows it" })
 }
 
@@ -243,6 +243,11 @@ fn invalid(api: &Api, window: WindowId, own: &str, memo: &str) {
         ),
         (&api.bb, json!({ "line_id": memo, "kind": "eligibility", "note": note }), "/line_id"),
         (&api.bb, json!({ "line_id": memo, "kind": "rate", "claimed_points": 9, "note": note }), "/claimed_points"),
+        (
+            &api.aa,
+            json!({ "line_id": own, "kind": "rate", "claimed_points": 9_007_199_254_740_991_i64, "note": note }),
+            "/claimed_points",
+        ),
     ] {
         let problem = caller.post(&place(window), "", &body).refused(422, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
@@ -319,29 +324,6 @@ fn what_nobody_answers_is_decided_after_its_day_and_a_proposal_can_be_taken_back
     ada.send("DELETE", &path(&opened, "/decision"), "", None).refused(409, "stale");
     let next = api.close_window();
     assert_eq!(api.lines(next.id, "aa"), Vec::<Value>::new());
-}
-
-#[test]
-fn a_line_disputed_for_two_reasons_is_made_good_once() {
-    let api = Api::new("disputes-twice", "");
-    let window = closed(&api);
-    let (ada, bob) = (api.operator(), api.operator_named("bob"));
-    let own = line(&api, window, "aa", "conversion");
-    let body = |kind: &str| json!({ "line_id": own, "kind": kind, "claimed_amount": "-3.00", "note": "less of it" });
-    let opened = ["amount", "eligibility"].map(|kind| api.aa.post(&place(window), "", &body(kind)).status(201));
-    for one in &opened {
-        answer(&api.bb, one, "accepted");
-        // Both may be proposed: it is the first decision that counts.
-        ada.post(&path(one, "/decision"), "", &upheld("0.40")).status(200);
-    }
-    let decide = |nth: usize, body: &Value| bob.post(&path(&opened[nth], "/decision"), "", body);
-    assert_eq!(decide(0, &upheld("0.40")).status(200)["state"], "decided");
-    decide(1, &upheld("0.40")).refused(409, "stale");
-    assert_eq!(bob.send("DELETE", &path(&opened[1], "/decision"), "", None).status(200)["state"], "answered");
-    let rejected = json!({ "outcome": "rejected", "reason": "it was made good already" });
-    decide(1, &rejected).status(200);
-    assert_eq!(ada.post(&path(&opened[1], "/decision"), "", &rejected).status(200)["state"], "decided");
-    crate::support::book::audit(&api.house.database);
 }
 
 #[test]

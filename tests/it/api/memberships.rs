@@ -1,6 +1,6 @@
 //! Memberships, activities, export and erasure.
 
-use super::{Api, Expect};
+use super::{Api, Caller, Expect, disputes};
 use serde_json::{Value, json};
 
 #[test]
@@ -190,4 +190,33 @@ fn a_person_gets_everything_and_is_forgotten() {
     let fresh = api.aa.register("A-1");
     assert_ne!(fresh["membership_id"], erased["membership_id"]);
     assert_eq!(fresh["balance"], 0);
+}
+
+#[test]
+fn nobody_is_forgotten_while_a_dispute_of_a_conversion_is_not_over() {
+    let api = Api::new("erasures-disputed", "");
+    let window = disputes::closed(&api);
+    let own = disputes::line(&api, window, "aa", "conversion");
+    let body = json!({ "line_id": own, "kind": "identity", "note": "another person" });
+    let opened = api.aa.post(&disputes::place(window), "", &body).status(201);
+    let back = json!({ "credit_points": 5, "reason": "returned", "external_reference": "back-1" });
+    let other = api.lines(window, "aa").pop().expect("a line")["conversion_id"].as_str().expect("an id").to_owned();
+    let asked = api.aa.post(&format!("/v1/conversions/{other}/reversals"), "r1", &back).status(201);
+    let missing =
+        json!({ "external_reference": asked["reversal_id"], "kind": "missing", "claimed_amount": "1", "note": "n" });
+    let missing = api.bb.post(&disputes::place(window), "", &missing).status(201);
+    // Neither side, and not after an answer either.
+    let erase =
+        |caller: &Caller, member: &str| caller.post(&format!("/v1/memberships/{member}/erasures"), "", &json!({}));
+    disputes::answer(&api.bb, &opened, "rejected");
+    let withdraw = |caller: &Caller, dispute: &Value| {
+        caller.post(&disputes::path(dispute, "/withdrawal"), "", &json!({})).status(200)
+    };
+    for (caller, dispute) in [(&api.aa, &opened), (&api.bb, &missing)] {
+        erase(&api.aa, "A-1").refused(422, "open_business");
+        erase(&api.bb, "B-1").refused(422, "open_business");
+        withdraw(caller, dispute);
+    }
+    erase(&api.aa, "A-1").status(201);
+    erase(&api.bb, "B-1").status(201);
 }

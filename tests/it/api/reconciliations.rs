@@ -2,12 +2,14 @@
 
 use super::settled::told;
 use super::{Api, Caller, Expect};
+use crate::support::poll;
 use crate::tls::Answer;
 use hanse::domain::ids::WindowId;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 fn place(window: WindowId) -> String {
     format!("/v1/settlements/{window}/reconciliations")
@@ -368,4 +370,33 @@ fn peak_bytes() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes << 10
+}
+
+#[test]
+fn differences_and_a_dispute_of_a_line_among_them_do_not_wait_for_each_other() {
+    let api = Api::new("reconciliations-beside", "");
+    let (window, _) = closed(&api);
+    // None of aa's lines is in its list.
+    let done = api.aa.list(&place(window), "text/csv", "external_reference,amount\nnone-1,-1\n").status(201);
+    let last = api.lines(window, "aa").pop().expect("a line");
+    let disputed = json!({ "line_id": last["line_id"], "kind": "eligibility", "note": "not ours" });
+    // Both come to the statement while somebody has it, and each goes on to the line of the other.
+    let mut held = api.house.database.connection();
+    let hold = "BEGIN; SELECT FROM statements WHERE participant = 'aa' FOR UPDATE";
+    diesel::connection::SimpleConnection::batch_execute(&mut held, hold).expect("held");
+    let waiting = |count: i64| {
+        poll("both wait", Duration::from_secs(20), || (api.waiting_for_locks() >= count).then_some(()));
+    };
+    let answers = std::thread::scope(|scope| {
+        let all = scope.spawn(|| api.aa.post(&path(window, &done, "/disputes"), "", &json!({})));
+        waiting(1);
+        let one = scope.spawn(|| api.aa.post(&format!("/v1/settlements/{window}/disputes"), "", &disputed));
+        waiting(2);
+        diesel::connection::SimpleConnection::batch_execute(&mut held, "COMMIT").expect("let go");
+        [all, one].map(|answer| answer.join().expect("answered"))
+    });
+    let [all, one] = answers;
+    let all = all.status(200);
+    assert_eq!(one.status(200)["kind"], "eligibility", "opened by the other");
+    assert_eq!(all["disputes"]["opened"], 6, "{all:#}");
 }

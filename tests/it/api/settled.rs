@@ -11,7 +11,7 @@ use hanse::domain::settlement::Participant;
 use hanse::domain::settlement::window::State;
 use hanse::service::settlement::read::Lines;
 use hanse::service::settlement::recompute::{self, Outcome};
-use hanse::service::settlement::{adjust, close, connect, pay};
+use hanse::service::settlement::{Error, adjust, close, connect, deadlines, pay};
 use hanse::store::settlement::{obligations, statements, windows};
 use serde_json::{Value, json};
 
@@ -31,12 +31,57 @@ impl Api {
 
     /// Ends the open window and takes it to its end; making it again comes to the same.
     pub fn close_window(&self) -> windows::Row {
-        let closed = close::close(&self.house.database.url, &self.keys, Some(Which::Open), |_| ());
+        self.published(close::close(&self.house.database.url, &self.keys, Some(Which::Open), |_| ()))
+    }
+
+    fn published(&self, closed: Result<Option<windows::Row>, Error>) -> windows::Row {
         let window = closed.expect("it closes").expect("a window");
         assert_eq!((window.state, &window.blocked_by), (State::Published, &None));
         let again = recompute::recompute(&mut self.settlement(), &window, |_, _| ()).expect("it is recomputed");
         assert!(matches!(again, Outcome::Same(_)), "{again:?}");
         window
+    }
+
+    /// The same, but it is netted and cannot be signed until `interval` has passed.
+    pub fn close_window_stopped(&self, interval: &str) -> windows::Row {
+        let stop = "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stop'; END $$; \
+                    CREATE TRIGGER stop BEFORE INSERT ON statements FOR EACH ROW EXECUTE FUNCTION stop()";
+        self.sql(stop).expect("stopped");
+        let close = |which| close::close(&self.house.database.url, &self.keys, which, |_| ());
+        close(Some(Which::Open)).expect_err("no statement can be written");
+        self.sql("DROP TRIGGER stop ON statements").expect("let go");
+        self.advance(interval);
+        self.published(close(None))
+    }
+
+    /// The same, but it is blocked, and mended and tried again when `interval` has passed.
+    pub fn close_window_late(&self, interval: &str) -> windows::Row {
+        self.sql("UPDATE exposures SET value = value + 1 WHERE key = 'pair:aa:bb'").expect("moved");
+        let close = |which| close::close(&self.house.database.url, &self.keys, which, |_| ());
+        let blocked = close(Some(Which::Open)).expect("it closes").expect("a window");
+        assert_eq!(blocked.state, State::Blocked);
+        self.sql(
+            "UPDATE exposures SET value = value - 1 WHERE key = 'pair:aa:bb'; \
+             UPDATE window_exposures SET value = value - 1 WHERE key = 'pair:aa:bb'",
+        )
+        .expect("mended");
+        self.advance(interval);
+        close::retry(&mut self.settlement(), &blocked).expect("tried again");
+        self.published(close(None))
+    }
+
+    /// What time brings about.
+    pub fn answer_late(&self) -> bool {
+        let mut conn = self.settlement();
+        let catalogue = hanse::store::catalogue::load(&mut conn).expect("the catalogue");
+        deadlines::answer_late(&mut conn, &catalogue).expect("looked")
+    }
+
+    /// How many of the database's sessions wait for a lock.
+    pub fn waiting_for_locks(&self) -> i64 {
+        let sql = "SELECT count(*) AS value, '' AS key FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sql_query(sql).get_result::<Exposure>(&mut self.settlement()).expect("counted").value
     }
 
     /// The id of a window by its number.

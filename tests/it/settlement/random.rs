@@ -286,6 +286,7 @@ impl Walk {
                 "has not answered and may do so",
                 "Another decision was decided before",
                 "Another dispute of the same was upheld before",
+                "It has been reversed since",
             ];
             let Some(done) = self.seen.step("decide", decided, &expected) else { return };
             let settled = done.proposed.as_ref().and_then(|proposed| proposed.settled.as_ref());

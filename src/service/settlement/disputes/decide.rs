@@ -3,7 +3,7 @@
 
 use super::super::standing;
 use super::steps::{seen, step};
-use super::{Error, Viewer, Whole, is_other, tell, whole};
+use super::{Error, Viewer, Whole, is_other, once, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
@@ -54,7 +54,11 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
         }
         step(&known.row, Step::Decide)?;
         in_time(&known.row, posting)?;
-        made_good_once(conn, &known.row, award)?;
+        if let Some(award) = award {
+            let named = known.row.parties.counterparty.clone().or_else(|| counterparty.clone());
+            let parties = Parties { counterparty: named, ..known.row.parties.clone() };
+            once::may_be_given(conn, &known.row, &parties, award)?;
+        }
         let Some(proposed) = known.proposed else {
             let proposed = Proposed {
                 dispute: id,
@@ -118,16 +122,6 @@ fn counterparty(catalogue: &Catalogue, row: &Row, decision: &Decision) -> Result
         (None, Some(_), Outcome::Rejected) => no("must be left out: what is rejected gives nothing"),
         (None, Some(said), Outcome::Upheld) if is_other(catalogue, &row.parties.opener, said) => Ok(Some(said.clone())),
         (None, Some(_), Outcome::Upheld) => no("must be another partner, or operator"),
-    }
-}
-
-/// What is wrong with a line is made good once, under whatever kinds it was disputed; so is what is missing, in whatever
-/// windows.
-fn made_good_once(conn: &mut PgConnection, row: &Row, award: Option<Millionths>) -> Result<(), Error> {
-    let Some(_) = award else { return Ok(()) };
-    match stored::upheld_beside(conn, row)? {
-        Some(other) => Err(Error::Stale(format!("Another dispute of the same was upheld before: {other}."))),
-        None => Ok(()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Disputes: a participant says what is wrong with one of its lines, the other side answers, two operators decide, and an
 //! adjustment in the window open then gives the opener its award. Statement and obligation stay as they are.
 //!
-//! `open` · `steps` answers and withdrawals · `decide` proposals and decisions · `show` what each side is told.
+//! `open` · `steps` answers and withdrawals · `decide` proposals and decisions · `once` the same mistake is made
+//! good once · `show` what each side is told.
 
 mod decide;
+mod once;
 mod open;
 mod show;
 mod steps;

@@ -1,21 +1,22 @@
 //! Opening a dispute: whose line it is, whether there is still time, what is claimed. The same one again is the first one.
 
 use super::super::{find, standing};
+use super::once::Named;
 use super::{Error, Whole, is_other, tell, whole};
 use crate::book::engine::world::EventKind;
 use crate::book::posting::{self, Posting};
 use crate::domain::catalogue::Catalogue;
-use crate::domain::ids::{ConversionId, DisputeId, LineId, ReconciliationId, ReversalId, Slug, WindowId};
+use crate::domain::ids::{ConversionId, DisputeId, LineId, ReconciliationId, Slug, WindowId};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::dispute::{self, Claimed, Kind, NoClaim, Parties, State, Stated};
 use crate::domain::settlement::statement::Step;
 use crate::domain::text::Text;
 use crate::service::exchange::reference_hash;
+use crate::service::settlement::broken;
 use crate::store::catalogue;
 use crate::store::settlement::disputes::{self as stored, Row};
 use crate::store::settlement::lines;
 use crate::store::settlement::statements;
-use crate::store::settlement::windows;
 use chrono::{Days, NaiveDate};
 use diesel::PgConnection;
 use uuid::Uuid;
@@ -93,6 +94,8 @@ pub fn open_within(
     ground: &Ground,
     opening: &Opening,
 ) -> Result<(Whole, bool), Error> {
+    // Before anything of it is written: of two that dispute lines of one statement, neither waits for what the other has begun.
+    statements::lock(conn, ground.statement.id)?;
     let subject = subject(conn, ground, opening)?;
     if let Some(first) = subject.disputed(conn, ground, opening.kind)? {
         return Ok((whole(conn, first)?, false));
@@ -103,9 +106,7 @@ pub fn open_within(
     }
     let row = draft(ground, &subject, opening, posting)?;
     if !stored::insert(conn, &row)? {
-        // Another server has opened it in between.
-        let first = subject.disputed(conn, ground, opening.kind)?.ok_or_else(Error::not_found)?;
-        return Ok((whole(conn, first)?, false));
+        return Err(Error::Settlement(broken("a dispute that was not there is there, though its statement is held")));
     }
     let statement = &ground.statement;
     // One that was deemed accepted cannot be: its time is over on the same day.
@@ -118,7 +119,7 @@ pub fn open_within(
 /// What is disputed, found.
 enum Subject {
     Line(Box<find::Line>),
-    Missing { reference: String, counterparty: Option<Participant> },
+    Missing { reference: String, counterparty: Option<Participant>, conversion: Option<ConversionId> },
 }
 
 impl Subject {
@@ -140,10 +141,17 @@ fn subject(conn: &mut PgConnection, ground: &Ground, opening: &Opening) -> Resul
         }
         (About::Reference(reference), Kind::Missing) => {
             let said = counterparty(ground, opening)?;
-            let named = named(conn, ground, reference)?;
-            is_missing(conn, ground, &named)?;
-            let counterparty = said.map_or_else(|| other_side(conn, ground, &named), |said| Ok(Some(said)))?;
-            Ok(Subject::Missing { reference: reference.as_str().to_owned(), counterparty })
+            let named = Named::find(conn, &ground.opener, reference)?;
+            // What has a line, in whatever window, is not missing.
+            if let Some(number) = named.window(conn, &ground.opener)? {
+                let why = format!("is not missing: its line is in window {number}");
+                return Err(Error::invalid("/external_reference", why));
+            }
+            let known = known(conn, ground, &named)?;
+            let counterparty = said.or_else(|| known.as_ref().map(|(_, other)| other.clone()));
+            // Nobody but its sides is told of a conversion.
+            let conversion = known.filter(|(_, other)| Some(other) == counterparty.as_ref()).map(|(id, _)| id);
+            Ok(Subject::Missing { reference: named.reference, counterparty, conversion })
         }
         _ if opening.counterparty.is_some() => {
             Err(Error::invalid("/counterparty", "must be left out: the line names it"))
@@ -175,49 +183,36 @@ fn counterparty(ground: &Ground, opening: &Opening) -> Result<Option<Participant
     }
 }
 
-/// What is known here under a reference of the opener's, or under the id it is.
-fn named(conn: &mut PgConnection, ground: &Ground, reference: &Text) -> Result<Vec<Uuid>, Error> {
-    let hash = reference_hash(&ground.opener, reference).0;
-    let mut named: Vec<Uuid> = lines::named(conn, &[hash])?.into_iter().map(|(_, posted)| posted).collect();
-    // A list may know a conversion by our id alone.
-    let text = reference.as_str();
-    named.extend(text.parse::<ConversionId>().map(|id| id.0));
-    named.extend(text.parse::<ReversalId>().map(|id| id.0));
-    Ok(named)
-}
-
-/// The other side of what is known here and has no line yet: a reversal that nobody has confirmed. `None`: nothing is known,
-/// or the opener is no side of it.
-fn other_side(conn: &mut PgConnection, ground: &Ground, named: &[Uuid]) -> Result<Option<Participant>, Error> {
+/// What is known here and has no line yet, a reversal that nobody has confirmed: its conversion, and the other side of it.
+/// `None`: nothing is known, or the opener is no side of it.
+fn known(
+    conn: &mut PgConnection,
+    ground: &Ground,
+    named: &Named,
+) -> Result<Option<(ConversionId, Participant)>, Error> {
     let own = ground.opener.as_str();
-    let other = lines::sides(conn, named)?.into_iter().find_map(|[from, to]| match own {
-        _ if from == own => Some(to),
-        _ if to == own => Some(from),
-        _ => None,
+    let ids: Vec<Uuid> = named.ranges().iter().filter(|(low, high)| low == high).map(|(id, _)| *id).collect();
+    let known = lines::sides(conn, &ids)?.into_iter().find_map(|sides| {
+        let other = match own {
+            _ if sides.from == own => sides.to,
+            _ if sides.to == own => sides.from,
+            _ => return None,
+        };
+        Some((ConversionId(sides.conversion), Participant::parse(&other)?))
     });
-    Ok(other.and_then(|slug| Participant::parse(&slug)))
-}
-
-/// What has a line, in whatever window, is not missing.
-fn is_missing(conn: &mut PgConnection, ground: &Ground, named: &[Uuid]) -> Result<(), Error> {
-    let ranges: Vec<(Uuid, Uuid)> = named.iter().map(|id| (*id, *id)).collect();
-    let posted = lines::posted(conn, &ranges)?;
-    let own = ground.opener.as_str();
-    let Some(found) = posted.iter().find(|posted| posted.sides.iter().any(|side| side == own)) else { return Ok(()) };
-    let number = windows::numbers(conn)?.get(&found.place.window.0).copied().unwrap_or_default();
-    Err(Error::invalid("/external_reference", format!("is not missing: its line is in window {number}")))
+    Ok(known)
 }
 
 fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Posting) -> Result<Row, Error> {
     let opener = Participant::from(&ground.opener);
-    let (line, reference, parties) = match subject {
+    let (line, conversion, reference, parties) = match subject {
         Subject::Line(line) => {
             let (counterparty, origin) = (Some(line.counterparty.clone()), Some(line.origin(&opener)));
-            (Some(line), line.reference.clone(), Parties { opener, counterparty, origin })
+            (Some(line), line.conversion, line.reference.clone(), Parties { opener, counterparty, origin })
         }
-        Subject::Missing { reference, counterparty } => {
+        Subject::Missing { reference, counterparty, conversion } => {
             let parties = Parties { opener, counterparty: counterparty.clone(), origin: None };
-            (None, Some(reference.clone()), parties)
+            (None, *conversion, Some(reference.clone()), parties)
         }
     };
     let stated = line.map(|line| Stated { amount: line.amount, points: line.points, price: line.price });
@@ -230,7 +225,7 @@ fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Postin
         parties,
         kind: opening.kind,
         line: line.map(|line| line.id),
-        conversion: line.and_then(|line| line.conversion),
+        conversion,
         reference,
         stated_points: stated.and_then(|stated| stated.points),
         stated_amount: stated.map(|stated| stated.amount),
@@ -250,6 +245,7 @@ fn draft(ground: &Ground, subject: &Subject, opening: &Opening, posting: &Postin
 fn refused(why: NoClaim, opening: &Opening) -> Error {
     let pointer = match why {
         NoClaim::Priceless => "/claimed_points",
+        NoClaim::Range if opening.claimed.amount.is_none() => "/claimed_points",
         NoClaim::Nothing if opening.claimed == Claimed::default() => "/line_id",
         NoClaim::Unsaid | NoClaim::Nothing | NoClaim::Range => "/claimed_amount",
     };

@@ -197,7 +197,7 @@ impl Difference {
 mod tests {
     use super::*;
     use crate::domain::ids::Slug;
-    use crate::service::settlement::lines;
+    use crate::domain::settlement::line;
     use crate::service::settlement::reconcile::list::{Cells, Field};
 
     fn owner() -> Slug {
@@ -212,7 +212,7 @@ mod tests {
     fn line(nth: u128, place: u128, amount: i64, points: i64) -> Line {
         let from: Slug = owner();
         Line {
-            id: lines::id(conversion(nth), place),
+            id: line::id(conversion(nth), place),
             line_no: 1,
             kind: "conversion".into(),
             counterparty: crate::domain::settlement::Participant::parse("bb").expect("a participant"),
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn where_the_list_names_lines_each_is_compared_by_itself() {
-        let named = |place: u128| LineId(lines::id(conversion(1), place).0).to_string();
+        let named = |place: u128| LineId(line::id(conversion(1), place).0).to_string();
         let mut comparing = Comparing::new(list(&[(Field::LineId, named(1), "-4"), (Field::LineId, named(9), "-7")]));
         let found = taken(&mut comparing, [line(1, 1, -4_000_000, 8), line(1, 5, -1_000_000, 2)]);
         assert_eq!(told(&found), [("missing_there".to_owned(), None, Some("1.00".to_owned()))]);
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn what_names_a_line_and_its_conversion_too_says_it_twice() {
-        let named = LineId(lines::id(conversion(1), 1).0).to_string();
+        let named = LineId(line::id(conversion(1), 1).0).to_string();
         let whole = ConversionId(conversion(1)).to_string();
         let mut comparing = Comparing::new(list(&[(Field::ConversionId, whole, "-4"), (Field::LineId, named, "-4")]));
         let found = taken(&mut comparing, [line(1, 1, -4_000_000, 8)]);

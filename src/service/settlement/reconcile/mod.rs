@@ -21,8 +21,8 @@ use crate::book::engine::world::EventKind;
 use crate::book::posting;
 use crate::domain::ids::{ReconciliationId, Slug, WindowId};
 use crate::domain::money::decimal;
-use crate::domain::settlement::Participant;
 use crate::domain::settlement::reconcile::{Finding, Results};
+use crate::domain::settlement::{Participant, line};
 use crate::store::catalogue;
 use crate::store::settlement::reconciliations::{self as stored, Completed, Handled, Run};
 use crate::store::settlement::{lines, statements, windows};
@@ -184,7 +184,7 @@ fn elsewhere(
     let hashes: Vec<Uuid> = named.iter().filter(|(by, _)| *by == By::Reference).map(|(_, hash)| *hash).collect();
     let subjects: HashMap<Uuid, Uuid> = lines::named(conn, &hashes)?.into_iter().collect();
     let range = |(by, id): &(By, Uuid)| match by {
-        By::Line => Some(find::range(crate::domain::ids::LineId(*id))),
+        By::Line => Some(line::of_posting(crate::domain::ids::LineId(*id))),
         By::Conversion | By::Reversal => Some((*id, *id)),
         By::Reference => subjects.get(id).map(|subject| (*subject, *subject)),
     };
