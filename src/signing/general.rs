@@ -160,17 +160,31 @@ impl Document {
         mut key_of: impl FnMut(&str) -> Option<PublicKey>,
     ) -> Result<Vec<(String, String)>, Refused> {
         let mut held = Vec::with_capacity(self.signatures.len());
-        for Signature { text, alg, bytes } in &self.signatures {
-            let kid = text.kid.clone();
-            // A kid is the thumbprint of its key: no other key may stand for it.
-            let key = key_of(&kid).filter(|key| key.kid() == kid).ok_or(jws::Refused::Key);
-            let signed = format!("{}.{}", text.protected, self.encoded);
-            match key.and_then(|key| jws::check(&key, alg, signed.as_bytes(), bytes)) {
-                Ok(()) => held.push((kid, alg.clone())),
-                Err(why) => return Err(Refused::Signature { kid, why }),
-            }
+        for signature in &self.signatures {
+            self.verify(signature, key_of(&signature.text.kid))?;
+            held.push((signature.text.kid.clone(), signature.alg.clone()));
         }
         Ok(held)
+    }
+
+    /// Whether every signature holds whose key `key_of` has; the `kid` of each of the others.
+    pub fn verify_known(&self, mut key_of: impl FnMut(&str) -> Option<PublicKey>) -> Result<Vec<String>, Refused> {
+        let mut unknown = Vec::new();
+        for signature in &self.signatures {
+            match key_of(&signature.text.kid) {
+                None => unknown.push(signature.text.kid.clone()),
+                key => self.verify(signature, key)?,
+            }
+        }
+        Ok(unknown)
+    }
+
+    fn verify(&self, Signature { text, alg, bytes }: &Signature, key: Option<PublicKey>) -> Result<(), Refused> {
+        // A kid is the thumbprint of its key: no other key may stand for it.
+        let key = key.filter(|key| key.kid() == text.kid).ok_or(jws::Refused::Key);
+        let signed = format!("{}.{}", text.protected, self.encoded);
+        let held = key.and_then(|key| jws::check(&key, alg, signed.as_bytes(), bytes));
+        held.map_err(|why| Refused::Signature { kid: text.kid.clone(), why })
     }
 
     /// The signature of `kid` as a compact JWS: how readers that know nothing else make one, and how tests make sure that

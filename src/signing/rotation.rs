@@ -8,7 +8,7 @@
 use super::canonical;
 use super::general::{self, Document};
 use super::jwk::PublicKey;
-use super::jws::SigningKey;
+use super::jws::{self, SigningKey};
 use super::keyring::{Keyring, Purpose};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
@@ -75,14 +75,31 @@ pub fn sign(
 
 /// What `document` says, once both keys have been seen to sign it; `key_of` has a key for its `kid`. Whether it is of
 /// one's own alliance, and the old key one to trust, is for the caller to ask.
-pub fn verify(document: &Document, mut key_of: impl FnMut(&str) -> Option<PublicKey>) -> Result<Rotation, Refused> {
+pub fn verify(document: &Document, key_of: impl FnMut(&str) -> Option<PublicKey>) -> Result<Rotation, Refused> {
+    let (rotation, unknown) = verify_known(document, key_of)?;
+    match unknown.into_iter().next() {
+        None => Ok(rotation),
+        Some(kid) => Err(general::Refused::Signature { kid, why: jws::Refused::Key }.into()),
+    }
+}
+
+/// The same where `key_of` may lack a key: what `document` says, once the keys that are there have been seen to sign it,
+/// and the kids of those that are not.
+pub fn verify_known(
+    document: &Document,
+    mut key_of: impl FnMut(&str) -> Option<PublicKey>,
+) -> Result<(Rotation, Vec<String>), Refused> {
     let rotation = Rotation::parse(document.payload())?;
     // No key signs twice, and a document has no third signature beside these two.
     if !document.kids().eq([&rotation.old, &rotation.new]) {
         return Err(Refused::Signers);
     }
-    document.verify_all(|kid| key_of(kid).filter(|key| key.kind() == rotation.purpose.kind()))?;
-    Ok(rotation)
+    let other = |kid: &&str| key_of(kid).is_some_and(|key| key.kind() != rotation.purpose.kind());
+    if let Some(kid) = document.kids().find(other) {
+        return Err(general::Refused::Signature { kid: kid.to_owned(), why: jws::Refused::Algorithm }.into());
+    }
+    let unknown = document.verify_known(key_of)?;
+    Ok((rotation, unknown))
 }
 
 impl Rotation {
@@ -155,11 +172,31 @@ mod tests {
                 old: old.kid().to_owned(),
                 new: new.kid().to_owned(),
             };
-            assert_eq!(verify(&document, by([&old, &new])), Ok(said));
-            let unknown = verify(&document, by([&old, &old]));
-            assert!(
-                matches!(unknown, Err(Refused::Document(general::Refused::Signature { kid, .. })) if kid == new.kid())
-            );
+            assert_eq!(verify(&document, by([&old, &new])), Ok(said.clone()));
+            for (known, lacking) in [(&old, &new), (&new, &old)] {
+                let unknown = verify(&document, by([known, known]));
+                assert!(
+                    matches!(unknown, Err(Refused::Document(general::Refused::Signature { kid, .. })) if kid == lacking.kid())
+                );
+                let known = verify_known(&document, by([known, known])).expect("the one that is known has signed");
+                assert_eq!(known, (said.clone(), vec![lacking.kid().to_owned()]));
+            }
+            assert_eq!(verify_known(&document, by([&old, &new])), Ok((said, Vec::new())));
+        }
+    }
+
+    #[test]
+    fn a_signature_that_is_not_the_known_keys_is_refused_though_the_other_key_is_not_known() {
+        let (old, new, third) = (key(Kind::Ed25519), key(Kind::Ed25519), key(Kind::Ed25519));
+        let whole = sign("star", Purpose::Statement, at(), &old, &new).expect("signed");
+        let foreign = third.sign_detached(general::TYP, whole.payload());
+        for (nth, known) in [&old, &new].into_iter().enumerate() {
+            let mut signatures: Vec<_> = whole.signatures().cloned().collect();
+            signatures[nth].signature = foreign.signature.clone();
+            let document = Document::new(whole.payload().to_vec(), &signatures).expect("a document");
+            let refused = verify_known(&document, by([known, known]));
+            let wrong = general::Refused::Signature { kid: known.kid().to_owned(), why: jws::Refused::Signature };
+            assert_eq!(refused, Err(Refused::Document(wrong)));
         }
     }
 

@@ -67,6 +67,15 @@ impl Keys {
         self.keys.iter().find(|key| key.kid == kid).map(|key| &key.public)
     }
 
+    /// Where a key of the alliance's is that no file has.
+    pub fn remedy(&self) -> &'static str {
+        if self.keys.is_empty() {
+            "add the alliance's /.well-known/jwks.json"
+        } else {
+            "fetch the alliance's /.well-known/jwks.json again, it has all of its keys, old and new"
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -106,7 +115,8 @@ impl Keys {
     }
 }
 
-/// Records of keys that handed over to others, `{"items": […]}`: both have signed each.
+/// Records of keys that handed over to others, `{"items": […]}`: both have signed each. One of a key that is not given is
+/// not checked: a record names its keys by their thumbprints, and has none of them.
 pub fn rotations(file: &str, bytes: &[u8], keys: &Keys) -> Section {
     let mut section = Section::new(Title::Keys, file);
     let Ok(Items { items }) = serde_json::from_slice(bytes) else {
@@ -115,13 +125,21 @@ pub fn rotations(file: &str, bytes: &[u8], keys: &Keys) -> Section {
     };
     for (nth, item) in items.iter().enumerate() {
         let document = Document::parse(item.to_string().as_bytes()).map_err(rotation::Refused::from);
-        match document.and_then(|document| rotation::verify(&document, |kid| keys.by_kid(kid).cloned())) {
-            Ok(Rotation { old, new, at, purpose, .. }) => {
+        let record = format!("record {} of {}", nth + 1, items.len());
+        match document.and_then(|document| rotation::verify_known(&document, |kid| keys.by_kid(kid).cloned())) {
+            Ok((Rotation { old, new, at, purpose, .. }, unknown)) => {
                 let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
                 let of = if purpose == Purpose::Checkpoint { "the log's key " } else { "" };
-                section.holds("rotations", format!("{of}{old} handed over to {new} from {at} on, signed by both"));
+                let says = format!("{of}{old} handed over to {new} from {at} on");
+                if unknown.is_empty() {
+                    section.holds("rotations", format!("{says}, signed by both"));
+                } else {
+                    let (unknown, remedy) = (unknown.join(" nor "), keys.remedy());
+                    let says = format!("{record}, that {says}: no file has the key {unknown}: {remedy}");
+                    section.unchecked("rotations", says);
+                }
             }
-            Err(why) => section.differs("rotations", format!("record {} of {}: {why}", nth + 1, items.len())),
+            Err(why) => section.differs("rotations", format!("{record}: {why}")),
         }
     }
     if items.is_empty() {

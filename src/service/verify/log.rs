@@ -58,8 +58,8 @@ fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {
             Err(why) => return Err(why.to_string()),
         }
     }
-    let (checkpoint, log) = found
-        .ok_or("no key of the files given has signed the checkpoint: add the alliance's /.well-known/jwks.json")?;
+    let unsigned = || format!("no key of the files given has signed the checkpoint: {}", keys.remedy());
+    let (checkpoint, log) = found.ok_or_else(unsigned)?;
     Ok((note, Signed { checkpoint, files }, log))
 }
 
@@ -107,49 +107,91 @@ impl Growth {
 
 /// Whether several checkpoints are of one log that only grew, as far as they and the proofs given can say.
 pub fn agree(signed: &[Signed], proofs: &[(&str, Growth)]) -> Option<Section> {
-    let mut sizes: BTreeMap<(&str, u64), &Checkpoint> = BTreeMap::new();
+    let mut logs: BTreeMap<&str, BTreeMap<u64, &Checkpoint>> = BTreeMap::new();
     let mut section = Section::new(Title::Log, format!("{} checkpoints", signed.len()));
     for Signed { checkpoint, .. } in signed {
         let Checkpoint { origin, size, root } = checkpoint;
-        let known = *sizes.entry((origin, *size)).or_insert(checkpoint);
+        let known = *logs.entry(origin).or_default().entry(*size).or_insert(checkpoint);
         if known.root != *root {
             let roots = format!("{} and {}", short(&known.root), short(root));
             section.differs("fork", format!("{origin} has signed two roots over {size} records, {roots}"));
         }
     }
-    let checkpoints: Vec<&Checkpoint> = sizes.into_values().collect();
-    for pair in checkpoints.windows(2) {
-        let [a, b] = pair else { continue };
-        if a.origin == b.origin {
-            grew(a, b, proofs, &mut section);
-        }
+    for (name, growth) in proofs {
+        grew(name, growth, &logs, &mut section);
     }
-    for (name, Growth { from, to, .. }) in proofs {
-        let given = |size: u64| checkpoints.iter().any(|checkpoint| checkpoint.size == size);
-        if !given(*from) || !given(*to) {
-            let says = format!("{name} is between {from} and {to} records: add the checkpoints of both");
-            section.unchecked("consistency", says);
-        }
+    for sizes in logs.values() {
+        unlinked(sizes, proofs, &mut section);
     }
     (!section.findings.is_empty()).then_some(section)
 }
 
-fn grew(a: &Checkpoint, b: &Checkpoint, proofs: &[(&str, Growth)], section: &mut Section) {
-    let (from, to) = (a.size, b.size);
-    match proofs.iter().find(|(_, growth)| (growth.from, growth.to) == (from, to)) {
-        Some((_, growth)) if growth.leads(a, b) => {
-            section.holds("consistency", format!("the log of {to} records begins with the {from} it had before"));
+/// Whether a proof leads from the one checkpoint to the other, in a log that has both of its sizes.
+fn grew(name: &str, growth: &Growth, logs: &BTreeMap<&str, BTreeMap<u64, &Checkpoint>>, section: &mut Section) {
+    let Growth { from, to, .. } = growth;
+    let mut of_both = logs.values().filter_map(|sizes| Some((*sizes.get(from)?, *sizes.get(to)?))).peekable();
+    if of_both.peek().is_none() {
+        let given = |size: &u64| logs.values().any(|sizes| sizes.contains_key(size));
+        let add = match (given(from), given(to)) {
+            (false, true) => format!("the checkpoint of {from}"),
+            (true, false) => format!("the checkpoint of {to}"),
+            (true, true) | (false, false) => "the checkpoints of both".to_owned(),
+        };
+        let says = format!("{name} is not used: it is between {from} and {to} records, add {add}");
+        return section.unchecked("consistency", says);
+    }
+    // It does not say of which log it is: of several, one is enough.
+    if of_both.any(|(a, b)| growth.leads(a, b)) {
+        let says = format!("the log of {to} records begins with the {from} it had before, by {name}");
+        section.holds("consistency", says);
+    } else {
+        let says = format!("{name} does not lead from the log of {from} records to that of {to}");
+        section.differs("consistency", says);
+    }
+}
+
+/// Says which checkpoints of a log nothing given links to those after them, and what would.
+fn unlinked(sizes: &BTreeMap<u64, &Checkpoint>, proofs: &[(&str, Growth)], section: &mut Section) {
+    let mut before = BTreeMap::new();
+    let mut tried = BTreeSet::new();
+    for (_, growth) in proofs {
+        if let (Some(a), Some(b)) = (sizes.get(&growth.from), sizes.get(&growth.to)) {
+            tried.insert((growth.from, growth.to));
+            if growth.from < growth.to && growth.leads(a, b) {
+                link(&mut before, growth.from, growth.to);
+            }
         }
-        Some((name, _)) => {
-            let says = format!("{name} does not lead from the log of {from} records to that of {to}");
-            section.differs("consistency", says);
+    }
+    let mut asked = Vec::new();
+    for (from, to) in sizes.keys().zip(sizes.keys().skip(1)).rev() {
+        if before.get(to) != Some(from) {
+            asked.push((*from, *to));
+            // What is asked for here may link those below, too.
+            link(&mut before, *from, *to);
         }
-        None => {
-            let call = format!("/checkpoint/consistency?from={from}&to={to}");
-            section.unchecked(
-                "consistency",
-                format!("that the log of {to} records begins with that of {from}: add {call}"),
-            );
+    }
+    for (from, to) in asked.into_iter().rev().filter(|pair| !tried.contains(pair)) {
+        let call = format!("/checkpoint/consistency?from={from}&to={to}");
+        let says = format!("that the log of {to} records begins with that of {from}: add {call}");
+        section.unchecked("consistency", says);
+    }
+}
+
+/// Notes that the log of `to` records begins with that of `from`. `before` has, for each size, the next smaller one that it is
+/// known to begin with; of two beginnings of one log the longer begins with the shorter.
+fn link(before: &mut BTreeMap<u64, u64>, mut from: u64, mut to: u64) {
+    loop {
+        match before.get(&to).copied() {
+            None => {
+                before.insert(to, from);
+                return;
+            }
+            Some(known) if known == from => return,
+            Some(known) if known < from => {
+                before.insert(to, from);
+                (from, to) = (known, from);
+            }
+            Some(known) => to = known,
         }
     }
 }

@@ -79,11 +79,7 @@ pub fn check(file: &str, bytes: &[u8], keys: &Keys) -> (Section, Option<Statemen
 fn signatures(document: &Document, keys: &Keys, section: &mut Section) {
     let unknown: Vec<&str> = document.kids().filter(|kid| keys.by_kid(kid).is_none()).collect();
     for (nth, kid) in document.kids().enumerate().filter(|(_, kid)| unknown.contains(kid)) {
-        let add = if keys.is_empty() || nth < 2 {
-            "add the alliance's /.well-known/jwks.json"
-        } else {
-            "add the JWK of the partner that signed it"
-        };
+        let add = if keys.is_empty() || nth < 2 { keys.remedy() } else { "add the JWK of the partner that signed it" };
         section.differs("signatures", format!("the key {kid} of signature {} is in none of the files: {add}", nth + 1));
     }
     if !unknown.is_empty() {

@@ -1,5 +1,6 @@
 //! Statements are checked from their files alone; whatever is changed in any of them is found and named.
 
+mod grown;
 mod many;
 mod program;
 mod signed;
