@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "It is told by its content what a file is, so they may come in any order: statements, their lines as NDJSON or CSV,\n\
-    proofs, checkpoints, the alliance's /.well-known/jwks.json, a partner's own JWK. The more are given, the more is checked."
+    proofs, checkpoints, the alliance's /.well-known/jwks.json and key-rotations.json, a partner's own JWK. The more are given,\n\
+    the more is checked."
 )]
 pub struct Args {
     /// What to check; a folder stands for the files directly in it, - is standard input

@@ -133,6 +133,9 @@ fn the_files_hold(folder: &Path) {
         let says = |check: &&Value| check["says"].as_str().is_some_and(|says| says.contains(what));
         checks.iter().filter(says).count()
     };
+    let unchecked = checks.iter().filter(|check| check["mark"] == "unchecked");
+    let unchecked: Vec<&Value> = unchecked.filter(|check| check["check"] != "previous").collect();
+    assert!(unchecked.is_empty(), "but for the statements before, it takes no other file: {unchecked:#?}");
     assert_eq!(says("3 of 3 hold"), 2, "Lumen and Harvest have counter-signed: {report:#}");
     assert_eq!(says(", each leading to the root"), 3, "{report:#}");
     let windows: std::collections::BTreeSet<String> = inside(&folder.join("reports"))

@@ -4,11 +4,12 @@ use crate::cli::Error;
 use crate::domain::ids::ConversionId;
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::window::State;
-use crate::service::settlement::countersign;
 use crate::service::settlement::proofs::{self, Line};
 use crate::service::settlement::read::{self, Lines};
+use crate::service::settlement::{countersign, rotate};
+use crate::signing::note::Note;
 use crate::store::settlement::statements::{self, Row};
-use crate::store::settlement::windows;
+use crate::store::settlement::{log, windows};
 use diesel::PgConnection;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -16,6 +17,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 const KEYS: &str = "jwks.json";
+/// As the exchange serves it, below `/.well-known`.
+const ROTATIONS: &str = "key-rotations.json";
 
 /// What is to be written, and where.
 pub struct Wanted<'a> {
@@ -29,7 +32,8 @@ pub struct Wanted<'a> {
     pub jwks: &'a Value,
 }
 
-/// Writes the files and says which they are. They verify by themselves: the keys of who has counter-signed are with them.
+/// Writes the files and says which they are. They verify by themselves: the keys of who has counter-signed or witnessed
+/// are with them.
 pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf>, Error> {
     let Wanted { window, participant, conversions, to, jwks } = *wanted;
     let number = window.number;
@@ -47,17 +51,26 @@ pub fn write(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Vec<PathBuf
         return Err(Error::Failed(format!("window {number} has no statement of {}", participant.unwrap_or_default())));
     }
     let proven = proven(conn, number, &chosen, conversions)?;
+    // Read once, after the statements that are under it: every proof is of the checkpoint that lies beside it.
+    let checkpoint = log::checkpoint(conn).map_err(Error::failed)?;
+    let checkpoint = checkpoint.ok_or_else(|| Error::Failed("nothing has been signed yet".to_owned()))?;
     fs::create_dir_all(to).map_err(Error::failed)?;
     let mut files = Vec::new();
     for (statement, lines) in chosen.iter().zip(&proven) {
-        files.extend(of_participant(conn, statement, lines, to)?);
+        files.extend(of_participant(conn, statement, lines, &checkpoint, to)?);
     }
-    let checkpoint = read::checkpoint(conn, None).map_err(Error::failed)?.unwrap_or_default();
-    files.push(put(to, "checkpoint.txt", checkpoint.as_bytes())?);
+    let note = read::note(checkpoint).map_err(Error::failed)?;
+    files.push(put(to, "checkpoint.txt", note.as_bytes())?);
     // Statements of others may have been exported here before.
     let before = fs::read(to.join(KEYS)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let jwks = countersign::jwks(conn, jwks, &chosen, &before).map_err(Error::failed)?;
+    let note = Note::parse(note.as_bytes()).map_err(Error::failed)?;
+    let jwks = countersign::jwks(conn, jwks, &chosen, Some(&note), &before).map_err(Error::failed)?;
     files.push(put(to, KEYS, format!("{jwks:#}\n").as_bytes())?);
+    let rotations = rotate::list(conn).map_err(Error::failed)?;
+    if !rotations.is_empty() {
+        let rotations = rotate::listed(&rotations).map_err(Error::failed)?;
+        files.push(put(to, ROTATIONS, format!("{rotations:#}\n").as_bytes())?);
+    }
     Ok(files)
 }
 
@@ -88,10 +101,16 @@ fn proven(
     Ok(proven)
 }
 
-fn of_participant(conn: &mut PgConnection, statement: &Row, proven: &[Line], to: &Path) -> Result<Vec<PathBuf>, Error> {
+fn of_participant(
+    conn: &mut PgConnection,
+    statement: &Row,
+    proven: &[Line],
+    checkpoint: &log::Checkpoint,
+    to: &Path,
+) -> Result<Vec<PathBuf>, Error> {
     let named = |what: &str| format!("{}-{what}", statement.participant);
     let document = read::document(conn, statement).map_err(Error::failed)?;
-    let proof = proofs::of_statement(conn, statement, proven).map_err(Error::failed)?;
+    let proof = proofs::of_statement(conn, statement, proven, checkpoint).map_err(Error::failed)?;
     Ok(vec![
         put(to, &named("statement.json"), format!("{document}\n").as_bytes())?,
         lines(conn, statement, &to.join(named("lines.ndjson")), false)?,

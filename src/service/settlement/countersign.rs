@@ -3,6 +3,7 @@
 use super::settings::Settings;
 use super::{Error, broken, read, sign, standing};
 use crate::book::posting;
+use crate::domain::holder::Holder;
 use crate::domain::ids::{Slug, WindowId};
 use crate::domain::settlement::Participant;
 use crate::domain::settlement::statement::Step;
@@ -18,6 +19,9 @@ use crate::store::settlement::windows;
 use crate::store::signing_keys;
 use diesel::{Connection, PgConnection};
 use serde_json::{Value, json};
+
+/// A partner's keys that are read at once.
+const KEYS: i64 = 100;
 
 /// Adds the signature `protected`, `signature` by a registered key of `partner`; the document with it. The same one again
 /// changes nothing.
@@ -101,10 +105,38 @@ pub fn keys_of(conn: &mut PgConnection, made: &[Signature]) -> Result<Vec<(Strin
     Ok(keys)
 }
 
-/// `alliance`, a JWK set, and with it the keys of everybody who has counter-signed one of `statements`: all that their
-/// signatures verify by. Registered keys of partners that are in the set `before` stay in it. A partner's key says whose it
-/// is, `"partner": slug`, so that nobody takes it for the alliance's.
-pub fn jwks(conn: &mut PgConnection, alliance: &Value, statements: &[&Row], before: &Value) -> Result<Value, Error> {
+/// The registered keys by which partners have cosigned a checkpoint, each with its partner's slug, retired or not.
+pub fn keys_under(conn: &mut PgConnection, note: &Note) -> Result<Vec<(String, PublicKey)>, Error> {
+    let mut keys = Vec::new();
+    for (name, id) in note.signers() {
+        // The log's own name is that of no partner.
+        let Some(holder) = Holder::of("partner", name) else { continue };
+        let mut after = None;
+        loop {
+            let rows = signing_keys::list(conn, &holder, after.as_deref(), KEYS)?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.kid.clone());
+            for row in &rows {
+                let key = PublicKey::from_jwk(&row.jwk).map_err(broken)?;
+                if Vkey::new(name, note::Kind::Cosigner, &key).is_ok_and(|vkey| vkey.id() == id) {
+                    keys.push((name.to_owned(), key));
+                }
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// `alliance`, a JWK set, and with it the keys of everybody who has counter-signed one of `statements` or cosigned the
+/// checkpoint `note`: all that their signatures verify by. Registered keys of partners that are in the set `before` stay in
+/// it. A partner's key says whose it is, `"partner": slug`, so that nobody takes it for the alliance's.
+pub fn jwks(
+    conn: &mut PgConnection,
+    alliance: &Value,
+    statements: &[&Row],
+    note: Option<&Note>,
+    before: &Value,
+) -> Result<Value, Error> {
     let mut registered = Vec::new();
     for kid in before["keys"].as_array().into_iter().flatten().filter_map(|jwk| jwk["kid"].as_str()) {
         let found = signing_keys::find(conn, kid)?.filter(|key| key.holder_kind == "partner");
@@ -115,6 +147,9 @@ pub fn jwks(conn: &mut PgConnection, alliance: &Value, statements: &[&Row], befo
     for statement in statements {
         let made = statements::signatures(conn, statement.id)?;
         registered.extend(keys_of(conn, &made)?);
+    }
+    if let Some(note) = note {
+        registered.extend(keys_under(conn, note)?);
     }
     let mut set = alliance.clone();
     let keys = set["keys"].as_array_mut().ok_or_else(|| broken("the alliance's keys are no JWK set"))?;
@@ -140,7 +175,7 @@ pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) ->
     let cosigner = cosigner.map_err(|why| Error::Refused(why.to_string()))?;
     conn.transaction(|conn| {
         log::lock(conn)?;
-        let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?;
+        let current = log::checkpoint(conn)?.ok_or(Error::NotFound)?;
         let size = current.size;
         let served = read::note(current)?;
         // With those that are under it already, so that what is served stays what readers take.
@@ -156,7 +191,7 @@ pub fn cosign(conn: &mut PgConnection, partner: &Slug, kid: &str, line: &str) ->
         let line = line.strip_suffix('\n').unwrap_or(line);
         let at = crate::store::catalogue::business_now(conn)?;
         log::insert_cosignature(conn, size, partner.as_str(), line, at)?;
-        read::checkpoint(conn, None)?.ok_or(Error::NotFound)
+        read::checkpoint(conn)?.ok_or(Error::NotFound)
     })
 }
 

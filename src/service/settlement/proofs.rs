@@ -20,7 +20,11 @@ pub type Line = (u64, String);
 /// The proof bundle of a statement's lines of a conversion; `None` when it has none.
 pub fn of_conversion(conn: &mut PgConnection, statement: &Row, id: ConversionId) -> Result<Option<Value>, Error> {
     let found = lines_of(conn, statement, id)?;
-    if found.is_empty() { Ok(None) } else { of_statement(conn, statement, &found).map(Some) }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let checkpoint = log::checkpoint(conn)?.ok_or_else(|| broken("a statement without a checkpoint"))?;
+    of_statement(conn, statement, &found, &checkpoint).map(Some)
 }
 
 /// The lines of a statement that name a conversion (its own, its reversals', its adjustments'), each with its place.
@@ -46,10 +50,16 @@ pub fn lines_of(conn: &mut PgConnection, statement: &Row, conversion: Conversion
     Ok(found)
 }
 
-/// A statement's bundle: that it is in the log, and that these lines of `lines_of` are in it.
+/// A statement's bundle: that it is in the log of this checkpoint, and that these lines of `lines_of` are in it. Whoever
+/// compares it with another checkpoint wants the newest there is, so that none of what it holds is older.
 /// `{v, type, participant, window, lines: [{index, line, path}], root, size, statement: {index, leaf, path, size}, checkpoint}`,
 /// hashes in lower-case hexadecimal.
-pub fn of_statement(conn: &mut PgConnection, statement: &Row, found: &[Line]) -> Result<Value, Error> {
+pub fn of_statement(
+    conn: &mut PgConnection,
+    statement: &Row,
+    found: &[Line],
+    checkpoint: &log::Checkpoint,
+) -> Result<Value, Error> {
     let size = u64::try_from(statement.lines).map_err(broken)?;
     let tally = tallies::find(conn, statement.window, &statement.participant)?;
     let tally = tally.ok_or_else(|| broken("a statement without sums"))?;
@@ -59,19 +69,19 @@ pub fn of_statement(conn: &mut PgConnection, statement: &Row, found: &[Line]) ->
         let path = path(conn, statement, (*index, size), &groups)?;
         rows.push(json!({ "index": index, "line": line, "path": hashes(&path) }));
     }
-    let checkpoint = log::checkpoint(conn, Some(statement.leaf_index))?;
-    let checkpoint = checkpoint.ok_or_else(|| broken("a statement without a checkpoint over it"))?;
-    let size_of_log = checkpoint.size;
-    let leaves = log::leaves(conn, Some(size_of_log))?;
+    if statement.leaf_index >= checkpoint.size {
+        return Err(broken("a checkpoint that is not over the statement"));
+    }
+    let leaves = log::leaves(conn, Some(checkpoint.size))?;
     let index = u64::try_from(statement.leaf_index).map_err(broken)?;
     Ok(json!({
         "v": 1, "type": "proofs", "participant": statement.participant.as_str(), "window": statement.number,
         "lines": rows, "root": hex(&gather::root(&tally)?), "size": size,
         "statement": {
             "index": index, "leaf": hex(&statement.leaf), "path": hashes(&merkle::inclusion_path(&leaves, index)),
-            "size": size_of_log,
+            "size": checkpoint.size,
         },
-        "checkpoint": read::note(checkpoint)?,
+        "checkpoint": read::note(checkpoint.clone())?,
     }))
 }
 

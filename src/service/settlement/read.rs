@@ -26,9 +26,9 @@ pub fn document(conn: &mut PgConnection, row: &statements::Row) -> Result<Docume
     Document::new(row.payload.clone().into_bytes(), &signatures).map_err(broken)
 }
 
-/// The current checkpoint, or the smallest that holds leaf `leaf`, as a signed note with the cosignatures under it.
-pub fn checkpoint(conn: &mut PgConnection, leaf: Option<i64>) -> Result<Option<String>, Error> {
-    log::checkpoint(conn, leaf)?.map(note).transpose()
+/// The current checkpoint as a signed note, with the cosignatures under it.
+pub fn checkpoint(conn: &mut PgConnection) -> Result<Option<String>, Error> {
+    log::checkpoint(conn)?.map(note).transpose()
 }
 
 /// A checkpoint as a signed note, with the cosignatures under it.

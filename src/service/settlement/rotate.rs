@@ -14,7 +14,7 @@ use crate::store::alliance_keys;
 use crate::store::catalogue;
 use crate::store::settlement::log::{self, Leaf};
 use diesel::PgConnection;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Records the handing over to the key of this purpose that is on its way, unless it is recorded; `false`: none is on its
@@ -55,6 +55,12 @@ pub fn record(conn: &mut PgConnection, keys: &Keys, purpose: Purpose) -> Result<
 /// Every handing over there was, oldest first: General JWS documents, each signed by the old key and the new.
 pub fn list(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
     Ok(log::records(conn, "key_rotated")?)
+}
+
+/// The same as one document, `{"items": […]}`.
+pub fn listed(documents: &[String]) -> Result<Value, Error> {
+    let items = documents.iter().map(|document| serde_json::from_str(document).map_err(broken));
+    Ok(json!({ "items": items.collect::<Result<Vec<Value>, Error>>()? }))
 }
 
 /// The verifier keys of everything that signs or signed checkpoints, oldest first; `NotFound` before there is an alliance to

@@ -267,7 +267,7 @@ pub async fn countersign(
 
 /// The log's current checkpoint; `None` before the first window was signed.
 pub async fn checkpoint(database: &crate::store::Database) -> Result<Option<String>, Error> {
-    database.run(|conn| read::checkpoint(conn, None)).await
+    database.run(read::checkpoint).await
 }
 
 /// The verifier keys (C2SP signed-note) of the log's checkpoints, oldest first; `NotFound` before anything was published.
@@ -282,7 +282,7 @@ static GROWTH: Semaphore = Semaphore::const_new(2);
 pub async fn consistency(database: &crate::store::Database, from: i64, to: Option<i64>) -> Result<Value, Error> {
     let _turn = turn(&GROWTH).await?;
     let unit = move |conn: &mut PgConnection| {
-        let current = log::checkpoint(conn, None)?.ok_or(Error::NotFound)?.size;
+        let current = log::checkpoint(conn)?.ok_or(Error::NotFound)?.size;
         let to = to.unwrap_or(current);
         if from < 1 || from > to || to > current {
             return Err(Error::NotFound);
@@ -297,10 +297,8 @@ pub async fn consistency(database: &crate::store::Database, from: i64, to: Optio
 
 /// Every handing over of a key that signs statements or checkpoints, oldest first.
 pub async fn rotations(database: &crate::store::Database) -> Result<Value, Error> {
-    let unit = |conn: &mut PgConnection| super::rotate::list(conn);
-    let documents = database.run(unit).await?;
-    let read = |document: &String| serde_json::from_str::<Value>(document).map_err(broken);
-    Ok(serde_json::json!({ "items": documents.iter().map(read).collect::<Result<Vec<_>, Error>>()? }))
+    let documents = database.run(super::rotate::list).await?;
+    super::rotate::listed(&documents)
 }
 
 /// How a window is named.

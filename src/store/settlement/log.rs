@@ -112,13 +112,10 @@ struct LineSql {
     line: String,
 }
 
-/// The current checkpoint, or the smallest that holds `leaf`; `None` when there is none yet.
-pub fn checkpoint(conn: &mut PgConnection, leaf: Option<i64>) -> Result<Option<Checkpoint>, Error> {
-    let sql = match leaf {
-        None => "SELECT size, note FROM checkpoints WHERE $1 IS NULL ORDER BY size DESC LIMIT 1",
-        Some(_) => "SELECT size, note FROM checkpoints WHERE size > $1 ORDER BY size LIMIT 1",
-    };
-    let found: Option<CheckpointSql> = sql_query(sql).bind::<Nullable<BigInt>, _>(leaf).get_result(conn).optional()?;
+/// The current checkpoint; `None` when there is none yet.
+pub fn checkpoint(conn: &mut PgConnection) -> Result<Option<Checkpoint>, Error> {
+    let found: Option<CheckpointSql> =
+        sql_query("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1").get_result(conn).optional()?;
     let Some(CheckpointSql { size, note }) = found else { return Ok(None) };
     let lines: Vec<LineSql> = sql_query("SELECT line FROM cosignatures WHERE size = $1 ORDER BY at, partner")
         .bind::<BigInt, _>(size)

@@ -145,7 +145,7 @@ fn a_partner_counter_signs_in_the_same_document_and_witnesses_the_log() {
     let second = key_of(&api.aa, "aa");
     post(&api.aa, &sign(&second, document.payload())).status(201);
 
-    let note = hanse::service::settlement::read::checkpoint(&mut api.house.database.connection(), None);
+    let note = hanse::service::settlement::read::checkpoint(&mut api.house.database.connection());
     let note = note.expect("read").expect("a checkpoint");
     let mut note = Note::parse(note.as_bytes()).expect("a note");
     let log = api.keys.checkpoint_keys("small.example").expect("keys").pop().expect("a key");

@@ -131,7 +131,7 @@ async fn the_logs_key_hands_over_and_old_checkpoints_go_on_verifying() {
     use hanse::signing::rotation;
     let house = House::new("log-rotated", "").await;
     let note = || {
-        let note = read::checkpoint(&mut house.conn(), None).expect("read").expect("a checkpoint");
+        let note = read::checkpoint(&mut house.conn()).expect("read").expect("a checkpoint");
         Note::parse(note.as_bytes()).expect("a note")
     };
     house.closed();

@@ -1,9 +1,12 @@
 //! `hanse settle` as finance types it, from a close to what is paid and put right: for people, and with `--json`.
 
-use super::verify::Months;
+use super::verify::{Months, checkpoint};
 use crate::cli::{hanse, run};
 use crate::support::Scratch;
+use hanse::service::settlement::{countersign, rotate};
 use hanse::signing::jwk::Kind;
+use hanse::signing::keyring::Purpose;
+use hanse::signing::note::Note;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -46,6 +49,34 @@ impl Typed<'_> {
         }
         told
     }
+}
+
+/// What a report says could not be checked.
+fn unchecked(report: &Value) -> Vec<&str> {
+    let sections = report["sections"].as_array().expect("sections").iter();
+    let checks = sections.flat_map(|section| section["checks"].as_array().expect("checks"));
+    checks.filter(|check| check["mark"] == "unchecked").filter_map(|check| check["says"].as_str()).collect()
+}
+
+/// A partner signs the newest checkpoint by a key that it has counter-signed the first window with.
+fn witness(months: &Months, of: &str) {
+    let key = months.countersign(0, of, Kind::Ed25519);
+    let mut note = Note::parse(&checkpoint(&months.house)).expect("a note");
+    note.cosign(of, &key, "2026-11-25T00:00:00Z".parse().expect("an instant")).expect("cosigned");
+    let note = note.to_string();
+    let (partner, line) = (of.parse().expect("a slug"), note.trim_end().lines().last().expect("a line"));
+    countersign::cosign(&mut months.house.conn(), &partner, key.kid(), line).expect("witnessed");
+}
+
+/// Every key that hands over does so, and its time has come.
+async fn rotate_all(months: &Months) {
+    let keys = &months.house.keys;
+    for purpose in Purpose::ALL.iter().copied().filter(|purpose| purpose.hands_over()) {
+        assert!(keys.rotate(purpose).await.expect("rotated"));
+        assert!(rotate::record(&mut months.house.conn(), keys, purpose).expect("recorded"));
+    }
+    change(months, "UPDATE alliance_keys SET signs_from = now() WHERE signs_from > now()");
+    keys.refresh().await.expect("refreshed");
 }
 
 /// Two windows, the second of them just closed by hand and not paid.
@@ -119,6 +150,7 @@ async fn windows_are_named_by_number_or_id_and_every_answer_is_there_for_machine
 #[actix_web::test]
 async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_asked_for() {
     let months = months("typed-exports").await;
+    witness(&months, "bb");
     let data = months.house.folder().to_str().expect("a plain path");
     let typed = Typed { url: &months.house.book.database.url, data };
     let (conversion, other) = (months.windows[1].1.to_string(), months.windows[0].1.to_string());
@@ -136,6 +168,11 @@ async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_aske
     let (code, printed, _) = run(&mut hanse(&["verify", to, "--json"]));
     let report: Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((code, &report["holds"]), (Some(0), &json!(true)));
+    // The counter-signature is a record of the log, too: the proofs are of the log with it, as the checkpoint beside them.
+    let unchecked = unchecked(&report);
+    let before = "that the first goes on from window 1: add the statement of that one";
+    assert_eq!(printed.matches("cosigned by bb at ").count(), 3 + 1, "under each proof and beside it: {printed}");
+    assert_eq!(unchecked, [before; 3], "the statements before, of three");
     // Said twice is proven once; not said, the proofs are the statement's alone.
     let proven = |more: &[&str]| {
         typed.prints(&[&["export", "2", "--participant", "aa", "--to", to], more].concat());
@@ -170,6 +207,46 @@ async fn what_is_exported_verifies_by_itself_and_proves_the_lines_that_were_aske
         );
         assert_eq!(typed.prints(&all), files.join("\n") + "\n");
     }
+}
+
+#[actix_web::test]
+async fn what_is_exported_after_keys_have_handed_over_verifies_with_their_records_beside_it() {
+    let months = months("typed-rotated").await;
+    rotate_all(&months).await;
+    months.house.closed();
+    let data = months.house.folder().to_str().expect("a plain path");
+    let typed = Typed { url: &months.house.book.database.url, data };
+    let folder = Scratch::new("typed-rotated-files");
+    let to = folder.path().to_str().expect("a plain path");
+    let files = typed.answers(&["export", "3", "--participant", "aa", "--to", to]);
+    let last = files["files"].as_array().and_then(|files| files.last()).and_then(Value::as_str);
+    let path = |name: &str| folder.path().join(name).to_str().expect("a plain path").to_owned();
+    assert_eq!(last, Some(&*path("key-rotations.json")), "{files:#}");
+    let (code, printed, told) = run(&mut hanse(&["verify", to, "--json"]));
+    assert_eq!((code, &*told), (Some(0), ""), "{printed}");
+    let report = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(unchecked(&report), ["that the first goes on from window 2: add the statement of that one"]);
+    assert_eq!(printed.matches(" handed over to ").count(), 3, "{printed}");
+
+    // With the keys as they were fetched before, who has signed since is not known, and it is said where it is told.
+    std::fs::write(path("jwks.json"), &months.jwks).expect("written");
+    let (code, printed, told) = run(&mut hanse(&["verify", to]));
+    assert_eq!(code, Some(1));
+    let again = "fetch the alliance's /.well-known/jwks.json again, it has all of its keys, old and new";
+    assert!(
+        told.contains(" of signature 1 is in none of the files: ") && told.ends_with(&format!("{again}\n")),
+        "{told}"
+    );
+    let wrong: Vec<&str> = printed.lines().filter(|line| line.starts_with("  ✗")).collect();
+    assert!(wrong.iter().all(|wrong| wrong.ends_with(again)), "{wrong:#?}");
+    assert_eq!(printed.lines().filter(|line| line.starts_with("  – rotations ")).count(), 3, "{printed}");
+    // What was signed before holds by them, and today's records make nothing of it wrong.
+    std::fs::write(path("january.json"), months.files(0, "aa").statement).expect("written");
+    let (january, keys, records) = (path("january.json"), path("jwks.json"), path("key-rotations.json"));
+    let (code, printed, told) = run(&mut hanse(&["verify", &january, &keys, &records, "--json"]));
+    assert_eq!((code, &*told), (Some(0), ""), "{printed}");
+    let report = serde_json::from_str(&printed).expect("JSON");
+    assert!(unchecked(&report).iter().filter(|says| says.ends_with(again)).count() == 3, "{printed}");
 }
 
 #[actix_web::test]

@@ -15,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const REPORTS: &str = "reports";
+/// Beside everybody's own files.
+const FOR_ALL: [&str; 3] = ["checkpoint.txt", "jwks.json", "key-rotations.json"];
 /// What is printed, of whom, and what is booked.
 const PRINTED: [(Name, Option<&str>); 3] =
     [(Name::Statement, Some("lumen")), (Name::Pairs, None), (Name::Liability, None)];
@@ -53,7 +55,7 @@ impl Scene {
     fn verify(&mut self, who: &'static str, slug: &str, files: &[PathBuf]) -> Result<(), Broken> {
         let own = |file: &&PathBuf| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&format!("{slug}-")) || name == "jwks.json" || name == "checkpoint.txt"
+            name.starts_with(&format!("{slug}-")) || FOR_ALL.contains(&&*name)
         };
         let mut inputs = Vec::new();
         for file in files.iter().filter(own) {
@@ -106,7 +108,7 @@ fn empty(folder: &Path) -> io::Result<()> {
 
 fn is_of_export(name: &str) -> bool {
     let of_participant = ["-statement.json", "-lines.ndjson", "-lines.csv", "-proofs.json"];
-    ["checkpoint.txt", "jwks.json"].contains(&name) || of_participant.iter().any(|end| name.ends_with(end))
+    FOR_ALL.contains(&name) || of_participant.iter().any(|end| name.ends_with(end))
 }
 
 fn is_report(name: &str) -> bool {
@@ -127,7 +129,13 @@ mod tests {
             fs::create_dir_all(made).expect("a folder");
         }
         let put = |file: &Path| fs::write(file, "x").expect("written");
-        let ours = ["lumen-statement.json", "operator-lines.csv", "jwks.json", "reports/statement-w0003-lumen.html"];
+        let ours = [
+            "lumen-statement.json",
+            "operator-lines.csv",
+            "jwks.json",
+            "key-rotations.json",
+            "reports/statement-w0003-lumen.html",
+        ];
         let theirs = ["notes.txt", "reports/statement.html", "reports/mine-w0003.csv", "reports/rates-2026.csv"];
         ours.iter().chain(&theirs).for_each(|name| put(&folder.join(name)));
         put(&elsewhere.join("jwks.json"));

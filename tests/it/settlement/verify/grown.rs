@@ -142,7 +142,7 @@ async fn every_file_that_is_given_is_named_by_a_finding_or_left_aside() {
     let months = Months::new("named-files", "").await;
     let (one, two) = (months.files(0, "bb"), months.files(1, "bb"));
     let (note, growth) = (checkpoint(&months.house), consistency(&months.house, 3, 6));
-    let files: [(&str, &[u8]); 13] = [
+    let files: [(&str, &[u8]); 15] = [
         ("file-keys", &months.jwks),
         ("file-rotations", br#"{"items":[]}"#),
         ("file-statement", &one.statement),
@@ -154,7 +154,9 @@ async fn every_file_that_is_given_is_named_by_a_finding_or_left_aside() {
         ("file-lines", &two.ndjson),
         ("file-nolines", b""),
         ("file-note", &note),
+        ("file-early", &months.early),
         ("file-growth", &growth),
+        ("file-twice", &growth),
         ("file-stranger", b"nothing of ours"),
     ];
     let named = |report: &Report, name: &str| {

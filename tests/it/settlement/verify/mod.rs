@@ -48,7 +48,8 @@ pub fn files(house: &House, window: WindowId, of: &str, conversion: ConversionId
     }
     let csv = [read::csv_heading(), read::to_csv(&ndjson).expect("CSV")].concat();
     let bundle = proofs::of_conversion(&mut conn, &row, conversion).expect("proofs");
-    let bundle = bundle.unwrap_or_else(|| proofs::of_statement(&mut conn, &row, &[]).expect("proofs"));
+    let newest = log::checkpoint(&mut conn).expect("read").expect("a checkpoint");
+    let bundle = bundle.unwrap_or_else(|| proofs::of_statement(&mut conn, &row, &[], &newest).expect("proofs"));
     Files { statement, ndjson, csv, proofs: bundle.to_string().into_bytes() }
 }
 
@@ -57,7 +58,7 @@ pub fn jwks(house: &House) -> Vec<u8> {
 }
 
 pub fn checkpoint(house: &House) -> Vec<u8> {
-    read::checkpoint(&mut house.conn(), None).expect("read").expect("a checkpoint").into_bytes()
+    read::checkpoint(&mut house.conn()).expect("read").expect("a checkpoint").into_bytes()
 }
 
 /// As the log answers it, `/checkpoint/consistency`.
@@ -109,6 +110,8 @@ pub struct Months {
     pub house: House,
     pub windows: [(WindowId, ConversionId); 2],
     pub jwks: Vec<u8>,
+    /// The checkpoint after the first window.
+    pub early: Vec<u8>,
 }
 
 impl Months {
@@ -119,11 +122,12 @@ impl Months {
         let second = convert(&house.server, "c2", a, 200).await;
         undo(&house.server, "u1", first).await;
         let window = house.closed();
+        let early = checkpoint(&house);
         house.pay_all();
         reverse(&house.server, "r1", second, 34).await;
         let later = house.closed();
         let jwks = jwks(&house);
-        Months { house, windows: [(window.id, first), (later.id, second)], jwks }
+        Months { house, windows: [(window.id, first), (later.id, second)], jwks, early }
     }
 
     /// Registers a key of a partner and counter-signs its statement with it.
@@ -153,8 +157,9 @@ async fn a_window_that_was_not_touched_holds_and_says_what_was_checked() {
     let (note, growth) = (checkpoint(&months.house), consistency(&months.house, 3, 6));
     for of in ["aa", "bb", "operator"] {
         let (one, two) = (months.files(0, of), months.files(1, of));
-        let all: [(&str, &[u8]); 12] = [
+        let all: [(&str, &[u8]); 13] = [
             ("growth", &growth),
+            ("early", &months.early),
             ("checkpoint", &note),
             ("2-proofs.json", &two.proofs),
             ("2.csv", &two.csv),

@@ -252,11 +252,11 @@ async fn a_key_that_is_said_to_be_a_partners_is_never_the_alliances_whatever_fil
     let (mut conn, (window, _)) = (months.house.conn(), months.windows[0]);
     let row = statements::find(&mut conn, window, &super::participant("bb")).expect("read").expect("a statement");
     let alliance: Value = serde_json::from_slice(&months.jwks).expect("JSON");
-    let set = countersign::jwks(&mut conn, &alliance, &[&row, &row], &Value::Null).expect("keys");
+    let set = countersign::jwks(&mut conn, &alliance, &[&row, &row], None, &Value::Null).expect("keys");
     // Those that are there stay, as long as they are registered.
     let stranger = json!({ "keys": [key(Kind::P256).public().to_jwk()] });
     for (before, kept) in [(&set, &set), (&stranger, &alliance), (&json!(["odd"]), &alliance)] {
-        assert_eq!(&countersign::jwks(&mut conn, &alliance, &[], before).expect("keys"), kept);
+        assert_eq!(&countersign::jwks(&mut conn, &alliance, &[], None, before).expect("keys"), kept);
     }
     let count = |set: &Value| set["keys"].as_array().map_or(0, Vec::len);
     assert_eq!(count(&set), count(&alliance) + 2, "each once: {set:#}");

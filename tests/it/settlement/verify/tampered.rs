@@ -51,10 +51,10 @@ async fn every_byte_of_a_statement_a_proof_a_checkpoint_and_a_key_counts() {
     assert_eq!(found, NOTHING, "of the proofs");
     let found = unnoticed(&note, 0..note.len(), |changed| verify(&[("c", changed), ("k", jwks)]));
     assert_eq!(found, NOTHING, "of the checkpoint");
-    let (before, growth) = (proofs.as_slice(), consistency(&months.house, 3, 6));
+    let (before, growth) = (months.early.as_slice(), consistency(&months.house, 3, 6));
     // Between other sizes it is a proof of something else, and what it was to prove is left unchecked.
     let found = unnamed(&growth, 0..growth.len(), |_, changed| {
-        let report = verify(&[("g", changed), ("c", &note), ("p", before), ("k", jwks)]);
+        let report = verify(&[("g", changed), ("c", &note), ("e", before), ("k", jwks)]);
         let grew = |section: &Section| {
             section.findings.iter().any(|found| (found.code, found.mark) == ("consistency", Mark::Holds))
         };
