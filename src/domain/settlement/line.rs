@@ -16,6 +16,9 @@ const PLACES: u128 = 4_095;
 /// Those of them that say whose it is; the others, of which campaign.
 const WHOSE: u128 = 3;
 
+/// Campaigns that may stack in one conversion: the lines of each have a place of their own, part of their ids.
+pub const CAMPAIGNS_MAX: u16 = 1_000;
+
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -121,7 +124,8 @@ pub fn parts(terms: &Terms, moved: Moved<'_>) -> Option<Vec<Part>> {
 }
 
 impl Part {
-    /// What tells this line from the others of its posting: a number below 4,096 for up to 1,000 campaigns, part of its id.
+    /// What tells this line from the others of its posting: a number below 4,096 for up to `CAMPAIGNS_MAX` campaigns, part
+    /// of its id.
     pub fn place(&self) -> u128 {
         let whose = match self.whose {
             Party::From => 1,

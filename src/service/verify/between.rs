@@ -43,26 +43,36 @@ fn chain(own: &BTreeMap<i64, &Statement>) -> Section {
         let says = format!("that the first goes on from window {}: add the statement of that one", previous.window);
         section.unchecked("previous", says);
     }
+    // The number of the last line there was, as far as it is known: windows without lines have none of their own.
+    let mut last = None;
     for pair in statements.windows(2) {
         let [earlier, later] = pair else { continue };
-        follows(earlier, later, &mut section);
+        let first = earlier.read.payload.previous.is_none();
+        last = earlier.read.payload.lines.last.or(last).or(first.then_some(0));
+        if follows(earlier, later, &mut section) {
+            numbers_go_on(last, later, &mut section);
+        } else {
+            last = None;
+        }
     }
     section
 }
 
-/// Whether one statement goes on from the other.
-fn follows(earlier: &Statement, later: &Statement, section: &mut Section) {
+/// Whether one statement goes on from the other; `false` also when it cannot be told.
+fn follows(earlier: &Statement, later: &Statement, section: &mut Section) -> bool {
     let (a, b) = (earlier.window(), later.window());
     let Some(previous) = &later.read.payload.previous else {
-        return section
-            .differs("previous", format!("window {b} names no statement before it, and there is window {a}"));
+        section.differs("previous", format!("window {b} names no statement before it, and there is window {a}"));
+        return false;
     };
     if previous.window > a && previous.window < b {
         let says = format!("that window {b} goes on from window {a}: add the statement of window {}", previous.window);
-        return section.unchecked("previous", says);
+        section.unchecked("previous", says);
+        return false;
     }
     if (previous.window, previous.leaf.0) != (a, earlier.leaf) {
-        return section.differs("previous", format!("window {b} goes on from another statement than {}", earlier.file));
+        section.differs("previous", format!("window {b} goes on from another statement than {}", earlier.file));
+        return false;
     }
     section.holds("previous", format!("window {b} names the statement of window {a} as the one before it"));
     let (closing, opening) = (earlier.read.payload.closing.0, later.read.payload.opening.0);
@@ -71,18 +81,18 @@ fn follows(earlier: &Statement, later: &Statement, section: &mut Section) {
     } else {
         section.differs("opening", format!("window {b} opens with {opening}, and window {a} closed with {closing}"));
     }
-    let (last, first) = (earlier.read.payload.lines.last, later.read.payload.lines.first);
-    match (last, first) {
-        (Some(last), Some(first)) if last.checked_add(1) == Some(first) => {
-            section.holds("line_numbers", format!("the lines of window {b} go on from {first}"));
-        }
-        (Some(last), Some(first)) => {
-            section.differs(
-                "line_numbers",
-                format!("window {a} ends with line {last}, and window {b} begins with {first}"),
-            );
-        }
-        (None, _) | (_, None) => {}
+    true
+}
+
+/// Whether the lines of a window go on from the last one before it.
+fn numbers_go_on(last: Option<i64>, later: &Statement, section: &mut Section) {
+    let (b, lines) = (later.window(), &later.read.payload.lines);
+    let (Some(last), Some(first)) = (last, lines.first) else { return };
+    if last.checked_add(1) == Some(first) {
+        section.holds("line_numbers", format!("the lines of window {b} go on from {first}"));
+    } else {
+        let says = format!("the last line before window {b} is {last}, and it begins with {first}");
+        section.differs("line_numbers", says);
     }
 }
 
@@ -114,7 +124,9 @@ fn sides(window: i64, all: &BTreeMap<&Participant, &Statement>) -> Section {
             }
         }
     }
-    if !section.findings.iter().any(|finding| finding.code == "sides") {
+    if pairs == 0 {
+        section.unchecked("sides", "that both sides of a total agree: none of these has one with another of them");
+    } else if !section.findings.iter().any(|finding| finding.code == "sides") {
         section.holds("sides", format!("{pairs} totals are those of the other side turned round, exact and rounded"));
     }
     let net: i128 = all.values().map(|statement| i128::from(statement.read.payload.net.0.get())).sum();

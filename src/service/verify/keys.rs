@@ -1,16 +1,10 @@
 //! Keys as they were given: JWK sets (RFC 7517) and single JWKs, each file a set of its own.
 //!
-//! Nobody says which file is the alliance's, and it needs no saying: the alliance signs each of its records by an Ed25519
-//! key and by a P-256 key of one set. A key that says it is a partner's, `"partner": slug`, as those do of who has
-//! counter-signed, is never the alliance's, though it may stand in one file with its keys.
+//! A key that says it is a partner's, `"partner": slug`, as those do of who has counter-signed, is never the alliance's,
+//! though it may stand in one file with its keys.
 
 use super::report::{Section, Title};
-use crate::signing::general::Document;
-use crate::signing::jwk::{Kind, NotAKey, PublicKey};
-use crate::signing::keyring::Purpose;
-use crate::signing::rotation::{self, Rotation};
-use chrono::SecondsFormat;
-use serde::Deserialize;
+use crate::signing::jwk::{NotAKey, PublicKey};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -31,8 +25,19 @@ struct Key {
 }
 
 impl Keys {
+    /// Takes the keys of all files, each by its name; `sections` says of each how it went.
+    pub fn read(files: &[(String, Vec<u8>)], sections: &mut Vec<Section>) -> Keys {
+        let mut keys = Keys::default();
+        for (name, bytes) in files {
+            let mut section = Section::new(Title::Keys, name);
+            keys.add(name, bytes, &mut section);
+            sections.push(section);
+        }
+        keys
+    }
+
     /// Takes the keys of a file, and says how it went.
-    pub fn add(&mut self, name: &str, bytes: &[u8], section: &mut Section) {
+    fn add(&mut self, name: &str, bytes: &[u8], section: &mut Section) {
         let file = self.files.len();
         self.files.push(name.to_owned());
         let Some(jwks) = read(bytes) else {
@@ -105,53 +110,16 @@ impl Keys {
         self.files.get(file).map_or("", String::as_str)
     }
 
-    /// The files that may be the alliance's: those with keys of both kinds that sign the document.
-    pub fn alliance(&self, document: &Document) -> BTreeSet<usize> {
-        let of = |kind: Kind| -> BTreeSet<usize> {
-            let signs = |key: &PublicKey| key.kind() == kind && document.kids().any(|kid| kid == key.kid());
-            self.unclaimed().filter(|(key, _)| signs(key)).map(|(_, file)| file).collect()
-        };
-        &of(Kind::Ed25519) & &of(Kind::P256)
+    /// The files by their names, for people.
+    pub fn names(&self, files: &BTreeSet<usize>) -> String {
+        let names: Vec<&str> = files.iter().map(|file| self.file(*file)).collect();
+        names.join(", ")
     }
-}
 
-/// Records of keys that handed over to others, `{"items": […]}`: both have signed each. One of a key that is not given is
-/// not checked: a record names its keys by their thumbprints, and has none of them.
-pub fn rotations(file: &str, bytes: &[u8], keys: &Keys) -> Section {
-    let mut section = Section::new(Title::Keys, file);
-    let Ok(Items { items }) = serde_json::from_slice(bytes) else {
-        section.differs("rotations", "it is no list of documents, {\"items\": […]}");
-        return section;
-    };
-    for (nth, item) in items.iter().enumerate() {
-        let document = Document::parse(item.to_string().as_bytes()).map_err(rotation::Refused::from);
-        let record = format!("record {} of {}", nth + 1, items.len());
-        match document.and_then(|document| rotation::verify_known(&document, |kid| keys.by_kid(kid).cloned())) {
-            Ok((Rotation { old, new, at, purpose, .. }, unknown)) => {
-                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-                let of = if purpose == Purpose::Checkpoint { "the log's key " } else { "" };
-                let says = format!("{of}{old} handed over to {new} from {at} on");
-                if unknown.is_empty() {
-                    section.holds("rotations", format!("{says}, signed by both"));
-                } else {
-                    let (unknown, remedy) = (unknown.join(" nor "), keys.remedy());
-                    let says = format!("{record}, that {says}: no file has the key {unknown}: {remedy}");
-                    section.unchecked("rotations", says);
-                }
-            }
-            Err(why) => section.differs("rotations", format!("{record}: {why}")),
-        }
+    /// Whose a key says it is, in whichever file.
+    pub fn partners(&self, kid: &str) -> BTreeSet<&str> {
+        self.keys.iter().filter(|key| key.kid == kid).filter_map(|key| key.partner.as_deref()).collect()
     }
-    if items.is_empty() {
-        section.holds("rotations", "no key has handed over to another");
-    }
-    section
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Items {
-    items: Vec<Value>,
 }
 
 fn read(bytes: &[u8]) -> Option<Vec<Value>> {

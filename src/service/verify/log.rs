@@ -1,10 +1,11 @@
 //! The alliance's log as it was signed: checkpoints (c2sp.org/tlog-checkpoint) and the cosignatures under them.
 
 use super::against::short;
+use super::alliance::Alliance;
 use super::keys::Keys;
 use super::payload::Hex;
 use super::report::{Section, Title, counted};
-use crate::signing::jwk::Kind as KeyKind;
+use crate::signing::jwk::{Kind as KeyKind, PublicKey};
 use crate::signing::merkle::{self, Hash};
 use crate::signing::note::{Checkpoint, Kind, Note, Refused, Vkey};
 use chrono::SecondsFormat;
@@ -14,44 +15,51 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A checkpoint whose signature holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
+    pub file: String,
     pub checkpoint: Checkpoint,
-    /// The files of keys that have its key.
+    /// The files that have its key as the alliance's.
     pub files: BTreeSet<usize>,
 }
 
-/// Checks a checkpoint's signatures. `alliance` are the files whose keys signed the statements, as far as that is known.
-/// `None` when it cannot be relied upon.
-pub fn check(note: &[u8], keys: &Keys, alliance: &BTreeSet<usize>, section: &mut Section) -> Option<Signed> {
-    let (note, signed, log) = match signed(note, keys) {
+/// Checks a checkpoint's signatures. `None` when it cannot be relied upon: every file that is taken for the alliance's must
+/// have its key.
+pub fn check((file, note): (&str, &[u8]), keys: &Keys, alliance: &Alliance, section: &mut Section) -> Option<Signed> {
+    let (note, signed, log) = match signed(file, note, keys, alliance) {
         Ok(held) => held,
         Err(why) => {
             section.differs("checkpoint", why);
             return None;
         }
     };
-    let files: Vec<&str> = signed.files.iter().map(|file| keys.file(*file)).collect();
-    let files = files.join(", ");
-    if !alliance.is_empty() && alliance.is_disjoint(&signed.files) {
-        section.differs("checkpoint", format!("its key is in {files}, and who signed the statement is not"));
+    let files = keys.names(&signed.files);
+    let without = alliance.without(&signed.files);
+    if !without.is_empty() {
+        let without = keys.names(&without);
+        section.differs(
+            "checkpoint",
+            format!(
+                "its key is in {files}, and not in {without}, which has keys of both kinds, as the alliance signs by"
+            ),
+        );
         return None;
     }
     let Checkpoint { origin, size, root } = &signed.checkpoint;
     let records = counted(*size, "record", "records");
     section.holds("checkpoint", format!("{records} of {origin} under {}, signed by a key of {files}", short(root)));
-    cosignatures(&note, &log, keys, section);
+    cosignatures(&note, &log, (keys, alliance, &signed.files), section);
     Some(signed)
 }
 
-fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {
+fn signed(file: &str, note: &[u8], keys: &Keys, alliance: &Alliance) -> Result<(Note, Signed, Vkey), String> {
     let note = Note::parse(note).map_err(|why| why.to_string())?;
     let origin = Checkpoint::parse(note.text()).map_err(|why| why.to_string())?.origin;
     let mut found: Option<(Checkpoint, Vkey)> = None;
     let mut files = BTreeSet::new();
-    for (key, file) in keys.unclaimed().filter(|(key, _)| key.kind() == KeyKind::Ed25519) {
+    for (key, _) in keys.unclaimed().filter(|(key, _)| key.kind() == KeyKind::Ed25519) {
         let log = Vkey::new(&origin, Kind::Log, key).map_err(|_| "its origin is no name of a key".to_owned())?;
         match note.checkpoint(&log) {
             Ok(checkpoint) => {
-                files.insert(file);
+                files.extend(alliance.holders(&key.kid()));
                 found = Some((checkpoint, log));
             }
             Err(Refused::Unsigned) => {}
@@ -60,23 +68,36 @@ fn signed(note: &[u8], keys: &Keys) -> Result<(Note, Signed, Vkey), String> {
     }
     let unsigned = || format!("no key of the files given has signed the checkpoint: {}", keys.remedy());
     let (checkpoint, log) = found.ok_or_else(unsigned)?;
-    Ok((note, Signed { checkpoint, files }, log))
+    Ok((note, Signed { file: file.to_owned(), checkpoint, files }, log))
 }
 
-/// Who else has seen the log grow to there.
-fn cosignatures(note: &Note, log: &Vkey, keys: &Keys, section: &mut Section) {
+/// Who else has seen the log grow to there. A witness is no part of the alliance, whose files are those with keys of both
+/// kinds and `own`.
+fn cosignatures(
+    note: &Note,
+    log: &Vkey,
+    (keys, alliance, own): (&Keys, &Alliance, &BTreeSet<usize>),
+    section: &mut Section,
+) {
     for (name, id) in note.signers().filter(|signer| *signer != (log.name(), log.id())) {
-        let vkey = keys.all().find_map(|key| Vkey::new(name, Kind::Cosigner, key).ok().filter(|vkey| vkey.id() == id));
-        match vkey.map(|vkey| note.verify_cosignature(&vkey)) {
-            Some(Ok(at)) => {
-                section.holds(
-                    "cosignature",
-                    format!("cosigned by {name} at {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
-                );
+        let vkey = |key: &PublicKey| Vkey::new(name, Kind::Cosigner, key).ok().filter(|vkey| vkey.id() == id);
+        let Some((key, vkey)) = keys.all().find_map(|key| Some((key, vkey(key)?))) else {
+            section.unchecked("cosignature", format!("by {name}, whose key is in none of the files: add its JWK"));
+            continue;
+        };
+        let kid = key.kid();
+        let (holders, partners, place) = (alliance.holders(&kid), keys.partners(&kid), keys.place(&kid, own));
+        match note.verify_cosignature(&vkey) {
+            Err(why) => section.differs("cosignature", format!("by {name}: {why}")),
+            Ok(_) if holders.iter().any(|file| own.contains(file) || alliance.is_of(*file)) => {
+                section.differs("cosignature", format!("by {name}: its key is the alliance's own ({place})"));
             }
-            Some(Err(why)) => section.differs("cosignature", format!("by {name}: {why}")),
-            None => {
-                section.unchecked("cosignature", format!("by {name}, whose key is in none of the files: add its JWK"))
+            Ok(_) if !partners.is_empty() && !partners.contains(name) => {
+                section.differs("cosignature", format!("by {name}: its key is another's ({place})"));
+            }
+            Ok(at) => {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                section.holds("cosignature", format!("cosigned by {name} at {at} ({place})"));
             }
         }
     }

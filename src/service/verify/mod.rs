@@ -1,6 +1,6 @@
 //! Statements checked without the alliance: files in, findings out. No database, no network, no clock.
 //!
-//! `recognise` what a file is · `keys` whose signatures count · `statement` and `payload` the document and its figures ·
+//! `recognise` what a file is · `keys` that are given, `rotations` of them, `alliance` whose count · `statement` and `payload` the document and its figures ·
 //! `lines` the lines of a file, by `line`, `rules` and `records` · `against` lines and what is signed of them · `proofs`
 //! and `log` the log · `between` statements and each other · `report` what is found.
 //!
@@ -8,6 +8,7 @@
 //! what nobody has signed. What else the files given cannot tell is said to be unchecked, with the file that would tell it.
 
 mod against;
+mod alliance;
 mod between;
 mod keys;
 mod line;
@@ -18,6 +19,7 @@ mod proofs;
 mod recognise;
 mod records;
 mod report;
+mod rotations;
 mod rules;
 mod statement;
 
@@ -29,6 +31,7 @@ pub use report::{File, Finding, Mark, Report, Section, Title};
 
 use crate::signing::general;
 use against::Against;
+use alliance::Alliance;
 use keys::Keys;
 use proofs::Bundle;
 use rules::Owner;
@@ -78,20 +81,20 @@ struct Given<'a> {
 pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Report, Unreadable> {
     let given = Given::take(inputs)?;
     let mut report = Report { files: given.files, sections: Vec::new() };
-    let mut keys = Keys::default();
-    for (name, bytes) in &given.keys {
-        let mut section = Section::new(Title::Keys, name);
-        keys.add(name, bytes, &mut section);
-        report.sections.push(section);
-    }
-    report.sections.extend(given.rotations.iter().map(|(name, bytes)| keys::rotations(name, bytes, &keys)));
+    let keys = Keys::read(&given.keys, &mut report.sections);
+    let rotations: Vec<_> = given.rotations.iter().map(|(name, bytes)| (name, rotations::read(bytes, &keys))).collect();
+    let alliance = Alliance::new(&keys, rotations.iter().flat_map(|(_, records)| rotations::handed(records)));
     let mut own = Vec::new();
     let mut statements = Vec::new();
     for (name, bytes) in &given.statements {
-        let (section, read) = statement::check(name, bytes, &keys);
+        let (section, read) = statement::check(name, bytes, &keys, &alliance);
         own.push((section, read.as_ref().map(|read| (read.participant().as_str().to_owned(), read.window()))));
         statements.extend(read);
     }
+    let names = statements.iter().map(|statement| statement.read.payload.alliance.as_str()).collect();
+    let handed = rotations.iter().map(|(name, records)| rotations::check(name, records, &keys, &alliance, &names));
+    report.sections.extend(handed);
+    let after_keys = report.sections.len();
     let mut bundles = Vec::new();
     let mut proofs = Vec::new();
     let mut signed = Vec::new();
@@ -100,7 +103,7 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
         match Bundle::read(bytes) {
             Ok(bundle) => {
                 let of = find(&statements, &bundle.participant, bundle.window);
-                let (section, checkpoint) = proofs::check(name, &bundle, of, any, &keys);
+                let (section, checkpoint) = proofs::check(name, &bundle, of, any, (&keys, &alliance));
                 signed.extend(checkpoint);
                 proofs.push(section);
                 bundles.push(bundle);
@@ -123,12 +126,14 @@ pub fn verify(inputs: Vec<Input<'_>>, mut told: impl FnMut(usize)) -> Result<Rep
     }
     report.sections.extend(lines);
     report.sections.extend(proofs);
-    let alliance = statements.iter().flat_map(|statement| statement.alliance.iter().copied()).collect();
     for (name, bytes) in &given.checkpoints {
         let mut section = Section::new(Title::Log, name);
-        signed.extend(log::check(bytes, &keys, &alliance, &mut section));
+        signed.extend(log::check((name, bytes), &keys, &alliance, &mut section));
         report.sections.push(section);
     }
+    let documents = statements.iter().map(|statement| (statement.file.as_str(), &statement.alliance));
+    let documents = documents.chain(signed.iter().map(|signed| (signed.file.as_str(), &signed.files)));
+    report.sections.splice(after_keys..after_keys, alliance.agree(&keys, documents));
     let mut growth = Vec::new();
     for (name, bytes) in &given.consistency {
         match log::Growth::read(bytes) {

@@ -1,6 +1,7 @@
 //! Proof bundles: that a line is in a statement's tree, and that a statement is in the alliance's log.
 
 use super::against::short;
+use super::alliance::Alliance;
 use super::keys::Keys;
 use super::line::scan;
 use super::log::{self, Signed};
@@ -11,7 +12,6 @@ use super::statement::{Statement, subject};
 use crate::signing::merkle::{self, Hash};
 use crate::signing::note::Checkpoint;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// A bundle that could be read.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub fn check(
     bundle: &Bundle,
     statement: Option<&Statement>,
     statements: bool,
-    keys: &Keys,
+    (keys, alliance): (&Keys, &Alliance),
 ) -> (Section, Option<Signed>) {
     let whose = subject(&bundle.participant, bundle.window);
     let mut section = Section::new(Title::Proofs, format!("{whose}, {file}"));
@@ -140,9 +140,7 @@ pub fn check(
         None => section.differs("root", "nothing given says that anybody has signed its root: add the statement"),
     }
     lines(bundle, statement, &mut section);
-    let unknown = BTreeSet::new();
-    let alliance = statement.map_or(&unknown, |statement| &statement.alliance);
-    let signed = log::check(bundle.checkpoint.as_bytes(), keys, alliance, &mut section);
+    let signed = log::check((file, bundle.checkpoint.as_bytes()), keys, alliance, &mut section);
     if let Some(signed) = &signed {
         section.put_result("log", in_log(&bundle.statement, &signed.checkpoint));
     }

@@ -4,7 +4,7 @@
 use super::line::{Line, MEMBERS, Set, place};
 use crate::domain::catalogue::Party;
 use crate::domain::money::{Millionths, decimal};
-use crate::domain::settlement::line::{Kind, Part};
+use crate::domain::settlement::line::{CAMPAIGNS_MAX, Kind, Part};
 use crate::domain::settlement::tally::Taken;
 use crate::service::settlement::lines;
 use crate::service::settlement::read::COLUMNS;
@@ -366,7 +366,7 @@ fn ids(line: &Line<'_>, kind: Kind, whose: Party) -> Result<(), Wrong> {
         Party::To => 2,
         Party::Operator => 3,
     };
-    let campaigns = if kind == Kind::Bonus { 1..=15 } else { 0..=0 };
+    let campaigns = if kind == Kind::Bonus { 1..=u128::from(CAMPAIGNS_MAX) } else { 0..=0 };
     if place % 4 == side && campaigns.contains(&(place / 4)) { Ok(()) } else { Err(Wrong::Id("line_id")) }
 }
 

@@ -1,5 +1,6 @@
 //! A statement: its signatures, and that its figures follow from each other.
 
+use super::alliance::Alliance;
 use super::keys::Keys;
 use super::payload::{self, Obligation, Read};
 use super::report::{Section, Title, counted};
@@ -19,7 +20,7 @@ pub struct Statement {
     pub file: String,
     pub read: Read,
     pub leaf: Hash,
-    /// The files of keys that may be the alliance's.
+    /// The files taken for the alliance's by whose keys it is signed.
     pub alliance: BTreeSet<usize>,
 }
 
@@ -42,7 +43,7 @@ pub fn subject(participant: &str, window: i64) -> String {
 }
 
 /// Reads a statement and checks it by itself.
-pub fn check(file: &str, bytes: &[u8], keys: &Keys) -> (Section, Option<Statement>) {
+pub fn check(file: &str, bytes: &[u8], keys: &Keys, alliance: &Alliance) -> (Section, Option<Statement>) {
     let mut section = Section::new(Title::Statement, file);
     let document = match Document::parse(bytes) {
         Ok(document) => document,
@@ -51,7 +52,7 @@ pub fn check(file: &str, bytes: &[u8], keys: &Keys) -> (Section, Option<Statemen
             return (section, None);
         }
     };
-    signatures(&document, keys, &mut section);
+    signatures(&document, keys, alliance, &mut section);
     let read = match payload::read(document.payload()) {
         Ok(read) => read,
         Err(why) => {
@@ -59,7 +60,7 @@ pub fn check(file: &str, bytes: &[u8], keys: &Keys) -> (Section, Option<Statemen
             return (section, None);
         }
     };
-    let (leaf, alliance) = (merkle::leaf_hash(document.payload()), keys.alliance(&document));
+    let (leaf, alliance) = (merkle::leaf_hash(document.payload()), alliance.signed(&document, keys));
     let statement = Statement { file: file.to_owned(), read, leaf, alliance };
     let payload = &statement.read.payload;
     let kind = if payload.sandbox { "a sandbox's statement" } else { "statement" };
@@ -75,8 +76,8 @@ pub fn check(file: &str, bytes: &[u8], keys: &Keys) -> (Section, Option<Statemen
     (section, Some(statement))
 }
 
-/// Every signature holds by a key that was given, and the alliance has signed with both of its own.
-fn signatures(document: &Document, keys: &Keys, section: &mut Section) {
+/// Every signature holds by a key that was given, and the alliance has signed first with both of its own.
+fn signatures(document: &Document, keys: &Keys, alliance: &Alliance, section: &mut Section) {
     let unknown: Vec<&str> = document.kids().filter(|kid| keys.by_kid(kid).is_none()).collect();
     for (nth, kid) in document.kids().enumerate().filter(|(_, kid)| unknown.contains(kid)) {
         let add = if keys.is_empty() || nth < 2 { keys.remedy() } else { "add the JWK of the partner that signed it" };
@@ -89,12 +90,12 @@ fn signatures(document: &Document, keys: &Keys, section: &mut Section) {
         Ok(held) => held,
         Err(why) => return section.differs("signatures", why.to_string()),
     };
-    let alliance = keys.alliance(document);
+    let alliance = alliance.signed(document, keys);
     if alliance.is_empty() {
         let both = format!("{} and {}", Kind::Ed25519.alg(), Kind::P256.alg());
         return section.differs(
             "signatures",
-            format!("no file has keys of both kinds that sign it: the alliance signs by {both}"),
+            format!("no file has the keys of its first two signatures: the alliance signs first, by {both}"),
         );
     }
     let told = held.iter().map(|(kid, alg)| format!("{alg} {kid} ({})", keys.place(kid, &alliance)));
@@ -107,6 +108,9 @@ fn line_numbers(read: &Read) -> Result<String, String> {
     let together: i128 = Sort::ALL.into_iter().map(|sort| i128::from(read.totals.sum(sort).lines)).sum();
     if together != i128::from(lines.count) {
         return Err(format!("the sorts have {together} lines together, and there are {}", lines.count));
+    }
+    if let (None, Some(first @ ..=0 | first @ 2..)) = (&read.payload.previous, lines.first) {
+        return Err(format!("it is the first statement, and its lines begin with {first}"));
     }
     match (lines.first, lines.last) {
         (None, None) if lines.count == 0 && lines.root.0 == merkle::empty_root() => Ok("there are none".to_owned()),

@@ -11,7 +11,7 @@ use crate::domain::quote::tests::two_to_one;
 use crate::domain::rate::Ratio;
 use crate::domain::settings::{Netting, Rounding};
 use crate::domain::settlement::Participant;
-use crate::domain::settlement::line::{Moved, parts};
+use crate::domain::settlement::line::{CAMPAIGNS_MAX, Moved, parts};
 use crate::domain::settlement::tally::{self, Taken, Tallies};
 use crate::domain::terms::{FrozenCampaign, Terms};
 use crate::service::settlement::lines::{Posted, Shared, Taking};
@@ -227,4 +227,17 @@ fn a_line_that_does_not_come_to_what_it_says_is_told_by_what_is_wrong() {
     }
     // Floored together with the others that take some back.
     assert_eq!(judged(back, r#""fee":"0.017""#, r#""fee":"0.017001""#), Ok(()));
+}
+
+#[test]
+fn as_many_campaigns_may_stack_as_have_places_and_the_next_has_none() {
+    let one = FrozenCampaign { funder: Party::From, ..two_to_one().campaigns[0].clone() };
+    let most = usize::from(CAMPAIGNS_MAX);
+    let all = everybody(Terms { campaigns: vec![one; most + 1], ..two_to_one() }, 68, &[]);
+    let lines = String::from_utf8(all[&Participant::parse("lumen").expect("a slug")].0.clone()).expect("text");
+    let judged: Vec<_> = lines.lines().map(|line| judged(line, "", "")).collect();
+    // The conversion is the first.
+    assert_eq!(judged.len(), 1 + most + 1);
+    assert_eq!(judged.iter().position(Result::is_err), Some(1 + most));
+    assert_eq!(judged.last(), Some(&Err(Wrong::Id("line_id"))));
 }

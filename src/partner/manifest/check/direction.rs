@@ -8,6 +8,8 @@ use crate::domain::ids::Slug;
 use crate::domain::plan::{CampaignFigures, PlannedCampaign, PlannedPair, PlannedRate, RateFigures};
 use crate::domain::points::Points;
 use crate::domain::rate::{Rate, Ratio, TierScope};
+use crate::domain::settlement::line::CAMPAIGNS_MAX;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
@@ -154,7 +156,7 @@ fn campaigns(
     tables: &[CampaignTable],
 ) -> Vec<PlannedCampaign> {
     let mut seen = BTreeSet::new();
-    let mut campaigns = Vec::new();
+    let mut campaigns: Vec<PlannedCampaign> = Vec::new();
     for table in tables {
         let field = format!("{parent}.campaigns[{}]", table.code.get_ref());
         if !seen.insert(table.code.get_ref()) {
@@ -181,5 +183,49 @@ fn campaigns(
             ends,
         });
     }
+    if let Some(nth) = one_too_many(&campaigns) {
+        let problem = format!("more than {CAMPAIGNS_MAX} campaigns of this direction stack at once");
+        values.say(tables[nth].valid_from.span(), format!("{parent}.campaigns"), problem);
+    }
     campaigns
+}
+
+/// The first campaign at whose start more stack than a conversion has lines for, whatever their tiers.
+fn one_too_many(campaigns: &[PlannedCampaign]) -> Option<usize> {
+    let most = usize::from(CAMPAIGNS_MAX);
+    let stacking = || campaigns.iter().filter(|campaign| campaign.figures.stacks);
+    let live = |at: DateTime<Utc>| stacking().filter(|other| other.starts <= at && at < other.ends).count();
+    let many = stacking().count() > most;
+    campaigns.iter().position(|campaign| many && campaign.figures.stacks && live(campaign.starts) > most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalogue::{Name, Party};
+
+    #[test]
+    fn no_more_campaigns_stack_at_once_than_a_conversion_has_lines_for() {
+        let day = |day: i64| DateTime::from_timestamp(day * 86_400, 0).expect("an instant");
+        let name = Name { en: "x".into(), zh: "x".into() };
+        let campaign = |stacks, (starts, ends)| PlannedCampaign {
+            code: "x".into(),
+            figures: CampaignFigures {
+                name: name.clone(),
+                tier: TierScope::Any,
+                bonus_basis_points: 1,
+                funder: Party::To,
+                stacks,
+            },
+            starts: day(starts),
+            ends: day(ends),
+        };
+        let most = usize::from(CAMPAIGNS_MAX);
+        let mut campaigns = vec![campaign(true, (1, 3)); most];
+        // Not at once with those, or not together with any.
+        campaigns.extend([campaign(true, (0, 1)), campaign(true, (3, 4)), campaign(false, (1, 3))]);
+        assert_eq!(one_too_many(&campaigns), None);
+        campaigns.push(campaign(true, (2, 4)));
+        assert_eq!(one_too_many(&campaigns), Some(most + 3));
+    }
 }

@@ -1,7 +1,9 @@
 //! Statements are checked from their files alone; whatever is changed in any of them is found and named.
 
+mod forged;
 mod grown;
 mod many;
+mod numbered;
 mod program;
 mod signed;
 mod tampered;

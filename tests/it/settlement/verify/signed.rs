@@ -18,7 +18,7 @@ pub(super) fn key(kind: Kind) -> SigningKey {
     SigningKey::from_pkcs8(&SigningKey::generate_kind(kind).expect("a key")).expect("a key")
 }
 
-fn payload(statement: &[u8]) -> Value {
+pub(super) fn payload(statement: &[u8]) -> Value {
     let document = Document::parse(statement).expect("a document");
     serde_json::from_slice(document.payload()).expect("JSON")
 }
@@ -34,23 +34,23 @@ pub(super) fn told(report: &Report, mark: Mark) -> Vec<String> {
 }
 
 /// An alliance that signs whatever it likes.
-struct Alliance {
-    one: SigningKey,
-    other: SigningKey,
+pub(super) struct Alliance {
+    pub one: SigningKey,
+    pub other: SigningKey,
 }
 
 impl Alliance {
-    fn new() -> Alliance {
+    pub fn new() -> Alliance {
         Alliance { one: key(Kind::Ed25519), other: key(Kind::P256) }
     }
 
-    fn signed(&self, payload: &Value) -> Vec<u8> {
+    pub fn signed(&self, payload: &Value) -> Vec<u8> {
         let payload = canonical::to_vec(payload).expect("canonical");
         let signatures = [&self.one, &self.other].map(|key| key.sign_detached(TYP, &payload));
         Document::new(payload, &signatures).expect("a document").to_string().into_bytes()
     }
 
-    fn jwks(&self) -> Vec<u8> {
+    pub fn jwks(&self) -> Vec<u8> {
         jwks(&[&self.one, &self.other])
     }
 }
@@ -130,7 +130,7 @@ fn changed(statement: &[u8], change: Change<'_>) -> Value {
 }
 
 #[track_caller]
-fn tells(wrong: &[String], wanted: &str) {
+pub(super) fn tells(wrong: &[String], wanted: &str) {
     assert!(wrong.iter().any(|wrong| wrong.starts_with(wanted)), "{wanted}: {wrong:#?}");
 }
 
@@ -214,7 +214,9 @@ async fn both_keys_of_the_alliance_have_signed_and_everybody_elses_is_asked_for(
     note.cosign("bb", &own, "2026-11-25T00:00:00Z".parse().expect("an instant")).expect("cosigned");
     let note = note.to_string().into_bytes();
     let report = verify(&[("c", &note), ("k", alliance), ("bb.jwk", &jwk)]);
-    assert!(told(&report, Mark::Holds).contains(&"cosignature: cosigned by bb at 2026-11-25T00:00:00Z".to_owned()));
+    assert!(
+        told(&report, Mark::Holds).contains(&"cosignature: cosigned by bb at 2026-11-25T00:00:00Z (bb.jwk)".to_owned())
+    );
     let report = verify(&[("c", &note), ("k", alliance)]);
     assert_eq!(told(&report, Mark::Unchecked), ["cosignature: by bb, whose key is in none of the files: add its JWK"]);
     let mut changed = note.clone();
@@ -235,7 +237,9 @@ async fn both_keys_of_the_alliance_have_signed_and_everybody_elses_is_asked_for(
         let wrong = wrong(&verify(&[("s", &with(&chosen)), ("k", alliance), ("bb.jwk", &jwk)]));
         assert_eq!(
             wrong,
-            ["signatures: no file has keys of both kinds that sign it: the alliance signs by EdDSA and ES256"]
+            [
+                "signatures: no file has the keys of its first two signatures: the alliance signs first, by EdDSA and ES256"
+            ]
         );
     }
     assert!(read::document(&mut conn, &row).expect("a document").verify_all(|_| None).is_err());
@@ -266,7 +270,8 @@ async fn a_key_that_is_said_to_be_a_partners_is_never_the_alliances_whatever_fil
     // Both kinds, but the alliance has signed nothing of it.
     let forged = keys.each_ref().map(|key| key.sign_detached(TYP, row.payload.as_bytes()));
     let forged = Document::new(row.payload.as_bytes().to_vec(), &forged).expect("a document").to_string();
-    let nobody = "signatures: no file has keys of both kinds that sign it: the alliance signs by EdDSA and ES256";
+    let nobody =
+        "signatures: no file has the keys of its first two signatures: the alliance signs first, by EdDSA and ES256";
     assert_eq!(wrong(&verify(&[("s", forged.as_bytes()), ("k", &set)])), [nobody]);
     let checkpoint = hanse::signing::note::Checkpoint { origin: "small.example".into(), size: 3, root: [1; 32] };
     let note = checkpoint.sign(&keys[0]).expect("signed").to_string();

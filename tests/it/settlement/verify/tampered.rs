@@ -239,7 +239,7 @@ async fn what_is_of_another_window_or_participant_is_told_apart() {
         &[("s", &stranger.statement), ("t", &later.statement), ("m", &months.jwks)],
     );
     told(
-        "checkpoint: its key is in m, and who signed the statement is not",
+        "checkpoint: its key is in m, and not in k, which has keys of both kinds",
         &[("p", &stranger.proofs), ("s", &own.statement), ("m", &months.jwks)],
     );
 }
