@@ -24,7 +24,7 @@ use diesel::sql_types::{BigInt, Bool};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Runs read ahead of those being turned into lines, and of those being written.
-const AHEAD: usize = 1;
+const AHEAD: usize = 2;
 
 /// What is told while a window closes.
 pub enum Told<'a> {
@@ -212,6 +212,7 @@ fn write_runs(
 ) -> Result<(), Error> {
     for gathered in from {
         conn.transaction(|conn| {
+            lines::begin(conn)?;
             lines::insert(conn, window.id, &gathered.chunks)?;
             tallies::put(conn, window.id, &gathered.tallies)?;
             windows::written(conn, window.id, gathered.through)?;
