@@ -1,7 +1,8 @@
 DO $$
 DECLARE kept text;
 BEGIN
-    FOREACH kept IN ARRAY ARRAY['window_exposures', 'line_chunks', 'tallies', 'nets', 'statements', 'obligations'] LOOP
+    FOREACH kept IN ARRAY ARRAY['window_exposures', 'line_chunks', 'tallies', 'nets', 'statements', 'obligations',
+        'adjustments', 'payments', 'releases'] LOOP
         EXECUTE format('DROP TRIGGER %I ON %I', kept || '_complete', kept);
     END LOOP;
 END $$;

@@ -11,7 +11,8 @@ END $$;
 DO $$
 DECLARE kept text;
 BEGIN
-    FOREACH kept IN ARRAY ARRAY['window_exposures', 'line_chunks', 'tallies', 'nets', 'statements', 'obligations'] LOOP
+    FOREACH kept IN ARRAY ARRAY['window_exposures', 'line_chunks', 'tallies', 'nets', 'statements', 'obligations',
+        'adjustments', 'payments', 'releases'] LOOP
         EXECUTE format('CREATE TRIGGER %I BEFORE INSERT ON %I FOR EACH ROW EXECUTE FUNCTION signed_window_gains_nothing()', kept || '_complete', kept);
     END LOOP;
 END $$;

@@ -31,6 +31,7 @@ IN_WORDS = [
     "must be left out",
     "is required with",
     "is required, or",
+    "the other formats have every section",
     "must be another partner",
     "must be a tier of the programme",
     "must be the last day of",

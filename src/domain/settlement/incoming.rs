@@ -30,6 +30,7 @@ pub struct ByHand {
     pub of: ObligationId,
     pub debtor: Debtor,
     pub amount: Millionths,
+    pub on: NaiveDate,
     pub reference: String,
 }
 
@@ -40,6 +41,8 @@ pub struct Owed {
     pub debtor: Debtor,
     /// Zero for one that is paid.
     pub left: Millionths,
+    /// The first day of its window: nothing can have been paid for it before.
+    pub since: NaiveDate,
     pub due_on: NaiveDate,
 }
 
@@ -54,20 +57,23 @@ pub enum Outcome {
     Over,
     /// Its payer owes us, but of no obligation just this amount is left, and none is named: a person says what it is for.
     OtherAmount,
+    /// A person recorded one like it, of its payer, reference and amount: a person says whether it is another.
+    Similar,
     /// Nothing it could be for.
     Unknown,
     /// It was recorded before, by a list or by hand, or is in the list twice.
     Duplicate,
-    /// It should have been recorded and could not be.
+    /// It is of a day on which it cannot have paid what it could be for, or could not be recorded for another reason.
     Refused,
 }
 
 impl Outcome {
-    pub const ALL: [Outcome; 7] = [
+    pub const ALL: [Outcome; 8] = [
         Outcome::Matched,
         Outcome::Partial,
         Outcome::Over,
         Outcome::OtherAmount,
+        Outcome::Similar,
         Outcome::Unknown,
         Outcome::Duplicate,
         Outcome::Refused,
@@ -79,6 +85,7 @@ impl Outcome {
             Outcome::Partial => "partial",
             Outcome::Over => "over",
             Outcome::OtherAmount => "other_amount",
+            Outcome::Similar => "similar",
             Outcome::Unknown => "unknown",
             Outcome::Duplicate => "duplicate",
             Outcome::Refused => "refused",
@@ -89,7 +96,12 @@ impl Outcome {
     pub fn pays(self) -> bool {
         match self {
             Outcome::Matched | Outcome::Partial => true,
-            Outcome::Over | Outcome::OtherAmount | Outcome::Unknown | Outcome::Duplicate | Outcome::Refused => false,
+            Outcome::Over
+            | Outcome::OtherAmount
+            | Outcome::Similar
+            | Outcome::Unknown
+            | Outcome::Duplicate
+            | Outcome::Refused => false,
         }
     }
 }
@@ -101,40 +113,56 @@ pub struct Judged {
     pub of: Option<(ObligationId, Millionths)>,
 }
 
+/// Days between a payment and what a person recorded of it.
+const DAYS_NEAR: i64 = 7;
+
 /// What a list of payments is matched with, one payment after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Matching {
     owed: Vec<Owed>,
     /// Rows of lists that were recorded, before or by this list.
     entries: BTreeSet<String>,
     by_hand: Vec<ByHand>,
+    /// Of those by hand, which this list has had.
+    met: BTreeSet<usize>,
+    today: NaiveDate,
 }
 
 impl Matching {
-    pub fn new(mut owed: Vec<Owed>, entries: impl IntoIterator<Item = String>, by_hand: Vec<ByHand>) -> Matching {
+    pub fn new(
+        mut owed: Vec<Owed>,
+        entries: impl IntoIterator<Item = String>,
+        by_hand: Vec<ByHand>,
+        today: NaiveDate,
+    ) -> Matching {
         owed.sort_by_key(|owed| (owed.due_on, owed.id));
-        Matching { owed, entries: entries.into_iter().collect(), by_hand }
+        Matching { owed, entries: entries.into_iter().collect(), by_hand, met: BTreeSet::new(), today }
     }
 
     /// Judges the next payment, which is recorded as `entry`; one that pays is counted.
     pub fn judge(&mut self, payment: &Payment, entry: &str) -> Judged {
         let named = named_obligation(&payment.reference);
-        let place = match named {
-            Some(id) => self.owed.iter().position(|owed| owed.id == id),
-            None => {
-                let is_it = |owed: &Owed| owed.left == payment.amount && owed.debtor.is_called(&payment.payer);
-                self.owed.iter().position(is_it)
-            }
+        let is_known = self.entries.contains(entry);
+        let before = if is_known { Some(Outcome::Duplicate) } else { self.like_by_hand(payment, named) };
+        let is_for = |owed: &Owed| match named {
+            Some(id) => owed.id == id,
+            None => owed.left == payment.amount && owed.debtor.is_called(&payment.payer),
         };
-        let of = place.map(|place| (self.owed[place].id, self.owed[place].left));
-        if self.entries.contains(entry) || self.by_hand.iter().any(|one| one.is_of(payment, named)) {
-            return Judged { outcome: Outcome::Duplicate, of };
+        let is_in_time = |owed: &Owed| owed.since <= payment.on && payment.on <= self.today;
+        let place = self.owed.iter().position(|owed| is_for(owed) && is_in_time(owed));
+        let of = |place: usize| (self.owed[place].id, self.owed[place].left);
+        if let Some(outcome) = before {
+            return Judged { outcome, of: place.map(of) };
         }
         let Some(place) = place else {
+            if let Some(early) = self.owed.iter().position(is_for) {
+                return Judged { outcome: Outcome::Refused, of: Some(of(early)) };
+            }
             let owes = |owed: &Owed| owed.left > Millionths::ZERO && owed.debtor.is_called(&payment.payer);
-            let is_known = named.is_none() && self.owed.iter().any(owes);
-            return Judged { outcome: if is_known { Outcome::OtherAmount } else { Outcome::Unknown }, of };
+            let owes_other = named.is_none() && self.owed.iter().any(owes);
+            return Judged { outcome: if owes_other { Outcome::OtherAmount } else { Outcome::Unknown }, of: None };
         };
+        let of = Some(of(place));
         let owed = &mut self.owed[place];
         let (outcome, left) = match owed.left.minus(payment.amount) {
             Some(Millionths::ZERO) => (Outcome::Matched, Millionths::ZERO),
@@ -147,11 +175,23 @@ impl Matching {
         }
         Judged { outcome, of }
     }
+
+    /// Against what persons recorded: the one of nearly its day is it, once in a list; any other is like it.
+    fn like_by_hand(&mut self, payment: &Payment, named: Option<ObligationId>) -> Option<Outcome> {
+        let like = |(_, one): &(usize, &ByHand)| one.is_like(payment, named);
+        let days = |(_, one): &(usize, &ByHand)| (one.on - payment.on).num_days().abs();
+        let is_left = |(nth, _): &(usize, &ByHand)| !self.met.contains(nth);
+        let all = || self.by_hand.iter().enumerate().filter(like);
+        let nearest = all().filter(is_left).filter(|one| days(one) <= DAYS_NEAR).min_by_key(days).map(|(nth, _)| nth);
+        let outcome = all().next().map(|_| if nearest.is_some() { Outcome::Duplicate } else { Outcome::Similar });
+        self.met.extend(nearest);
+        outcome
+    }
 }
 
 impl ByHand {
-    /// The same reference and amount, whatever the day, for the obligation that is named or from its payer.
-    fn is_of(&self, payment: &Payment, named: Option<ObligationId>) -> bool {
+    /// The same reference and amount, for the obligation that is named or from its payer.
+    fn is_like(&self, payment: &Payment, named: Option<ObligationId>) -> bool {
         self.reference == payment.reference
             && self.amount == payment.amount
             && (named == Some(self.of) || self.debtor.is_called(&payment.payer))
@@ -189,8 +229,13 @@ mod tests {
             id: ObligationId(Uuid::from_u128(nth)),
             debtor: called(debtor),
             left: Millionths::new(left),
-            due_on: due_on.parse().expect("a date"),
+            since: date("2026-05-01"),
+            due_on: date(due_on),
         }
+    }
+
+    fn date(text: &str) -> NaiveDate {
+        text.parse().expect("a date")
     }
 
     #[test]
@@ -204,14 +249,28 @@ mod tests {
                 owed(4, "cc", 0, "2026-06-10"),
             ],
             ["seen".to_owned()],
-            vec![ByHand { of: id(3), debtor: called("bb"), amount: Millionths::new(2), reference: "T-1".to_owned() }],
+            vec![ByHand {
+                of: id(3),
+                debtor: called("bb"),
+                amount: Millionths::new(2),
+                on: date("2026-06-04"),
+                reference: "T-1".to_owned(),
+            }],
+            date("2026-06-30"),
         );
-        let mut paid = |name: &str, payer: &str, reference: &str, amount: i64| {
-            let on = "2026-06-01".parse().expect("a date");
+        let mut paid_on = |on: &str, name: &str, payer: &str, reference: &str, amount: i64| {
             let amount = Millionths::new(amount);
-            let payment = Payment { on, amount, payer: payer.to_owned(), reference: reference.to_owned() };
+            let payment = Payment { on: date(on), amount, payer: payer.to_owned(), reference: reference.to_owned() };
             let Judged { outcome, of } = matching.judge(&payment, name);
             (outcome.code(), of.map(|(id, left)| (id, left.get())))
+        };
+        for wrong in ["2026-04-30", "2026-07-01"] {
+            let early = paid_on(wrong, "w", "aa", "June", 5);
+            assert_eq!(early, ("refused", Some((id(2), 5))), "before its window or after today: it takes no place");
+        }
+        assert_eq!(paid_on("2026-06-20", "s", "BB", "T-1", 2), ("similar", None), "another month's");
+        let mut paid = |name: &str, payer: &str, reference: &str, amount: i64| {
+            paid_on("2026-06-01", name, payer, reference, amount)
         };
         let bb = format!("payment {}, thanks", id(3));
         assert_eq!(paid("a", "AA retail ltd", "June", 5), ("matched", Some((id(2), 5))), "the earliest due");
@@ -219,6 +278,7 @@ mod tests {
         assert_eq!(paid("b", "aa", "July", 5), ("matched", Some((id(1), 5))));
         assert_eq!(paid("c", "aa", "August", 5), ("unknown", None), "it owes nothing any more");
         assert_eq!(paid("t", "BB", "T-1", 2), ("duplicate", None), "recorded by hand");
+        assert_eq!(paid("t2", "BB", "T-1", 2), ("similar", None), "that one once");
         assert_eq!(paid("u", "aa", "T-1", 2), ("unknown", None), "of another payer");
         assert_eq!(paid("v", "bb", "T-1", 3), ("other_amount", None), "another amount under the same reference");
         assert_eq!(paid("d", "somebody", &bb, 4), ("partial", Some((id(3), 9))), "the reference counts");

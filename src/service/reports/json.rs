@@ -1,6 +1,6 @@
 //! A report as one JSON document: both languages, members in a fixed order, rows as objects by the columns' codes.
 //!
-//! Points and counts are integers; money and percents are decimal strings, `"0.0125"` and `"2.50"`; dates and instants
+//! Points and counts are integers, points from 2^53 on a text; money and percents are decimal strings, `"0.0125"` and `"2.50"`; dates and instants
 //! are ISO 8601 strings; a word is its code; an empty cell is null. A column's `kind` says which it is.
 
 use super::{Cell, Column, Fact, Kind, Report, Section, Text, show};
@@ -125,9 +125,11 @@ impl Serialize for Value<'_> {
         match self.0 {
             Cell::Empty => serializer.serialize_none(),
             Cell::Whole(value) => serializer.serialize_i64(*value),
-            Cell::Points(value) => serializer.serialize_i128(*value),
+            // A number is exact up to there in every JSON library (RFC 8785, RFC 7493); beyond it is a text.
+            Cell::Points(value) if value.unsigned_abs() < 1 << 53 => serializer.serialize_i128(*value),
             Cell::Text(_)
             | Cell::Word(_)
+            | Cell::Points(_)
             | Cell::Money(_)
             | Cell::BasisPoints(_)
             | Cell::Date(_)

@@ -124,7 +124,8 @@ fn advance(
             netted.or_else(|why| block(conn, window, why))
         }
         State::Netted => sign::sign(conn, keys, window, &settings).or_else(|why| block(conn, window, why)),
-        State::Signed => publish(conn, window, &settings),
+        // One that an earlier version left between the two.
+        State::Signed => posting::post(conn, settings.zone()?, |conn, posting| sign::publish(conn, posting, window)),
         State::Open | State::Blocked | State::Published => Ok(()),
     }
 }
@@ -235,13 +236,5 @@ fn net(conn: &mut PgConnection, window: &Row, settings: &Settings) -> Result<(),
         tallies::insert_nets(conn, window.id, &nets)?;
         let issued_at = catalogue::business_now(conn)?;
         Ok(windows::netted(conn, &window, issued_at)?)
-    })
-}
-
-/// Tells every partner of its statement and of what it owes or is owed.
-fn publish(conn: &mut PgConnection, window: &Row, settings: &Settings) -> Result<(), Error> {
-    posting::post(conn, settings.zone()?, |conn, posting| {
-        super::deadlines::tell_published(conn, posting, window)?;
-        Ok::<_, Error>(windows::published(conn, window, posting.at())?)
     })
 }

@@ -64,13 +64,13 @@ impl Settler {
 
     /// What there is to close, found without the fence: whether it is due is decided again under it.
     fn wanted(&self, conn: &mut PgConnection) -> Result<Option<Option<Which>>, Error> {
-        if windows::unfinished(conn)?.is_some_and(|window| window.blocked_by.is_none()) {
-            return Ok(Some(None));
-        }
         let alliance = &self.catalogue.load().alliance;
         let opened = windows::open(conn)?.opened_at.with_timezone(&alliance.zone).date_naive();
         let today = catalogue::business_now(conn)?.with_timezone(&alliance.zone).date_naive();
-        Ok(calendar::is_due(&alliance.settlement, opened, today).then_some(Some(Which::Due)))
+        // A window ends with its period, whatever an earlier one waits for.
+        let due = calendar::is_due(&alliance.settlement, opened, today).then_some(Which::Due);
+        let unfinished = windows::unfinished(conn)?.is_some_and(|window| window.blocked_by.is_none());
+        Ok((unfinished || due.is_some()).then_some(due))
     }
 }
 

@@ -12,11 +12,12 @@ use crate::domain::settlement::netting::Payee;
 use crate::service::reports::csv::plain;
 use crate::signing::digest::directory_hash;
 use crate::store::catalogue;
-use crate::store::settlement::obligations;
+use crate::store::settlement::{obligations, windows};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use diesel::PgConnection;
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// Rows of one list.
@@ -80,15 +81,18 @@ pub fn incoming(conn: &mut PgConnection, list: impl Read, mode: Mode<'_>) -> Res
 
 fn judge(conn: &mut PgConnection, payments: Vec<Payment>, mode: Mode<'_>) -> Result<Report, Error> {
     let entries: Vec<String> = payments.iter().map(entry).collect();
-    let mut matching = matching(conn, &payments, &entries)?;
+    let zone = catalogue::load(conn)?.alliance.zone;
+    let today = catalogue::business_now(conn)?.with_timezone(&zone).date_naive();
+    let mut matching = matching(conn, &payments, &entries, today)?;
     let mut rows = Vec::with_capacity(payments.len());
     for ((row, payment), entry) in (1..).zip(payments).zip(&entries) {
         let judged = matching.judge(&payment, entry);
         let (outcome, obligation) = (judged.outcome, judged.of);
-        rows.push(Judged { row, payment, outcome, obligation, recorded: None, refused: None });
+        let refused = (outcome == Outcome::Refused)
+            .then(|| format!("the value date {} is before its window began, or after {today}", payment.on));
+        rows.push(Judged { row, payment, outcome, obligation, recorded: None, refused });
     }
     if let Mode::Apply { by } = mode {
-        let zone = catalogue::load(conn)?.alliance.zone;
         for (row, entry) in rows.iter_mut().zip(entries) {
             record(conn, zone, row, entry, by)?;
         }
@@ -98,7 +102,12 @@ fn judge(conn: &mut PgConnection, payments: Vec<Payment>, mode: Mode<'_>) -> Res
 }
 
 /// What is still owed to us, and what this list names beside it; with what has been recorded.
-fn matching(conn: &mut PgConnection, payments: &[Payment], entries: &[String]) -> Result<Matching, Error> {
+fn matching(
+    conn: &mut PgConnection,
+    payments: &[Payment],
+    entries: &[String],
+    today: NaiveDate,
+) -> Result<Matching, Error> {
     let references: Vec<&str> = payments.iter().map(|one| one.reference.as_str()).collect();
     let recorded = obligations::recorded(conn, entries, &references)?;
     let mut rows = obligations::list(conn, None, None)?;
@@ -109,10 +118,18 @@ fn matching(conn: &mut PgConnection, payments: &[Payment], entries: &[String]) -
     let others: Vec<ObligationId> = named.difference(&open).copied().collect();
     rows.extend(obligations::find_all(conn, &others)?);
     let ours = |row: &obligations::Row| row.creditor == Payee::Alliance.as_str() || row.creditor == "operator";
+    let mut began = BTreeMap::new();
+    for id in rows.iter().map(|row| row.window) {
+        if let Entry::Vacant(place) = began.entry(id) {
+            let window = windows::find(conn, id)?.ok_or_else(|| broken("an obligation of no window"))?;
+            place.insert(window.closed()?.first_day);
+        }
+    }
     let owed = |row: obligations::Row| {
+        let since = began[&row.window];
         let left = row.amount.minus(row.paid).ok_or_else(|| broken("more was paid than was owed"))?;
         let debtor = Debtor { slug: row.debtor, entity: row.debtor_entity };
-        Ok(Owed { id: row.id, debtor, left, due_on: row.due_on })
+        Ok(Owed { id: row.id, debtor, left, since, due_on: row.due_on })
     };
     let owed = rows.into_iter().filter(ours).map(owed).collect::<Result<Vec<_>, Error>>()?;
     let (mut known, mut by_hand) = (Vec::new(), Vec::new());
@@ -124,11 +141,12 @@ fn matching(conn: &mut PgConnection, payments: &[Payment], entries: &[String]) -
                 of: payment.obligation,
                 debtor,
                 amount: payment.amount,
+                on: payment.paid_on,
                 reference: payment.reference,
             })),
         }
     }
-    Ok(Matching::new(owed, known, by_hand))
+    Ok(Matching::new(owed, known, by_hand, today))
 }
 
 fn record(conn: &mut PgConnection, zone: Tz, row: &mut Judged, entry: String, by: &str) -> Result<(), Error> {
@@ -140,7 +158,7 @@ fn record(conn: &mut PgConnection, zone: Tz, row: &mut Judged, entry: String, by
     let reference = reference.chars().take(KEPT_MAX).collect();
     match pay::pay_in(conn, zone, &pay::Paid { obligation, amount, on, reference, entry: Some(entry), by }) {
         Ok(done) => row.recorded = Some(done.payment.id),
-        // Its day cannot be, say: the others are recorded all the same.
+        // Less than a unit of the currency, say: the others are recorded all the same.
         Err(Error::Refused(why)) => (row.outcome, row.refused) = (Outcome::Refused, Some(why)),
         Err(other) => return Err(other),
     }

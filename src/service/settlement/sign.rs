@@ -1,15 +1,15 @@
-//! Signing a window: every statement, its place in the log, the checkpoint over it, what is owed, and the lines of whoever
-//! owes nothing out of the exposures. One transaction: a window is signed as a whole or not at all.
+//! Signing a window: every statement, its place in the log, the checkpoint over it, what is owed, the lines of whoever owes
+//! nothing out of the exposures, and everybody told. One transaction: a window is signed as a whole or not at all.
 
 use super::settings::Settings;
 use super::statement::{self, Parts};
-use super::{Error, broken, check, release};
+use super::{Error, broken, check, deadlines, release};
 use crate::book::posting::{self, Posting};
 use crate::domain::ids::{ObligationId, StatementId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::netting::{self, Differs, Duty, Nets, Payee};
 use crate::domain::settlement::statement::State;
-use crate::domain::settlement::window::Step;
+use crate::domain::settlement::window::{self, Step};
 use crate::service::keys::Keys;
 use crate::signing::merkle::{self, Hash};
 use crate::store::settlement::log::{self, Leaf};
@@ -62,8 +62,15 @@ pub fn sign(conn: &mut PgConnection, keys: &Keys, window: &windows::Row, setting
         owe(conn, window, settings, &duties)?;
         release::owing_nothing(conn, posting, settings.netting, (window.id, &nets))?;
         windows::step(conn, window, Step::Sign)?;
-        Ok::<_, Error>(())
+        // At once: from the days that are signed, all have to count, and nobody counts from what they have not been told.
+        publish(conn, posting, &windows::Row { state: window::State::Signed, ..window.clone() })
     })
+}
+
+/// Tells every partner of its statement and of what it owes or is owed.
+pub fn publish(conn: &mut PgConnection, posting: &mut Posting, window: &windows::Row) -> Result<(), Error> {
+    deadlines::tell_published(conn, posting, window)?;
+    Ok(windows::published(conn, window, posting.at())?)
 }
 
 /// The stored nets.

@@ -19,12 +19,33 @@ fn a_window_published_late_can_be_disputed_and_is_not_overdue() {
 
 #[test]
 fn nor_is_one_that_was_netted_in_time_and_signed_late() {
-    let api = Api::new("late-signed", "");
+    // What is signed is told at once, or it is not signed.
+    for (name, what) in [("late-signed", "INSERT ON statements"), ("late-told", "UPDATE OF published_at ON windows")] {
+        let api = Api::new(name, "");
+        api.linked();
+        api.converted("order-1", 136);
+        let window = api.close_window_stopped(what, "12 days");
+        told_late(&api, &window);
+        answered_late(&api, &window);
+    }
+}
+
+#[test]
+fn a_window_ends_with_its_period_though_the_one_before_cannot_be_signed() {
+    let api = Api::new("late-unsigned", "");
     api.linked();
     api.converted("order-1", 136);
-    let window = api.close_window_stopped("12 days");
-    told_late(&api, &window);
-    answered_late(&api, &window);
+    api.advance("40 days");
+    api.stop("INSERT ON statements");
+    api.look().expect_err("no statement can be written");
+    api.advance("40 days");
+    api.look().expect_err("nor now");
+    let states: Vec<&str> = api.windows().iter().map(|window| window.state.code()).collect();
+    assert_eq!(states, ["open", "closing", "netted"]);
+    api.let_go();
+    assert!(api.look().expect("both are closed"));
+    let states: Vec<&str> = api.windows().iter().map(|window| window.state.code()).collect();
+    assert_eq!(states, ["open", "published", "published"]);
 }
 
 /// Its days follow the one it was published on, in what is signed and wherever they are told.

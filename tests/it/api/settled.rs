@@ -2,6 +2,7 @@
 
 use super::{Api, Expect};
 use crate::tls::Answer;
+use arc_swap::ArcSwap;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use hanse::book::windows::Which;
@@ -14,6 +15,7 @@ use hanse::service::settlement::recompute::{self, Outcome};
 use hanse::service::settlement::{Error, adjust, close, connect, deadlines, pay};
 use hanse::store::settlement::{obligations, statements, windows};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// An exposure that is not nothing.
 #[derive(QueryableByName, Clone, Debug, PartialEq, Eq)]
@@ -42,16 +44,39 @@ impl Api {
         window
     }
 
-    /// The same, but it is netted and cannot be signed until `interval` has passed.
-    pub fn close_window_stopped(&self, interval: &str) -> windows::Row {
-        let stop = "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stop'; END $$; \
-                    CREATE TRIGGER stop BEFORE INSERT ON statements FOR EACH ROW EXECUTE FUNCTION stop()";
-        self.sql(stop).expect("stopped");
+    /// The same, but it is netted and cannot be signed, because `what` cannot be done, until `interval` has passed.
+    pub fn close_window_stopped(&self, what: &str, interval: &str) -> windows::Row {
+        self.stop(what);
         let close = |which| close::close(&self.house.database.url, &self.keys, which, |_| ());
-        close(Some(Which::Open)).expect_err("no statement can be written");
-        self.sql("DROP TRIGGER stop ON statements").expect("let go");
+        close(Some(Which::Open)).expect_err("it cannot be signed");
+        assert_eq!(self.windows()[1].state, State::Netted);
+        self.let_go();
         self.advance(interval);
         self.published(close(None))
+    }
+
+    /// From now on this cannot be done: `INSERT ON statements`.
+    pub fn stop(&self, what: &str) {
+        let stop = format!(
+            "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stop'; END $$; \
+             CREATE TRIGGER stop BEFORE {what} FOR EACH ROW EXECUTE FUNCTION stop()"
+        );
+        self.sql(&stop).expect("stopped");
+    }
+
+    pub fn let_go(&self) {
+        self.sql("DROP FUNCTION stop CASCADE").expect("let go");
+    }
+
+    /// A look of the worker that closes what is due.
+    pub fn look(&self) -> Result<bool, Error> {
+        let catalogue = hanse::store::catalogue::load(&mut self.settlement()).expect("the catalogue");
+        let catalogue = Arc::new(ArcSwap::from_pointee(catalogue));
+        deadlines::Settler::new(&self.house.database.url, Arc::clone(&self.keys), catalogue).tick()
+    }
+
+    pub fn windows(&self) -> Vec<windows::Row> {
+        windows::list(&mut self.settlement(), i64::MAX, 100).expect("read")
     }
 
     /// The same, but it is blocked, and mended and tried again when `interval` has passed.

@@ -19,7 +19,7 @@ fn outcomes(report: &Report) -> Vec<Outcome> {
 
 #[actix_web::test]
 async fn payments_are_matched_recorded_and_never_recorded_twice() {
-    use Outcome::{Duplicate, Matched, OtherAmount, Over, Partial, Refused, Unknown};
+    use Outcome::{Duplicate, Matched, OtherAmount, Over, Partial, Refused, Similar, Unknown};
     let house = House::new("incoming", "").await;
     let (a, _) = pair(&house.server, "1", 1_000).await;
     convert(&house.server, "c1", a, 200).await;
@@ -59,6 +59,7 @@ async fn payments_are_matched_recorded_and_never_recorded_twice() {
             (Partial, 1, "10.00"),
             (Over, 1, "10.00"),
             (OtherAmount, 0, "0.00"),
+            (Similar, 0, "0.00"),
             (Unknown, 1, "3.00"),
             (Duplicate, 1, "5.05"),
             (Refused, 0, "0.00")
@@ -133,7 +134,9 @@ async fn what_a_person_recorded_is_not_recorded_by_a_list_nor_the_other_way() {
     house.closed();
     let early = brought(&house, "date,amount,payer,reference\n2020-01-01,10.10,aa,\n", Mode::Apply { by: "fin" });
     assert_eq!(outcomes(&early), [Refused]);
-    assert!(early.rows[0].refused.as_deref().is_some_and(|why| why.starts_with("the value date 2020-01-01 ")));
+    assert!(
+        early.rows[0].refused.as_deref().is_some_and(|why| why.starts_with("the value date 2020-01-01 is before "))
+    );
     assert_eq!(outcomes(&list(&[("10.10", "aa", "")])), [Matched], "a row without a reference");
     assert_eq!(outcomes(&list(&[("10.10", "aa", "")])), [Duplicate]);
     house.pay_all();
