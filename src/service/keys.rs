@@ -140,7 +140,7 @@ async fn read(database: &Database, folder: &Arc<Path>) -> Result<Keyring, KeysEr
     let unit = move |conn: &mut PgConnection| {
         let known = |row: alliance_keys::Row| {
             // A purpose of a later version is that version's to use.
-            let purpose = Purpose::ALL.iter().copied().find(|purpose| purpose.text() == row.purpose)?;
+            let purpose = Purpose::parse(&row.purpose)?;
             Some(Published { purpose, jwk: row.jwk, signs_from: row.signs_from })
         };
         let published = alliance_keys::list(conn)?.into_iter().filter_map(known).collect();
