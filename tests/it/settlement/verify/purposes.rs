@@ -1,12 +1,13 @@
-//! A key signs what it is for.
+//! A key signs what it is for, and nobody signs a statement but the alliance and whose it is.
 
+use super::forged::{joined, marked};
 use super::signed::{jwks, key, tells};
 use super::{Months, NOTHING, checkpoint, verify, wrong};
 use hanse::signing::general::{Document, TYP};
 use hanse::signing::jwk::Kind;
 use hanse::signing::jws::SigningKey;
 use hanse::signing::keyring::Purpose;
-use hanse::signing::note::Checkpoint;
+use hanse::signing::note::{Checkpoint, Note};
 use hanse::signing::rotation;
 use serde_json::{Value, json};
 
@@ -124,4 +125,50 @@ fn a_purpose_is_one_of_ours_and_of_the_kind_of_the_key() {
     assert_eq!(read(json!("of a later version")), (String::new(), 1));
     assert_eq!(read(json!("statement_p256")).0, "keys: key 1 of 1 is not of the kind for statement_p256");
     assert_eq!(read(json!(["quote"])).0, "keys: key 1 of 1 is not a JWK with the members of a public key alone");
+}
+
+#[actix_web::test]
+async fn after_the_alliance_only_the_participant_signs() {
+    let months = Months::new("thirds", "").await;
+    let (real, old) = (months.jwks.as_slice(), unsaid(&months.jwks));
+    let own = months.files(0, "bb").statement;
+    let document = Document::parse(&own).expect("a document");
+    let with = |by: &SigningKey| {
+        let mut signatures: Vec<_> = document.signatures().cloned().collect();
+        signatures.push(by.sign_detached(TYP, document.payload()));
+        Document::new(document.payload().to_vec(), &signatures).expect("a document").to_string().into_bytes()
+    };
+    let by = key(Kind::Ed25519);
+    let (signed, mine, nests, anybodys) = (with(&by), marked(&by, "bb"), marked(&by, "nest"), jwks(&[&by]));
+    for keys in [&mine, &anybodys, &joined(&mine, &nests)] {
+        assert_eq!(wrong(&verify(&[("s", &signed), ("real", real), ("k", keys)])), NOTHING);
+    }
+    let says =
+        |kid: &str, place: &str, why: &str| format!("signatures: the key {kid} of signature 3 ({place}) is {why}");
+    let anothers = "another's, and who it is of signs a statement";
+    let told = wrong(&verify(&[("s", &signed), ("real", real), ("nest", &nests)]));
+    assert_eq!(told, [says(by.kid(), "nest's, nest", anothers)]);
+    let told = wrong(&verify(&[("s", &signed), ("real", real), ("nest", &nests), ("k", &anybodys)]));
+    assert_eq!(told, [says(by.kid(), "k", anothers)]);
+    // Nobody answers the operator, least of all itself.
+    let alliances = "the alliance's own: if it is a partner's, mark it, \"partner\": slug";
+    for (file, keys) in [("real", real), ("old", &old)] {
+        for purpose in [Purpose::Quote, Purpose::Checkpoint] {
+            let by = private(&months, purpose);
+            let claimed = marked(&by, "bb");
+            for more in [vec![], vec![("bb", claimed.as_slice())]] {
+                let told = wrong(&verify(&[&[("s", with(&by).as_slice()), (file, keys)], &more[..]].concat()));
+                assert_eq!(told, [says(by.kid(), file, alliances)]);
+            }
+        }
+    }
+    // One's own key in the alliance's set is one's own when it says so.
+    let told = wrong(&verify(&[("s", &signed), ("real", &joined(real, &anybodys))]));
+    assert_eq!(told, [says(by.kid(), "real", alliances)]);
+    let marked = joined(real, &mine);
+    assert_eq!(wrong(&verify(&[("s", &signed), ("real", &marked)])), NOTHING);
+    let mut note = Note::parse(&checkpoint(&months.house)).expect("a note");
+    note.cosign("bb", &by, "2026-11-25T00:00:00Z".parse().expect("an instant")).expect("cosigned");
+    let note = note.to_string().into_bytes();
+    assert_eq!(wrong(&verify(&[("s", &signed), ("c", &note), ("real", &marked)])), NOTHING);
 }
