@@ -103,12 +103,14 @@ fn signatures(document: &Document, whose: Option<&str>, (keys, alliance): (&Keys
     let mut foreign = false;
     for (nth, kid) in document.kids().enumerate().skip(SIGNERS.len()) {
         let (partners, place) = (keys.partners(kid), keys.place(kid, &own));
-        let why = if alliance.has(kid, &own) {
-            "the alliance's own: if it is a partner's, mark it, \"partner\": slug"
-        } else if !partners.is_empty() && whose.is_some_and(|whose| !partners.contains(whose)) {
-            "another's, and who it is of signs a statement"
-        } else {
-            continue;
+        let why = match whose {
+            _ if alliance.has(kid, &own) => {
+                "the alliance's own: if it is a partner's, mark it, \"partner\": slug".to_owned()
+            }
+            Some(whose) if !partners.is_empty() && !partners.contains(whose) => {
+                format!("another's, and the statement is {whose}'s")
+            }
+            _ => continue,
         };
         section.differs("signatures", format!("the key {kid} of signature {} ({place}) is {why}", nth + 1));
         foreign = true;

@@ -1,7 +1,7 @@
 //! A key signs what it is for, and nobody signs a statement but the alliance and whose it is.
 
 use super::forged::{joined, marked};
-use super::signed::{jwks, key, tells};
+use super::signed::{Alliance, jwks, key, payload, tells};
 use super::{Months, NOTHING, checkpoint, verify, wrong};
 use hanse::signing::general::{Document, TYP};
 use hanse::signing::jwk::Kind;
@@ -145,7 +145,7 @@ async fn after_the_alliance_only_the_participant_signs() {
     }
     let says =
         |kid: &str, place: &str, why: &str| format!("signatures: the key {kid} of signature 3 ({place}) is {why}");
-    let anothers = "another's, and who it is of signs a statement";
+    let anothers = "another's, and the statement is bb's";
     let told = wrong(&verify(&[("s", &signed), ("real", real), ("nest", &nests)]));
     assert_eq!(told, [says(by.kid(), "nest's, nest", anothers)]);
     let told = wrong(&verify(&[("s", &signed), ("real", real), ("nest", &nests), ("k", &anybodys)]));
@@ -171,4 +171,37 @@ async fn after_the_alliance_only_the_participant_signs() {
     note.cosign("bb", &by, "2026-11-25T00:00:00Z".parse().expect("an instant")).expect("cosigned");
     let note = note.to_string().into_bytes();
     assert_eq!(wrong(&verify(&[("s", &signed), ("c", &note), ("real", &marked)])), NOTHING);
+}
+
+#[actix_web::test]
+async fn no_sum_is_so_large_that_others_are_beyond_what_is_counted_in() {
+    let months = Months::new("beyond", "").await;
+    let (own, alliance) = (months.files(0, "aa").statement, Alliance::new());
+    let check = |sums: &[(&str, Value)]| {
+        let mut statement = payload(&own);
+        for place in ["/counterparties/0", "/totals"] {
+            let members = statement.pointer_mut(place).and_then(Value::as_object_mut).expect("an object");
+            members.extend(sums.iter().map(|(sort, sum)| ((*sort).to_owned(), sum.clone())));
+        }
+        wrong(&verify(&[("s", &alliance.signed(&statement)), ("k", &alliance.jwks())]))
+    };
+    let amount = |amount: &str| json!({ "lines": 0, "points": 0, "amount": amount });
+    let points = |points: &str| json!({ "lines": 0, "points": points, "amount": "0.00" });
+    // Together 2^128, which is nothing to who counts in 128 bits.
+    let half = "170141183460469231731687303715884.105727";
+    let told = check(&[("in", amount(half)), ("reversal", amount(half)), ("earlier_reversal", amount("0.000002"))]);
+    tells(
+        &told,
+        "form: the payload: invalid value: string \"170141183460469231731687303715884.105727\", expected a sum",
+    );
+    let told = check(&[("in", points(&i128::MAX.to_string()))]);
+    tells(&told, "form: the payload: points are a number");
+    let (most, beyond) = (((1_i128 << 96) - 1).to_string(), (1_i128 << 96).to_string());
+    let form = |told: &[String]| told.iter().any(|told| told.starts_with("form: "));
+    for sign in ["", "-"] {
+        assert!(form(&check(&[("in", points(&format!("{sign}{beyond}")))])));
+        assert!(!form(&check(&[("in", points(&format!("{sign}{most}")))])));
+        assert!(form(&check(&[("in", amount(&format!("{sign}79228162514264337593543.950336")))])));
+        assert!(!form(&check(&[("in", amount(&format!("{sign}79228162514264337593543.950335")))])));
+    }
 }
