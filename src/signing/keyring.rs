@@ -210,6 +210,11 @@ impl Keyring {
         key.ok_or(KeyringError::NoSigner)
     }
 
+    /// How many keys there are, old ones and those yet to sign among them.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Every public key there ever was, as a JWK set (RFC 7517). Each says what it signs, `"purpose": text`, a member that
     /// readers who do not know it pass over (§4) and that is no part of the thumbprint.
     pub fn jwks(&self) -> Value {
