@@ -1,5 +1,7 @@
 //! The alliance's own keys over several servers: made once for each purpose, known before they sign, kept for ever.
 
+use crate::faults::served::Stage;
+use crate::support::book::Book;
 use crate::support::{self, Scratch};
 use diesel::connection::SimpleConnection;
 use hanse::service::keys::Keys;
@@ -129,6 +131,21 @@ fn every_server_serves_a_new_key_from_when_it_is_published() {
         std::fs::remove_dir_all(folder.path()).expect("removed");
         assert_eq!(kids_of(&other.current_jwks().await), kids_of(&served));
     });
+}
+
+#[test]
+fn a_running_server_serves_at_once_what_another_program_has_published() {
+    let book = Book::new("");
+    let stage = Stage::on("keys-running", &book.database.url, 0);
+    let served = stage.serve();
+    let count = |path: &str, what: &str| served.plain(path).matches(what).count();
+    assert_eq!(count("/.well-known/jwks.json", r#""purpose":"#), Purpose::ALL.len());
+    let mut rotate = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
+    rotate.args(["keys", "rotate", "--data-dir"]).arg(stage.folder.path());
+    let rotated = rotate.env("DATABASE_URL", &book.database.url).env_remove("RUST_LOG").output().expect("it runs");
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    assert_eq!(count("/.well-known/key-rotations.json", r#""payload":"#), 3);
+    assert_eq!(count("/.well-known/jwks.json", r#""purpose":"#), 2 * Purpose::ALL.len());
 }
 
 #[test]
