@@ -145,7 +145,7 @@ fn probes(exchange: &Exchange, metrics: PrometheusHandle) -> Probes {
         metrics: Arc::new(move || metrics.render()),
         jwks: Arc::new(move || {
             let keys = keys.clone();
-            Box::pin(async move { Some(keys.jwks()) })
+            Box::pin(async move { Some(keys.current_jwks().await) })
         }),
     }
 }

@@ -113,6 +113,23 @@ impl Keys {
         self.ring.load().checkpoint_keys(origin)
     }
 
+    /// Every public key there ever was, as a JWK set, with those that another server has published since this one last read
+    /// them: whoever has heard of a new key asks next for the set that has it. What this server knows when the database
+    /// cannot be asked.
+    pub async fn current_jwks(&self) -> Value {
+        if let Err(cause) = self.catch_up().await {
+            tracing::warn!(%cause, "the keys cannot be read again, those known are served");
+        }
+        self.jwks()
+    }
+
+    /// Reads the keys again when there are others than this server knows. None ever goes, so their number tells.
+    async fn catch_up(&self) -> Result<(), KeysError> {
+        let purposes = Purpose::ALL.iter().map(|purpose| purpose.text()).collect::<Vec<_>>();
+        let count = self.database.run(move |conn| Ok::<_, KeysError>(alliance_keys::count(conn, &purposes)?)).await?;
+        if usize::try_from(count) == Ok(self.ring.load().count()) { Ok(()) } else { self.refresh().await }
+    }
+
     /// Every public key there ever was, as a JWK set.
     pub fn jwks(&self) -> Value {
         self.ring.load().jwks()
@@ -140,7 +157,7 @@ async fn read(database: &Database, folder: &Arc<Path>) -> Result<Keyring, KeysEr
     let unit = move |conn: &mut PgConnection| {
         let known = |row: alliance_keys::Row| {
             // A purpose of a later version is that version's to use.
-            let purpose = Purpose::ALL.iter().copied().find(|purpose| purpose.text() == row.purpose)?;
+            let purpose = Purpose::parse(&row.purpose)?;
             Some(Published { purpose, jwk: row.jwk, signs_from: row.signs_from })
         };
         let published = alliance_keys::list(conn)?.into_iter().filter_map(known).collect();

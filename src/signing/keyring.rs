@@ -18,7 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// What a key signs: one key is never used for two purposes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     Quote,
     /// Settlement records, for everybody who knows EdDSA.
@@ -32,7 +32,11 @@ pub enum Purpose {
 impl Purpose {
     pub const ALL: &[Purpose] = &[Purpose::Quote, Purpose::Statement, Purpose::StatementP256, Purpose::Checkpoint];
 
-    /// As stored in the database.
+    pub fn parse(text: &str) -> Option<Purpose> {
+        Purpose::ALL.iter().copied().find(|purpose| purpose.text() == text)
+    }
+
+    /// As stored in the database, and as the `purpose` of a key in a JWK set.
     pub fn text(self) -> &'static str {
         match self {
             Purpose::Quote => "quote",
@@ -206,13 +210,25 @@ impl Keyring {
         key.ok_or(KeyringError::NoSigner)
     }
 
-    /// Every public key there ever was, as a JWK set (RFC 7517).
+    /// How many keys there are, old ones and those yet to sign among them.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Every public key there ever was, as a JWK set (RFC 7517). Each says what it signs, `"purpose": text`, a member that
+    /// readers who do not know it pass over (§4) and that is no part of the thumbprint.
     pub fn jwks(&self) -> Value {
-        json!({ "keys": self.keys.iter().map(|key| key.public.to_jwk()).collect::<Vec<_>>() })
+        json!({ "keys": self.keys.iter().map(Key::to_jwk).collect::<Vec<_>>() })
     }
 }
 
 impl Key {
+    fn to_jwk(&self) -> Value {
+        let mut jwk = self.public.to_jwk();
+        jwk["purpose"] = json!(self.purpose.text());
+        jwk
+    }
+
     fn public(published: Published) -> Result<Key, KeyringError> {
         let public = PublicKey::from_jwk(&published.jwk)
             .map_err(|why| KeyringError::Public(format!("{why}: {}", published.jwk)))?;

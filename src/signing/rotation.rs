@@ -121,7 +121,7 @@ impl Rotation {
 
     fn parse(payload: &[u8]) -> Result<Rotation, Refused> {
         let members: Members = serde_json::from_slice(payload).map_err(|_| Refused::Form)?;
-        let purpose = Purpose::ALL.iter().copied().find(|purpose| purpose.text() == members.purpose);
+        let purpose = Purpose::parse(&members.purpose);
         let Members { alliance, at, old, new, .. } = members;
         let rotation = Rotation { alliance, at, purpose: purpose.ok_or(Refused::Form)?, old, new };
         // The type, the version, the spelling of the instant and that there is nothing else: all in one.

@@ -50,6 +50,11 @@ pub fn is_pending(conn: &mut PgConnection, purpose: &str) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(rows)).get_result(conn)
 }
 
+/// How many keys of these purposes there are.
+pub fn count(conn: &mut PgConnection, purposes: &[&str]) -> QueryResult<i64> {
+    alliance_keys::table.filter(alliance_keys::purpose.eq_any(purposes)).count().get_result(conn)
+}
+
 /// Every key there ever was, oldest first.
 pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<Row>> {
     alliance_keys::table.order((alliance_keys::signs_from, alliance_keys::kid)).select(Row::as_select()).load(conn)

@@ -1,5 +1,7 @@
 //! The alliance's own keys over several servers: made once for each purpose, known before they sign, kept for ever.
 
+use crate::faults::served::Stage;
+use crate::support::book::Book;
 use crate::support::{self, Scratch};
 use diesel::connection::SimpleConnection;
 use hanse::service::keys::Keys;
@@ -14,7 +16,10 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn kids(keys: &Keys) -> Vec<String> {
-    let set = keys.jwks();
+    kids_of(&keys.jwks())
+}
+
+fn kids_of(set: &serde_json::Value) -> Vec<String> {
     let keys = set["keys"].as_array().expect("a set");
     keys.iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
 }
@@ -104,6 +109,43 @@ fn a_new_key_is_published_first_and_signs_when_its_time_has_come() {
         let elsewhere = Keys::open(store::connect(&database.url).expect("open"), folder.path().join("empty")).await;
         assert!(elsewhere.is_err());
     });
+}
+
+#[test]
+fn every_server_serves_a_new_key_from_when_it_is_published() {
+    let database = support::database();
+    let folder = Scratch::new("served");
+    block(async {
+        let [one, other] = [open(&database.url, folder.path()).await, open(&database.url, folder.path()).await];
+        let known = kids(&other);
+        assert!(one.rotate(Purpose::Checkpoint).await.expect("rotated"));
+        assert_eq!(kids(&other), known, "it has not looked since");
+        let served = other.current_jwks().await;
+        assert_eq!((kids_of(&served), kids(&other)), (kids(&one), kids(&one)));
+        let of = |purpose: &str| {
+            served["keys"].as_array().map(|keys| keys.iter().filter(|key| key["purpose"] == purpose).count())
+        };
+        assert_eq!(["quote", "statement", "statement_p256", "checkpoint"].map(of), [1, 1, 1, 2].map(Some));
+        // Without a file it can sign no more, and says what it knows.
+        assert!(one.rotate(Purpose::Quote).await.expect("rotated"));
+        std::fs::remove_dir_all(folder.path()).expect("removed");
+        assert_eq!(kids_of(&other.current_jwks().await), kids_of(&served));
+    });
+}
+
+#[test]
+fn a_running_server_serves_at_once_what_another_program_has_published() {
+    let book = Book::new("");
+    let stage = Stage::on("keys-running", &book.database.url, 0);
+    let served = stage.serve();
+    let count = |path: &str, what: &str| served.plain(path).matches(what).count();
+    assert_eq!(count("/.well-known/jwks.json", r#""purpose":"#), Purpose::ALL.len());
+    let mut rotate = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
+    rotate.args(["keys", "rotate", "--data-dir"]).arg(stage.folder.path());
+    let rotated = rotate.env("DATABASE_URL", &book.database.url).env_remove("RUST_LOG").output().expect("it runs");
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    assert_eq!(count("/.well-known/key-rotations.json", r#""payload":"#), 3);
+    assert_eq!(count("/.well-known/jwks.json", r#""purpose":"#), 2 * Purpose::ALL.len());
 }
 
 #[test]

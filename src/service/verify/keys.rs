@@ -1,10 +1,12 @@
 //! Keys as they were given: JWK sets (RFC 7517) and single JWKs, each file a set of its own.
 //!
 //! A key that says it is a partner's, `"partner": slug`, as those do of who has counter-signed, is never the alliance's,
-//! though it may stand in one file with its keys.
+//! though it may stand in one file with its keys. One that says what it signs, `"purpose"`, as those of the alliance do,
+//! signs nothing else.
 
 use super::report::{Section, Title};
 use crate::signing::jwk::{NotAKey, PublicKey};
+use crate::signing::keyring::Purpose;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -15,13 +17,55 @@ pub struct Keys {
 }
 
 #[derive(Debug)]
-struct Key {
-    public: PublicKey,
-    kid: String,
+pub struct Key {
+    pub public: PublicKey,
+    pub kid: String,
     /// Which file it is in.
-    file: usize,
+    pub file: usize,
     /// Whose it says it is, when it is not the alliance's.
     partner: Option<String>,
+    /// What it says it signs; sets that were made before keys said so have none.
+    purpose: Option<Purpose>,
+}
+
+/// Why a key of a file is not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error(transparent)]
+    Key(#[from] NotAKey),
+    /// One of a later version, perhaps.
+    #[error("is of a purpose that is not known here")]
+    Purpose,
+    #[error("is not of the kind for {0}")]
+    Kind(&'static str),
+}
+
+impl Key {
+    fn read(mut jwk: Value, file: usize) -> Result<Key, NotTaken> {
+        let partner = taken(&mut jwk, "partner");
+        let purpose = taken(&mut jwk, "purpose");
+        let public = PublicKey::from_jwk(&jwk)?;
+        let purpose = purpose.map(|text| Purpose::parse(&text).ok_or(NotTaken::Purpose)).transpose()?;
+        match purpose {
+            Some(purpose) if purpose.kind() != public.kind() => Err(NotTaken::Kind(purpose.text())),
+            _ => Ok(Key { kid: public.kid(), public, file, partner, purpose }),
+        }
+    }
+
+    /// What it may sign: what it says, or whatever its kind can.
+    pub fn purposes(&self) -> impl Iterator<Item = Purpose> {
+        let fits =
+            |purpose: &Purpose| self.purpose.map_or(purpose.kind() == self.public.kind(), |said| said == *purpose);
+        Purpose::ALL.iter().copied().filter(fits)
+    }
+}
+
+/// A member of ours, taken out of a JWK. One that is no text is left where it is: the key is refused for a member that is none
+/// of a public key's.
+fn taken(jwk: &mut Value, member: &str) -> Option<String> {
+    let text = jwk.get(member)?.as_str()?.to_owned();
+    jwk.as_object_mut()?.remove(member);
+    Some(text)
 }
 
 impl Keys {
@@ -44,22 +88,21 @@ impl Keys {
             return section.differs("keys", "it is neither a JWK set, {\"keys\": […]}, nor a JWK");
         };
         let (mut taken, mut foreign) = (0_usize, 0_usize);
-        for (nth, mut jwk) in jwks.iter().cloned().enumerate() {
-            // One that is no text is left where it is: the key is refused for a member that is none of a public key's.
-            let named = jwk.get("partner").is_some_and(Value::is_string);
-            let partner = jwk.as_object_mut().filter(|_| named).and_then(|members| members.remove("partner"));
-            match PublicKey::from_jwk(&jwk) {
-                Ok(public) => {
+        for (nth, jwk) in jwks.iter().cloned().enumerate() {
+            match Key::read(jwk, file) {
+                Ok(key) => {
                     taken += 1;
-                    let partner = partner.as_ref().and_then(Value::as_str).map(str::to_owned);
-                    self.keys.push(Key { kid: public.kid(), public, file, partner });
+                    self.keys.push(key);
                 }
-                Err(NotAKey::Kind) => foreign += 1,
+                Err(NotTaken::Key(NotAKey::Kind) | NotTaken::Purpose) => foreign += 1,
                 Err(why) => section.differs("keys", format!("key {} of {} {why}", nth + 1, jwks.len())),
             }
         }
         if foreign > 0 {
-            section.unchecked("keys", format!("{foreign} of {} keys are of a kind that is not used here", jwks.len()));
+            section.unchecked(
+                "keys",
+                format!("{foreign} of {} keys are of a kind or a purpose that is not used here", jwks.len()),
+            );
         }
         if taken > 0 {
             section.holds("keys", format!("{taken} public keys, each named by its own thumbprint"));
@@ -89,9 +132,18 @@ impl Keys {
         self.keys.iter().map(|key| &key.public)
     }
 
-    /// Every key that may be the alliance's, with the file it is in.
-    pub fn unclaimed(&self) -> impl Iterator<Item = (&PublicKey, usize)> {
-        self.keys.iter().filter(|key| key.partner.is_none()).map(|key| (&key.public, key.file))
+    /// Every key that may be the alliance's.
+    pub fn unclaimed(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(|key| key.partner.is_none())
+    }
+
+    /// For people, that a key is said to be one for another purpose than this of its kind, and where. `None` where no file
+    /// says so.
+    pub fn is_for_another(&self, kid: &str, purpose: Purpose) -> Option<String> {
+        let other = |key: &&Key| key.kid == kid && key.purpose.is_some_and(|said| said != purpose);
+        let key = self.unclaimed().find(other).filter(|key| key.public.kind() == purpose.kind())?;
+        let (said, file, wanted) = (key.purpose?.text(), self.file(key.file), purpose.text());
+        Some(format!("the key {kid} is of the purpose \"{said}\" ({file}), not \"{wanted}\""))
     }
 
     /// Where a key is, for people: whose it says it is, and the files it is in, one of `first` if it is in any.

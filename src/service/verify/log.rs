@@ -6,6 +6,7 @@ use super::keys::Keys;
 use super::payload::Hex;
 use super::report::{Section, Title, counted};
 use crate::signing::jwk::{Kind as KeyKind, PublicKey};
+use crate::signing::keyring::Purpose;
 use crate::signing::merkle::{self, Hash};
 use crate::signing::note::{Checkpoint, Kind, Note, Refused, Vkey};
 use chrono::SecondsFormat;
@@ -17,14 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Signed {
     pub file: String,
     pub checkpoint: Checkpoint,
-    /// The files that have its key as the alliance's.
+    /// The files that have its key as the alliance's for checkpoints.
     pub files: BTreeSet<usize>,
 }
 
 /// Checks a checkpoint's signatures. `None` when it cannot be relied upon: every file that is taken for the alliance's must
 /// have its key.
 pub fn check((file, note): (&str, &[u8]), keys: &Keys, alliance: &Alliance, section: &mut Section) -> Option<Signed> {
-    let (note, signed, log) = match signed(file, note, keys, alliance) {
+    let Held { note, signed, log, another } = match signed(file, note, keys, alliance) {
         Ok(held) => held,
         Err(why) => {
             section.differs("checkpoint", why);
@@ -35,12 +36,12 @@ pub fn check((file, note): (&str, &[u8]), keys: &Keys, alliance: &Alliance, sect
     let without = alliance.without(&signed.files);
     if !without.is_empty() {
         let without = keys.names(&without);
-        section.differs(
-            "checkpoint",
+        let lacks = || {
             format!(
                 "its key is in {files}, and not in {without}, which has keys of both kinds, as the alliance signs by"
-            ),
-        );
+            )
+        };
+        section.differs("checkpoint", another.unwrap_or_else(lacks));
         return None;
     }
     let Checkpoint { origin, size, root } = &signed.checkpoint;
@@ -50,25 +51,41 @@ pub fn check((file, note): (&str, &[u8]), keys: &Keys, alliance: &Alliance, sect
     Some(signed)
 }
 
-fn signed(file: &str, note: &[u8], keys: &Keys, alliance: &Alliance) -> Result<(Note, Signed, Vkey), String> {
+/// A checkpoint that a key has signed which some file has for checkpoints.
+struct Held {
+    note: Note,
+    signed: Signed,
+    log: Vkey,
+    /// That some file has the key for another purpose.
+    another: Option<String>,
+}
+
+fn signed(file: &str, note: &[u8], keys: &Keys, alliance: &Alliance) -> Result<Held, String> {
     let note = Note::parse(note).map_err(|why| why.to_string())?;
     let origin = Checkpoint::parse(note.text()).map_err(|why| why.to_string())?.origin;
     let mut found: Option<(Checkpoint, Vkey)> = None;
-    let mut files = BTreeSet::new();
-    for (key, _) in keys.unclaimed().filter(|(key, _)| key.kind() == KeyKind::Ed25519) {
-        let log = Vkey::new(&origin, Kind::Log, key).map_err(|_| "its origin is no name of a key".to_owned())?;
+    let (mut files, mut another) = (BTreeSet::new(), None);
+    for key in keys.unclaimed().filter(|key| key.public.kind() == KeyKind::Ed25519) {
+        let log =
+            Vkey::new(&origin, Kind::Log, &key.public).map_err(|_| "its origin is no name of a key".to_owned())?;
         match note.checkpoint(&log) {
             Ok(checkpoint) => {
-                files.extend(alliance.holders(&key.kid()));
-                found = Some((checkpoint, log));
+                another = another.or_else(|| keys.is_for_another(&key.kid, Purpose::Checkpoint));
+                let holders = alliance.holders(&key.kid, Purpose::Checkpoint);
+                if !holders.is_empty() {
+                    files.extend(holders);
+                    found = Some((checkpoint, log));
+                }
             }
             Err(Refused::Unsigned) => {}
             Err(why) => return Err(why.to_string()),
         }
     }
-    let unsigned = || format!("no key of the files given has signed the checkpoint: {}", keys.remedy());
-    let (checkpoint, log) = found.ok_or_else(unsigned)?;
-    Ok((note, Signed { file: file.to_owned(), checkpoint, files }, log))
+    let Some((checkpoint, log)) = found else {
+        let unsigned = || format!("no key of the files given has signed the checkpoint: {}", keys.remedy());
+        return Err(another.unwrap_or_else(unsigned));
+    };
+    Ok(Held { note, signed: Signed { file: file.to_owned(), checkpoint, files }, log, another })
 }
 
 /// Who else has seen the log grow to there. A witness is no part of the alliance, whose files are those with keys of both
@@ -86,10 +103,10 @@ fn cosignatures(
             continue;
         };
         let kid = key.kid();
-        let (holders, partners, place) = (alliance.holders(&kid), keys.partners(&kid), keys.place(&kid, own));
+        let (partners, place) = (keys.partners(&kid), keys.place(&kid, own));
         match note.verify_cosignature(&vkey) {
             Err(why) => section.differs("cosignature", format!("by {name}: {why}")),
-            Ok(_) if holders.iter().any(|file| own.contains(file) || alliance.is_of(*file)) => {
+            Ok(_) if alliance.has(&kid, own) => {
                 section.differs("cosignature", format!("by {name}: its key is the alliance's own ({place})"));
             }
             Ok(_) if !partners.is_empty() && !partners.contains(name) => {

@@ -176,11 +176,19 @@ fn tally(sums: &BTreeMap<String, SumText>) -> Result<Tally, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(pub Millionths);
 
+/// Sums are smaller than this in size, far beyond what lines can come to, so that no document has as many as would add up to
+/// more than an `i128` holds.
+const SUM_END: u128 = 1 << 96;
+
+fn is_sum(sum: i128) -> bool {
+    sum.unsigned_abs() < SUM_END
+}
+
 /// A sum of amounts, which may be beyond what one amount can be, in its one spelling.
 #[derive(Clone, Copy, Debug)]
 struct SumMoney(i128);
 
-/// A number below 2^53 in size, from there a text.
+/// A sum of points: a number below 2^53 in size, from there a text.
 #[derive(Clone, Copy, Debug)]
 struct Points(i128);
 
@@ -213,7 +221,8 @@ impl<'de> Deserialize<'de> for Money {
 
 impl<'de> Deserialize<'de> for SumMoney {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<SumMoney, D::Error> {
-        text(from, "a sum", |text| parse_decimal(text).filter(|sum| decimal(*sum) == text).map(SumMoney))
+        let sum = |text: &str| parse_decimal(text).filter(|sum| is_sum(*sum) && decimal(*sum) == text).map(SumMoney);
+        text(from, "a sum below 2^96 millionths in size", sum)
     }
 }
 
@@ -232,7 +241,8 @@ impl<'de> Deserialize<'de> for Points {
                 text.parse().ok().filter(|points: &i128| !is_small(*points) && points.to_string() == text)
             }
         };
-        points.map(Points).ok_or_else(|| D::Error::custom("points are a number, or a text from 2^53 on"))
+        let points = points.filter(|points| is_sum(*points)).map(Points);
+        points.ok_or_else(|| D::Error::custom("points are a number, or a text from 2^53 on and below 2^96"))
     }
 }
 

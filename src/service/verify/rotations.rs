@@ -66,10 +66,12 @@ pub fn check(file: &str, records: &Records, keys: &Keys, alliance: &Alliance, na
             }
         };
         let Record { rotation: Rotation { alliance: of, at, purpose, old, new }, unknown } = record;
-        let foreign = [old, new].into_iter().find(|kid| !unknown.contains(kid) && !alliance.owns(kid));
+        let foreign = [old, new].into_iter().find(|kid| !unknown.contains(kid) && !alliance.owns(kid, *purpose));
         if let Some(kid) = foreign {
             let place = keys.place(kid, &BTreeSet::new());
-            section.differs("rotations", format!("{name}: the key {kid} ({place}) is not the alliance's"));
+            let another = keys.is_for_another(kid, *purpose);
+            let why = another.unwrap_or_else(|| format!("the key {kid} ({place}) is not the alliance's"));
+            section.differs("rotations", format!("{name}: {why}"));
             continue;
         }
         if !names.is_empty() && !names.contains(of.as_str()) {

@@ -1,6 +1,6 @@
 //! A statement: its signatures, and that its figures follow from each other.
 
-use super::alliance::Alliance;
+use super::alliance::{Alliance, SIGNERS};
 use super::keys::Keys;
 use super::payload::{self, Obligation, Read};
 use super::report::{Section, Title, counted};
@@ -52,8 +52,10 @@ pub fn check(file: &str, bytes: &[u8], keys: &Keys, alliance: &Alliance) -> (Sec
             return (section, None);
         }
     };
-    signatures(&document, keys, alliance, &mut section);
-    let read = match payload::read(document.payload()) {
+    let read = payload::read(document.payload());
+    let whose = read.as_ref().ok().map(|read| read.payload.participant.0.as_str());
+    signatures(&document, whose, (keys, alliance), &mut section);
+    let read = match read {
         Ok(read) => read,
         Err(why) => {
             section.differs("form", why);
@@ -76,8 +78,9 @@ pub fn check(file: &str, bytes: &[u8], keys: &Keys, alliance: &Alliance) -> (Sec
     (section, Some(statement))
 }
 
-/// Every signature holds by a key that was given, and the alliance has signed first with both of its own.
-fn signatures(document: &Document, keys: &Keys, alliance: &Alliance, section: &mut Section) {
+/// Every signature holds by a key that was given, the alliance has signed first with both of its own, and nobody after it but
+/// `whose` statement it is.
+fn signatures(document: &Document, whose: Option<&str>, (keys, alliance): (&Keys, &Alliance), section: &mut Section) {
     let unknown: Vec<&str> = document.kids().filter(|kid| keys.by_kid(kid).is_none()).collect();
     for (nth, kid) in document.kids().enumerate().filter(|(_, kid)| unknown.contains(kid)) {
         let add = if keys.is_empty() || nth < 2 { keys.remedy() } else { "add the JWK of the partner that signed it" };
@@ -90,15 +93,32 @@ fn signatures(document: &Document, keys: &Keys, alliance: &Alliance, section: &m
         Ok(held) => held,
         Err(why) => return section.differs("signatures", why.to_string()),
     };
-    let alliance = alliance.signed(document, keys);
-    if alliance.is_empty() {
+    let own = alliance.signed(document, keys);
+    if own.is_empty() {
         let both = format!("{} and {}", Kind::Ed25519.alg(), Kind::P256.alg());
-        return section.differs(
-            "signatures",
-            format!("no file has the keys of its first two signatures: the alliance signs first, by {both}"),
-        );
+        let another = document.kids().zip(SIGNERS).find_map(|(kid, purpose)| keys.is_for_another(kid, purpose));
+        let why = another.unwrap_or_else(|| format!("the alliance signs first, by {both}"));
+        return section.differs("signatures", format!("no file has the keys of its first two signatures: {why}"));
     }
-    let told = held.iter().map(|(kid, alg)| format!("{alg} {kid} ({})", keys.place(kid, &alliance)));
+    let mut foreign = false;
+    for (nth, kid) in document.kids().enumerate().skip(SIGNERS.len()) {
+        let (partners, place) = (keys.partners(kid), keys.place(kid, &own));
+        let why = match whose {
+            _ if alliance.has(kid, &own) => {
+                "the alliance's own: if it is a partner's, mark it, \"partner\": slug".to_owned()
+            }
+            Some(whose) if !partners.is_empty() && !partners.contains(whose) => {
+                format!("another's, and the statement is {whose}'s")
+            }
+            _ => continue,
+        };
+        section.differs("signatures", format!("the key {kid} of signature {} ({place}) is {why}", nth + 1));
+        foreign = true;
+    }
+    if foreign {
+        return;
+    }
+    let told = held.iter().map(|(kid, alg)| format!("{alg} {kid} ({})", keys.place(kid, &own)));
     let told: Vec<String> = told.collect();
     section.holds("signatures", format!("{} of {} hold: {}", held.len(), held.len(), told.join(", ")));
 }

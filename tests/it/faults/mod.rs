@@ -9,5 +9,5 @@ mod lanes;
 mod plans;
 pub mod proxy;
 mod remembered;
-mod served;
+pub mod served;
 mod twice;

@@ -197,13 +197,20 @@ impl Served {
         (ended.code(), self.lines.iter().collect())
     }
 
-    /// The sum of a counter's values, 0 when it was never counted.
-    pub fn counter(&self, name: &str) -> u64 {
+    /// What the plain listener answers, head and body.
+    pub fn plain(&self, path: &str) -> String {
         use std::io::{Read, Write};
         let mut conn = std::net::TcpStream::connect(self.public).expect("connected");
-        conn.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("asked");
+        let asked = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        conn.write_all(asked.as_bytes()).expect("asked");
         let mut text = String::new();
         conn.read_to_string(&mut text).expect("answered");
+        text
+    }
+
+    /// The sum of a counter's values, 0 when it was never counted.
+    pub fn counter(&self, name: &str) -> u64 {
+        let text = self.plain("/metrics");
         let value = |line: &str| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<u64>().ok();
         text.lines().filter_map(value).sum()
     }

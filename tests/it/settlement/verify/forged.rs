@@ -12,14 +12,14 @@ use hanse::signing::rotation;
 use serde_json::{Value, json};
 
 /// Both sets in one file, as somebody may make one.
-fn joined(a: &[u8], b: &[u8]) -> Vec<u8> {
+pub(super) fn joined(a: &[u8], b: &[u8]) -> Vec<u8> {
     let keys =
         |set: &[u8]| serde_json::from_slice::<Value>(set).expect("JSON")["keys"].as_array().expect("keys").clone();
     let all = [keys(a), keys(b)].concat();
     json!({ "keys": all }).to_string().into_bytes()
 }
 
-fn marked(key: &SigningKey, partner: &str) -> Vec<u8> {
+pub(super) fn marked(key: &SigningKey, partner: &str) -> Vec<u8> {
     let mut jwk = key.public().to_jwk();
     jwk["partner"] = json!(partner);
     json!({ "keys": [jwk] }).to_string().into_bytes()

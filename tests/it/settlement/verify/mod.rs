@@ -5,6 +5,7 @@ mod grown;
 mod many;
 mod numbered;
 mod program;
+mod purposes;
 mod signed;
 mod tampered;
 
