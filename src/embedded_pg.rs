@@ -214,8 +214,7 @@ fn settings(options: &Options, sockets: &Path, wal_compression: &str) -> Vec<(St
         ("shared_buffers", &format!("{buffers}MB")),
         // Segments that are used again need not be filled with zeros first.
         ("min_wal_size", "2GB"),
-        // After a checkpoint every page is logged whole once more, one that is only read too, as pages have checksums.
-        ("max_wal_size", "12GB"),
+        ("max_wal_size", "8GB"),
         ("checkpoint_timeout", "15min"),
         ("wal_compression", wal_compression),
         // A full batch holds an advisory lock per account and key.
