@@ -58,6 +58,7 @@ pub fn begin(conn: &mut PgConnection) -> Result<(), Error> {
     Ok(conn.batch_execute("SET LOCAL synchronous_commit = off")?)
 }
 
+/// Adds the chunks of a run.
 pub fn insert(conn: &mut PgConnection, window: WindowId, chunks: &[Chunk]) -> Result<(), Error> {
     if chunks.is_empty() {
         return Ok(());
