@@ -144,7 +144,7 @@ pub fn adjustments(conn: &mut PgConnection, global: &Global) -> Result<(), Error
 
 fn today(conn: &mut PgConnection) -> Result<NaiveDate, Error> {
     let zone = catalogue::load(conn).map_err(Error::failed)?.alliance.zone;
-    Ok(catalogue::business_now(conn).map_err(Error::failed)?.with_timezone(&zone).date_naive())
+    catalogue::business_day(conn, zone).map_err(Error::failed)
 }
 
 fn print_obligations(owed: &[Obligation], today: NaiveDate) {

@@ -261,6 +261,13 @@ pub struct Parties {
     pub origin: Option<Participant>,
 }
 
+impl Parties {
+    /// With the counterparty that a decision names, where nobody is known.
+    pub fn or_named(self, counterparty: Option<Participant>) -> Parties {
+        Parties { counterparty: self.counterparty.or(counterparty), ..self }
+    }
+}
+
 /// An adjustment: `from` owes `to` the amount, negative the other way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjusted {

@@ -66,7 +66,7 @@ impl Settler {
     fn wanted(&self, conn: &mut PgConnection) -> Result<Option<Option<Which>>, Error> {
         let alliance = &self.catalogue.load().alliance;
         let opened = windows::open(conn)?.opened_at.with_timezone(&alliance.zone).date_naive();
-        let today = catalogue::business_now(conn)?.with_timezone(&alliance.zone).date_naive();
+        let today = catalogue::business_day(conn, alliance.zone)?;
         // A window ends with its period, whatever an earlier one waits for.
         let due = calendar::is_due(&alliance.settlement, opened, today).then_some(Which::Due);
         let unfinished = windows::unfinished(conn)?.is_some_and(|window| window.blocked_by.is_none());
@@ -77,7 +77,7 @@ impl Settler {
 /// Deems statements accepted that nobody answered in time, and tells of obligations that were not paid in time.
 pub fn answer_late(conn: &mut PgConnection, loaded: &Catalogue) -> Result<bool, Error> {
     let zone = loaded.alliance.zone;
-    let today = catalogue::business_now(conn)?.with_timezone(&zone).date_naive();
+    let today = catalogue::business_day(conn, zone)?;
     // A look without the fence: mostly there is nothing.
     if statements::unanswered(conn, today, 1)?.is_empty() && obligations::late(conn, today, 1)?.is_empty() {
         return Ok(false);

@@ -40,7 +40,7 @@ pub fn state(conn: &mut PgConnection, stated: &Stated) -> Result<Row, Error> {
         if !alliance.partners.contains_key(&stated.partner) {
             return Err(Error::Absent(format!("partner {}", stated.partner)));
         }
-        let today = catalogue::business_now(conn)?.with_timezone(&alliance.alliance.zone).date_naive();
+        let today = catalogue::business_day(conn, alliance.alliance.zone)?;
         let row = Row {
             partner: stated.partner.clone(),
             version: 0,

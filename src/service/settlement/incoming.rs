@@ -82,7 +82,7 @@ pub fn incoming(conn: &mut PgConnection, list: impl Read, mode: Mode<'_>) -> Res
 fn judge(conn: &mut PgConnection, payments: Vec<Payment>, mode: Mode<'_>) -> Result<Report, Error> {
     let entries: Vec<String> = payments.iter().map(entry).collect();
     let zone = catalogue::load(conn)?.alliance.zone;
-    let today = catalogue::business_now(conn)?.with_timezone(&zone).date_naive();
+    let today = catalogue::business_day(conn, zone)?;
     let mut matching = matching(conn, &payments, &entries, today)?;
     let mut rows = Vec::with_capacity(payments.len());
     for ((row, payment), entry) in (1..).zip(payments).zip(&entries) {

@@ -104,7 +104,7 @@ pub struct SeenObligation {
 pub async fn list(exchange: &Exchange, of: Participant, before: i64, limit: i64) -> Result<Vec<Seen>, Error> {
     let (currency, zone) = (exchange.currency(), exchange.catalogue.load().alliance.zone);
     let unit = move |conn: &mut PgConnection| {
-        let today = today(conn, zone)?;
+        let today = catalogue::business_day(conn, zone)?;
         let rows = windows::list(conn, before, limit)?;
         rows.into_iter().map(|row| seen(conn, row, &of, &currency, today)).collect()
     };
@@ -115,14 +115,10 @@ pub async fn get(exchange: &Exchange, of: Participant, id: WindowId) -> Result<S
     let (currency, zone) = (exchange.currency(), exchange.catalogue.load().alliance.zone);
     let unit = move |conn: &mut PgConnection| {
         let row = windows::find(conn, id)?.ok_or(Error::NotFound)?;
-        let today = today(conn, zone)?;
+        let today = catalogue::business_day(conn, zone)?;
         seen(conn, row, &of, &currency, today)
     };
     exchange.database.run(unit).await
-}
-
-fn today(conn: &mut PgConnection, zone: chrono_tz::Tz) -> Result<NaiveDate, Error> {
-    Ok(catalogue::business_now(conn)?.with_timezone(&zone).date_naive())
 }
 
 fn seen(

@@ -14,7 +14,8 @@ use super::Error;
 use crate::domain::catalogue::{Catalogue, Pair, PartnerStatus};
 use crate::domain::ids::Slug;
 use crate::domain::rate::TierScope;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Timestamptz};
@@ -59,6 +60,11 @@ pub fn business_now(conn: &mut PgConnection) -> Result<DateTime<Utc>, Error> {
     let now = "SELECT clock_timestamp() + clock_offset_us * interval '1 microsecond' AS at FROM alliance";
     let row: QueryResult<Instant> = sql_query(now).get_result(conn);
     Ok(published(row)?.at)
+}
+
+/// The business day in this zone, the alliance's.
+pub fn business_day(conn: &mut PgConnection, zone: Tz) -> Result<NaiveDate, Error> {
+    Ok(business_now(conn)?.with_timezone(&zone).date_naive())
 }
 
 /// The one row of the alliance: without it nothing was published.

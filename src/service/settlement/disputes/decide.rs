@@ -10,7 +10,7 @@ use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AdjustmentId, DisputeId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::Participant;
-use crate::domain::settlement::dispute::{self, Outcome, Parties, State, Step};
+use crate::domain::settlement::dispute::{self, Outcome, State, Step};
 use crate::service::settlement::adjust::{self, Asked};
 use crate::service::settlement::broken;
 use crate::store::catalogue;
@@ -55,8 +55,7 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
         step(&known.row, Step::Decide)?;
         in_time(&known.row, posting)?;
         if let Some(award) = award {
-            let named = known.row.parties.counterparty.clone().or_else(|| counterparty.clone());
-            let parties = Parties { counterparty: named, ..known.row.parties.clone() };
+            let parties = known.row.parties.clone().or_named(counterparty.clone());
             once::may_be_given(conn, &known.row, &parties, award)?;
         }
         let Some(proposed) = known.proposed else {
@@ -88,8 +87,7 @@ fn settle(
     proposed: Proposed,
     by: &str,
 ) -> Result<Whole, Error> {
-    let named = known.row.parties.counterparty.clone().or_else(|| proposed.counterparty.clone());
-    let parties = Parties { counterparty: named, ..known.row.parties.clone() };
+    let parties = known.row.parties.clone().or_named(proposed.counterparty.clone());
     let row = Row { parties, state: State::Decided, state_at: posting.at(), ..known.row.clone() };
     let adjustment = proposed.award.map(|award| adjust(conn, posting, &row, &proposed, award, by)).transpose()?;
     let settled = Settled { decided: true, by: by.to_owned(), at: posting.at(), adjustment };

@@ -80,7 +80,7 @@ impl Wanted {
     /// Everything there is, today.
     pub fn now(conn: &mut PgConnection) -> Result<Wanted, Error> {
         let zone = catalogue::load(conn)?.alliance.zone;
-        Ok(Wanted::on(catalogue::business_now(conn)?.with_timezone(&zone).date_naive()))
+        Ok(Wanted::on(catalogue::business_day(conn, zone)?))
     }
 }
 
