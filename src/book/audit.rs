@@ -70,11 +70,13 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "legs = conversion",
-        says: "a conversion's entries are its debit at the origin and its credit with bonuses at the target",
-        sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT subject, sum(delta) FILTER (WHERE kind = 7) AS gone, \
-              sum(delta) FILTER (WHERE kind IN (8, 9)) AS arrived FROM entries WHERE kind IN (7, 8, 9) GROUP BY 1) e ON e.subject = c.conversion_id \
-              WHERE e.gone IS DISTINCT FROM -c.debit \
-              OR e.arrived IS DISTINCT FROM c.credit + (SELECT coalesce(sum(b), 0) FROM unnest(c.bonuses) b)",
+        says: "a conversion's entries are its debit at the origin and its credit with bonuses at the target, or nothing where a brand keeps its own ledger",
+        sql: "SELECT c.conversion_id::text AS id FROM conversions c JOIN partners f ON f.slug = c.from_partner JOIN partners t ON t.slug = c.to_partner \
+              LEFT JOIN (SELECT subject, sum(delta) FILTER (WHERE kind IN (7, 16)) AS gone, \
+              sum(delta) FILTER (WHERE kind IN (8, 9, 17)) AS arrived FROM entries WHERE kind IN (7, 8, 9, 16, 17) GROUP BY 1) e ON e.subject = c.conversion_id \
+              WHERE e.gone IS DISTINCT FROM CASE WHEN f.hosted THEN -c.debit ELSE 0 END \
+              OR e.arrived IS DISTINCT FROM CASE WHEN t.hosted THEN c.credit + (SELECT coalesce(sum(b), 0) FROM unnest(c.bonuses) b) ELSE 0 END \
+              OR (f.hosted AND t.hosted) = (c.accepted_batch IS NOT NULL)",
     },
     Invariant {
         name: "exact multiples",
@@ -132,6 +134,42 @@ pub const INVARIANTS: &[Invariant] = &[
               sums AS (SELECT key, sum(amount) AS amount FROM (SELECT * FROM moves UNION ALL \
               SELECT * FROM decided UNION ALL SELECT key, delta FROM releases) m GROUP BY 1) \
               SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.value, 0) <> coalesce(s.amount, 0)",
+    },
+    Invariant {
+        name: "reserved = crossings",
+        says: "what exposures reserve is what the conversions that are on their way and not yet posted may add",
+        sql: "WITH lines AS (SELECT t.body->>'from' AS f, t.body->>'to' AS t, (t.body->>'settlement_price')::numeric AS price, c.credit, c.fee, \
+              t.body->>'fee_payer' AS payer, \
+              (SELECT coalesce(sum(b.points), 0) FROM unnest(c.bonuses) WITH ORDINALITY b(points, i) WHERE t.body->'campaigns'->(b.i - 1)::int->>'funder' = 'from') AS by_from, \
+              (SELECT coalesce(sum(b.points), 0) FROM unnest(c.bonuses) WITH ORDINALITY b(points, i) WHERE t.body->'campaigns'->(b.i - 1)::int->>'funder' = 'operator') AS by_operator \
+              FROM crossings c JOIN terms t USING (terms_id) WHERE c.kind = 0 AND c.state IN (0, 1, 4)), \
+              moves AS (SELECT 'pair:' || f || ':' || t AS key, price * (credit + by_from) AS amount FROM lines UNION ALL \
+              SELECT 'partner:' || f, price * (credit + by_from) + CASE payer WHEN 'from' THEN fee ELSE 0 END FROM lines UNION ALL \
+              SELECT 'partner:' || t, -price * (credit + by_from + by_operator) + CASE payer WHEN 'to' THEN fee ELSE 0 END FROM lines), \
+              sums AS (SELECT key, sum(greatest(amount, 0)) AS amount FROM moves GROUP BY 1) \
+              SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.reserved, 0) <> coalesce(s.amount, 0)",
+    },
+    Invariant {
+        name: "held = crossings",
+        says: "what an account holds is what the crossings hold that have it as their source and are not over",
+        sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT c.source, sum(c.lots_held[i]) AS held FROM \
+              (SELECT CASE kind WHEN 0 THEN from_account ELSE to_account END AS source, lots_held FROM crossings WHERE state IN (1, 4)) c, \
+              generate_series(1, cardinality(c.lots_held), 2) i GROUP BY 1) h ON h.source = a.account_id JOIN partners p ON p.slug = a.partner \
+              WHERE a.held <> CASE WHEN p.hosted THEN coalesce(h.held, 0) ELSE 0 END",
+    },
+    Invariant {
+        name: "crossings end once",
+        says: "a crossing is posted when its credit is recorded and never otherwise, and what brands keep themselves has no balance here",
+        sql: "SELECT x.crossing_id::text AS id FROM crossings x LEFT JOIN conversions c ON c.conversion_id = x.crossing_id WHERE x.kind = 0 \
+              AND ((x.state IN (2, 3)) <> (c.conversion_id IS NOT NULL) OR (c.conversion_id IS NOT NULL AND \
+              (c.from_account, c.to_account, c.debit, c.credit, c.bonuses, c.fee, c.accepted_batch, c.accepted_ordinal, c.accepted_day) IS DISTINCT FROM \
+              (x.from_account, x.to_account, x.debit, x.credit, x.bonuses, x.fee, x.batch_no, x.ordinal, x.day))) UNION ALL \
+              SELECT x.crossing_id::text FROM crossings x LEFT JOIN reversals r ON r.reversal_id = x.crossing_id WHERE x.kind <> 0 \
+              AND (r.state, r.conversion_id, r.credit) IS DISTINCT FROM \
+              (CASE WHEN x.state IN (2, 3) THEN 1 WHEN x.state = 6 THEN 3 ELSE 2 END::smallint, x.conversion_id, x.credit) UNION ALL \
+              SELECT c.conversion_id::text FROM conversions c WHERE c.accepted_batch IS NOT NULL \
+              AND NOT EXISTS (SELECT FROM crossings x WHERE x.crossing_id = c.conversion_id) UNION ALL \
+              SELECT a.account_id::text FROM accounts a JOIN partners p ON p.slug = a.partner WHERE NOT p.hosted AND (a.balance <> 0 OR a.owed <> 0)",
     },
     Invariant {
         name: "parts taken back",
@@ -242,9 +280,10 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "member limits",
-        says: "the usage of every account's day is the sum of its conversions of that day that were not undone",
-        sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT from_account, day, sum(debit) AS used FROM conversions \
-              WHERE NOT undone GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
+        says: "the usage of every account's day is the sum of its conversions accepted that day that were neither undone nor released",
+        sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT from_account, day, sum(debit) AS used FROM \
+              (SELECT from_account, coalesce(accepted_day, day) AS day, debit FROM conversions WHERE NOT undone UNION ALL \
+              SELECT from_account, day, debit FROM crossings WHERE kind = 0 AND state IN (0, 1, 4)) c GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
               WHERE a.usage[2] <> coalesce(c.used, 0)",
     },
     Invariant {
@@ -253,6 +292,7 @@ pub const INVARIANTS: &[Invariant] = &[
         sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN (SELECT subject, count(*) AS keys FROM directory \
               WHERE kind = 2 AND fingerprint IS NOT NULL GROUP BY 1) d ON d.subject = c.conversion_id WHERE d.keys IS DISTINCT FROM 1 \
               UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 2 AND NOT EXISTS (SELECT FROM conversions c WHERE c.conversion_id = d.subject) \
+              AND NOT EXISTS (SELECT FROM crossings c WHERE c.crossing_id = d.subject) \
               UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 3 AND NOT EXISTS (SELECT FROM movements m WHERE m.movement_id = d.subject) \
               UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 4 AND NOT EXISTS (SELECT FROM reversals r WHERE r.reversal_id = d.subject)",
     },
@@ -264,7 +304,8 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE first_sequence <> expected UNION ALL \
               SELECT f.partner || ':' || f.batch_no FROM feed f LEFT JOIN (SELECT partner, batch_no, count(*) AS n, min(ordinal) AS first, max(ordinal) AS last \
               FROM events GROUP BY 1, 2) e USING (partner, batch_no) LEFT JOIN (SELECT partner, batch_no, count(*) AS n FROM \
-              (SELECT from_partner AS partner, batch_no FROM conversions UNION ALL SELECT to_partner, batch_no FROM conversions) s GROUP BY 1, 2) c \
+              (SELECT from_partner AS partner, batch_no FROM conversions WHERE accepted_batch IS NULL UNION ALL \
+              SELECT to_partner, batch_no FROM conversions WHERE accepted_batch IS NULL) s GROUP BY 1, 2) c \
               USING (partner, batch_no) WHERE coalesce(c.n, 0) + coalesce(e.n, 0) <> f.events \
               OR e.first <> coalesce(c.n, 0) + 1 OR e.last <> f.events",
     },
@@ -272,9 +313,9 @@ pub const INVARIANTS: &[Invariant] = &[
         name: "events are told",
         says: "every conversion's batch counts it for both of its sides, and has one line of the journal for each",
         sql: "SELECT c.conversion_id::text AS id FROM conversions c LEFT JOIN batches b USING (batch_no) \
-              WHERE (ARRAY[c.from_partner, c.to_partner] <@ b.partners) IS NOT TRUE UNION ALL \
-              SELECT c.conversion_id::text FROM conversions c LEFT JOIN (SELECT batch_no, subject, array_agg(partner ORDER BY kind) AS sides \
-              FROM entries WHERE kind IN (7, 8) GROUP BY 1, 2) e ON e.batch_no = c.batch_no AND e.subject = c.conversion_id \
+              WHERE c.accepted_batch IS NULL AND (ARRAY[c.from_partner, c.to_partner] <@ b.partners) IS NOT TRUE UNION ALL \
+              SELECT c.conversion_id::text FROM conversions c LEFT JOIN (SELECT batch_no, subject, array_agg(a.partner ORDER BY kind) AS sides \
+              FROM entries JOIN accounts a USING (account_id) WHERE kind IN (7, 8, 16, 17) GROUP BY 1, 2) e ON e.batch_no = c.batch_no AND e.subject = c.conversion_id \
               WHERE e.sides IS DISTINCT FROM ARRAY[c.from_partner, c.to_partner]",
     },
     Invariant {

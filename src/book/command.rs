@@ -3,6 +3,7 @@
 //! A request carries everything that is chance or identity (ids, hashes) so that running it again, after a lost
 //! connection, is the same request. It carries no time: the lane reads that once per batch.
 
+pub use super::crossing::{Accepted, Advance, CrossingRow};
 use crate::domain::expiry::Expiry;
 use crate::domain::ids::{
     AccountId, ConversionId, LinkId, MemberId, MovementId, QuoteId, ReversalId, Slug, TokenId, WindowId,
@@ -62,6 +63,7 @@ pub enum Command {
     EndLink(EndLink),
     Expire(Expire),
     Erase(Erase),
+    Advance(Advance),
 }
 
 /// Registers a membership or updates it; creates the account (id: the request's `fresh`).
@@ -268,6 +270,8 @@ pub struct Answer {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     Conversion(Arc<ConversionRow>),
+    /// On its way between two ledgers.
+    Crossing(Arc<CrossingRow>),
     Movement(Arc<MovementRow>),
     Reversal(Arc<ReversalRow>),
     Membership(AccountId),
@@ -418,6 +422,8 @@ pub struct ConversionRow {
     /// Business time and date.
     pub at: DateTime<Utc>,
     pub day: NaiveDate,
+    /// Of one that crossed between two ledgers.
+    pub accepted: Option<Accepted>,
     /// What later undos and reversals took back: the only part that changes.
     pub reversed: Reversed,
 }
@@ -485,6 +491,10 @@ pub enum ReversalState {
     /// The other side has not confirmed: nothing has moved.
     Requested,
     Completed,
+    /// On its way between two ledgers.
+    Pending,
+    /// The ledger that was to give back would not: nothing has moved.
+    Refused,
 }
 
 /// The request was not decided; nothing is known to have moved unless it says so.

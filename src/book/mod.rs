@@ -1,12 +1,13 @@
 //! The book: the only writer of accounts, holds, entries, conversions, keys and exposures.
 //!
-//! `command` what can be asked and answered · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
+//! `command` what can be asked and answered · `crossing` what is on its way between two ledgers · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
 //! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as they were
 //! left · `store` their SQL · `fence` what keeps windows and catalogue still · `seal` the dense feed of events · `expiry`
 //! the month-end run · `windows` ends one · `posting` what settlement posts · `audit` the invariants as queries.
 
 pub mod audit;
 pub mod command;
+pub mod crossing;
 pub mod engine;
 pub mod expiry;
 pub mod exposures;
@@ -183,6 +184,7 @@ fn lane_key(request: &Request) -> u128 {
         Command::ReverseMovement(reverse) => reverse.movement.0,
         Command::OpenLink(link) => link.a.account.0,
         Command::EndLink(link) => link.a.0,
+        Command::Advance(advance) => advance.crossing,
     };
     // Only the random end of a UUIDv7 spreads.
     id.as_u128() & u128::from(u64::MAX)

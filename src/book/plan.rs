@@ -6,7 +6,7 @@ use super::exposures::ExposureKey;
 use super::places::{Place, Places};
 use super::store::Error;
 use super::store::read::{self, Legs, State, Wanted};
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, ReversalId};
 use diesel::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
@@ -90,7 +90,11 @@ impl Plan {
             Command::EndLink(link) => [link.a, link.b].into_iter().flat_map(person).collect(),
             Command::Erase(_) => own.into_iter().flat_map(person).collect(),
             Command::Expire(expire) => vec![expire.account],
-            Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) | Command::ReverseMovement(_) => {
+            Command::Undo(_)
+            | Command::Reverse(_)
+            | Command::ConfirmReversal(_)
+            | Command::Advance(_)
+            | Command::ReverseMovement(_) => {
                 let legs = subject_of(command).and_then(|id| self.legs.get(&id));
                 legs.map(|legs| legs.accounts.clone()).unwrap_or_default()
             }
@@ -156,16 +160,22 @@ impl Plan {
             exposures.extend(self.exposures_of(request));
             match &request.command {
                 Command::Register(register) => directory.extend([register.who.0]),
-                Command::Erase(erase) => directory.extend([erase.who.0]),
-                Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) => {
+                Command::Erase(erase) => {
+                    directory.extend([erase.who.0]);
+                    wanted.crossings_of.extend(self.places.get(&erase.who).map(|place| place.account));
+                }
+                Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) | Command::Advance(_) => {
                     let legs = subject_of(&request.command).and_then(|id| self.legs.get(&id));
-                    wanted.conversions.extend(legs.and_then(|legs| legs.conversion));
+                    let conversion = legs.and_then(|legs| legs.conversion);
+                    wanted.conversions.extend(conversion);
+                    wanted.crossings.extend(conversion);
                 }
                 _ => {}
             }
             match &request.command {
                 Command::ConfirmReversal(confirm) => wanted.reversals.push(confirm.reversal),
                 Command::ReverseMovement(reverse) => wanted.movements.push(reverse.movement),
+                Command::Advance(advance) => wanted.reversals.push(ReversalId(advance.crossing)),
                 _ => {}
             }
         }
@@ -192,7 +202,7 @@ impl Plan {
                 Direction::To(partner) => read::exposure_keys(&request.caller, partner).into(),
                 Direction::From(partner) => read::exposure_keys(partner, &request.caller).into(),
             },
-            Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) => {
+            Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) | Command::Advance(_) => {
                 let legs = subject_of(&request.command).and_then(|id| self.legs.get(&id));
                 let direction = legs.and_then(|legs| legs.direction.as_ref());
                 direction.map(|(from, to)| read::exposure_keys(from, to).into()).unwrap_or_default()
@@ -238,6 +248,7 @@ fn subject_of(command: &Command) -> Option<Uuid> {
         Command::Undo(undo) => Some(undo.conversion.0),
         Command::Reverse(reverse) => Some(reverse.conversion.0),
         Command::ConfirmReversal(confirm) => Some(confirm.reversal.0),
+        Command::Advance(advance) => Some(advance.crossing),
         Command::ReverseMovement(reverse) => Some(reverse.movement.0),
         _ => None,
     }

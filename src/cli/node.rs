@@ -8,6 +8,7 @@ use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
+use crate::service::crossings::Crossings;
 use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
@@ -61,7 +62,8 @@ impl Node {
         };
         let book = Handle::start(&house.database_url, shared.clone(), bounds).map_err(Error::failed)?;
         let keys = Arc::new(Keys::open(database.clone(), config.keys_dir()).await.map_err(Error::failed)?);
-        let exchange = Exchange { database, book, catalogue: shared, keys };
+        let (crossings, _waiting) = Crossings::channel();
+        let exchange = Exchange { database, book, catalogue: shared, keys, crossings };
         let server = listen(config, &exchange, trust_domain, metrics)?;
         let workers = work(&house.database_url, &exchange).map_err(Error::failed)?;
         Ok(Node { server, workers, exchange })

@@ -7,6 +7,7 @@
 pub mod catalogue;
 pub mod change;
 pub mod confirmation;
+pub mod crossing;
 pub mod cycle;
 pub mod expiry;
 pub mod holder;

@@ -3,9 +3,12 @@
 //! A replay must be the first answer byte for byte, so these types are filled from immutable fields alone, in a fixed
 //! order; what changes later stands in the types of a GET, which wrap these.
 
-use crate::book::command::{ConversionRow, CreditKind, MovementRow, MovementSide, Parcel, ReversalRow, ReversalState};
+use crate::book::command::{
+    ConversionRow, CreditKind, CrossingRow, MovementRow, MovementSide, Parcel, ReversalRow, ReversalState,
+};
 use crate::domain::catalogue::Party;
 use crate::domain::confirmation::Confirmation;
+use crate::domain::crossing::State;
 use crate::domain::expiry::Expiry;
 use crate::domain::ids::{AccountId, ConversionId, MovementId, ReversalId, Slug, TokenId, WindowId};
 use crate::domain::money::Millionths;
@@ -15,6 +18,9 @@ use chrono::{DateTime, Duration, NaiveDate, Utc};
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
 use utoipa::ToSchema;
+
+/// Minutes a conversion over two ledgers takes at most while nobody is in the way.
+const ARRIVAL_MINUTES: i64 = 15;
 
 /// Written as its `Display` text, without an allocation of its own.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +74,58 @@ pub struct ConversionAnswer<'a> {
     pub completed_at: DateTime<Utc>,
     #[schema(value_type = Option<String>)]
     pub external_reference: Option<&'a str>,
+}
+
+/// A conversion over two ledgers that is on its way, or that ended without one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PendingConversion)]
+pub struct PendingAnswer<'a> {
+    #[schema(value_type = String, pattern = "^cnv_[0-9a-f]{32}$")]
+    pub conversion_id: Shown<ConversionId>,
+    /// What the member sees, and keeps when it is completed.
+    #[schema(value_type = String, example = "955V-792C-M976")]
+    pub confirmation: Option<Shown<Confirmation>>,
+    /// pending; in_doubt: a person looks at it; released: nothing moved.
+    #[schema(value_type = String, example = "pending")]
+    pub state: &'static str,
+    /// Why it was released or is in doubt, such as `insufficient_points`.
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'a str>,
+    #[schema(value_type = String, example = "sprout")]
+    pub from: &'a str,
+    #[schema(value_type = String, example = "nest")]
+    pub to: &'a str,
+    /// The reader's own membership.
+    #[schema(value_type = String)]
+    pub membership_id: Shown<AccountId>,
+    /// The other brand's member, by the token this pair of brands knows it by.
+    #[schema(value_type = String)]
+    pub counterpart: Shown<TokenId>,
+    pub debit_points: i64,
+    pub credit_points: i64,
+    pub bonuses: Vec<BonusAnswer<'a>>,
+    pub total_credit_points: i64,
+    pub rate: RateAnswer,
+    #[schema(value_type = String)]
+    pub tier: &'a str,
+    pub fee: FeeAnswer<'a>,
+    #[schema(value_type = String, format = DateTime)]
+    pub accepted_at: DateTime<Utc>,
+    /// When it will have arrived, if both ledgers answer.
+    #[schema(value_type = String, format = DateTime)]
+    pub arrives_by: DateTime<Utc>,
+    #[schema(value_type = Option<String>)]
+    pub external_reference: Option<&'a str>,
+}
+
+/// What a conversion came to at once: 201 completed, 202 pending.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Converted)]
+#[serde(untagged)]
+pub enum ConvertedAnswer<'a> {
+    Completed(ConversionAnswer<'a>),
+    Pending(PendingAnswer<'a>),
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -156,7 +214,8 @@ pub struct ReversalAnswer<'a> {
     /// undo, reversal.
     #[schema(value_type = String)]
     pub kind: &'static str,
-    /// requested: the other brand has not confirmed and nothing moved; completed.
+    /// requested: the other brand has not confirmed and nothing moved; pending: on its way between two ledgers;
+    /// completed; refused: the ledger that was to give the points back would not, and nothing moved.
     #[schema(value_type = String)]
     pub state: &'static str,
     #[schema(value_type = String)]
@@ -186,7 +245,8 @@ pub struct ReversalAnswer<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ConversionState)]
 pub struct ConversionState<'a> {
-    /// Its `state` is today's: completed, undone.
+    /// Its `state` is today's: completed, undone; of one over two ledgers whose points the origin has not captured yet,
+    /// pending or in_doubt.
     #[serde(flatten)]
     pub conversion: ConversionAnswer<'a>,
     pub reversed_credit_points: i64,
@@ -230,7 +290,7 @@ pub fn conversion<'a>(row: &'a ConversionRow, side: Side, currency: &'a str) -> 
     };
     ConversionAnswer {
         conversion_id: Shown(row.id),
-        confirmation: Confirmation::new(row.batch_no, row.ordinal).map(Shown),
+        confirmation: confirmation(row),
         state: "completed",
         from: terms.from.as_str(),
         to: terms.to.as_str(),
@@ -251,9 +311,67 @@ pub fn conversion<'a>(row: &'a ConversionRow, side: Side, currency: &'a str) -> 
     }
 }
 
+fn confirmation(row: &ConversionRow) -> Option<Shown<Confirmation>> {
+    let (batch_no, ordinal) =
+        row.accepted.map_or((row.batch_no, row.ordinal), |accepted| (accepted.batch_no, accepted.ordinal));
+    Confirmation::new(batch_no, ordinal).map(Shown)
+}
+
+/// When a conversion over two ledgers has arrived, if nobody is in the way: a promise, not a rule.
+pub fn arrives_by(accepted_at: DateTime<Utc>) -> DateTime<Utc> {
+    accepted_at + Duration::minutes(ARRIVAL_MINUTES)
+}
+
+/// Renders a conversion that is on its way, as it was accepted.
+pub fn pending<'a>(row: &'a CrossingRow, side: Side, currency: &'a str) -> PendingAnswer<'a> {
+    let terms = &row.terms;
+    let (own, other) = match side {
+        Side::From => (row.from_account, row.to_token),
+        Side::To => (row.to_account, row.from_token),
+    };
+    let asker = if row.pulled { Side::To } else { Side::From };
+    PendingAnswer {
+        conversion_id: Shown(row.conversion),
+        confirmation: Confirmation::new(row.batch_no, row.ordinal).map(Shown),
+        state: "pending",
+        code: None,
+        from: terms.from.as_str(),
+        to: terms.to.as_str(),
+        membership_id: Shown(own),
+        counterpart: Shown(other),
+        debit_points: row.debit.get(),
+        credit_points: row.credit.get(),
+        bonuses: bonuses(terms, &row.bonuses),
+        total_credit_points: row.total_credit().get(),
+        rate: rate(terms),
+        tier: &terms.tier,
+        fee: FeeAnswer { amount: Shown(row.fee), currency, payer: party(terms, terms.fee_payer) },
+        accepted_at: row.at,
+        arrives_by: arrives_by(row.at),
+        external_reference: row.reference.as_deref().filter(|_| side == asker),
+    }
+}
+
+/// Renders one that is on its way, or ended without a conversion, as it stands today.
+pub fn pending_state<'a>(row: &'a CrossingRow, side: Side, currency: &'a str) -> PendingAnswer<'a> {
+    let code = row.cause.as_deref().filter(|_| row.in_doubt || row.state.is_over());
+    PendingAnswer { state: standing(row), code, ..pending(row, side, currency) }
+}
+
+/// What a crossing's state means to a member.
+pub fn standing(row: &CrossingRow) -> &'static str {
+    match row.state {
+        State::Done => "completed",
+        State::Released => "released",
+        _ if row.in_doubt => "in_doubt",
+        State::Holding | State::Crediting | State::Capturing | State::Voiding | State::Releasing => "pending",
+    }
+}
+
 /// Renders a conversion as it stands today, with what was taken back of it.
 pub fn conversion_state<'a>(
     row: &'a ConversionRow,
+    crossing: Option<&CrossingRow>,
     reversals: &'a [ReversalRow],
     side: Side,
     currency: &'a str,
@@ -262,7 +380,11 @@ pub fn conversion_state<'a>(
         Side::From => &row.terms.from,
         Side::To => &row.terms.to,
     };
-    let state = if row.reversed.undone { "undone" } else { "completed" };
+    let state = match crossing {
+        Some(crossing) if !crossing.state.is_over() => standing(crossing),
+        _ if row.reversed.undone => "undone",
+        _ => "completed",
+    };
     ConversionState {
         conversion: ConversionAnswer { state, ..conversion(row, side, currency) },
         reversed_credit_points: row.reversed.credit.get(),
@@ -307,6 +429,8 @@ pub fn reversal<'a>(row: &'a ReversalRow, reader: &Slug, currency: &'a str) -> R
         state: match row.state {
             ReversalState::Requested => "requested",
             ReversalState::Completed => "completed",
+            ReversalState::Pending => "pending",
+            ReversalState::Refused => "refused",
         },
         asked_by: row.asked_by.as_str(),
         credit_points: row.credit.get(),

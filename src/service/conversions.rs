@@ -3,17 +3,21 @@
 //! Nothing here reads the database on the way to the book: whatever depends on time or state is decided in the lane.
 
 use super::answer::Side;
+use super::crossings::Next;
 use super::exchange::{self, Call, Done, Error, Exchange, Item, Operation};
 use super::quote_token;
 use crate::book::command::{
-    Answer, Ask, Command, ConfirmReversal, ConversionRow, Convert, Direction, Request, ReversalRow, Reverse, Undecided,
-    Undo, Want,
+    Answer, Ask, Command, ConfirmReversal, ConversionRow, Convert, CrossingRow, Direction, Outcome, Request,
+    ReversalRow, ReversalState, Reverse, Undecided, Undo, Want,
 };
+use crate::book::crossing::Kind;
+use crate::book::store::crossings::{self, Wished};
 use crate::book::store::rows;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::holder::Holder;
 use crate::domain::ids::{ConversionId, ReversalId, Slug};
 use crate::domain::points::Points;
+use crate::domain::terms::Terms;
 use crate::domain::text::Text;
 use crate::store::memberships;
 use diesel::PgConnection;
@@ -38,10 +42,30 @@ pub enum By {
     Now { member_ref: Text, direction: Direction, want: Want, floor: Option<Points> },
 }
 
+/// What a conversion came to at once.
+#[derive(Clone, Debug)]
+pub enum Converted {
+    Completed(Arc<ConversionRow>),
+    /// Accepted, and on its way between two ledgers.
+    Pending(Arc<CrossingRow>),
+}
+
 /// Carries out one conversion.
-pub async fn convert(exchange: &Exchange, call: Call<'_>, wanted: Wanted) -> Result<Done<Arc<ConversionRow>>, Error> {
+pub async fn convert(exchange: &Exchange, call: Call<'_>, wanted: Wanted) -> Result<Done<Converted>, Error> {
     let request = request(exchange, call, wanted)?;
-    exchange::conversion_of(exchange.book.submit(request).await)
+    converted(exchange, exchange.book.submit(request).await)
+}
+
+fn converted(exchange: &Exchange, answer: Result<Answer, Undecided>) -> Result<Done<Converted>, Error> {
+    let done = exchange::expect(answer, |outcome| match outcome {
+        Outcome::Conversion(row) => Some(Converted::Completed(row)),
+        Outcome::Crossing(row) => Some(Converted::Pending(row)),
+        _ => None,
+    })?;
+    if let (Converted::Pending(row), false) = (&done.row, done.replayed) {
+        exchange.crossings.go_on(Next::Row(row.clone()));
+    }
+    Ok(done)
 }
 
 /// Carries out many, each by itself: an item's failure is its own. Outcomes are in the order of the items.
@@ -50,10 +74,10 @@ pub async fn convert_all(
     caller: &Slug,
     request_id: Uuid,
     items: Vec<Result<Item<Wanted>, Error>>,
-) -> Vec<Result<Done<Arc<ConversionRow>>, Error>> {
+) -> Vec<Result<Done<Converted>, Error>> {
     let make = |item: Item<Wanted>| request(exchange, Call { caller, request_id, key: &item.key }, item.wanted);
     let requests = items.into_iter().map(|item| item.and_then(make));
-    submit_all(exchange, requests).await.into_iter().map(|answer| exchange::conversion_of(answer?)).collect()
+    submit_all(exchange, requests).await.into_iter().map(|answer| converted(exchange, answer?)).collect()
 }
 
 /// Submits the requests that could be made and puts every outcome in its place.
@@ -97,7 +121,7 @@ pub async fn undo(
     conversion: ConversionId,
 ) -> Result<Done<Arc<ReversalRow>>, Error> {
     let request = call.request(Operation::Undo, Command::Undo(Undo { conversion }), None);
-    exchange::reversal_of(exchange.book.submit(request).await)
+    taken_back(exchange, exchange.book.submit(request).await)
 }
 
 /// Reverses base credit of a conversion, or asks the other side to let it be reversed.
@@ -108,7 +132,7 @@ pub async fn reverse(
     reference: Text,
 ) -> Result<Done<Arc<ReversalRow>>, Error> {
     let request = call.request(Operation::Reversal, Command::Reverse(reverse), Some(reference));
-    exchange::reversal_of(exchange.book.submit(request).await)
+    taken_back(exchange, exchange.book.submit(request).await)
 }
 
 /// The other side's yes to a reversal.
@@ -118,27 +142,36 @@ pub async fn confirm(
     reversal: ReversalId,
 ) -> Result<Done<Arc<ReversalRow>>, Error> {
     let request = call.request(Operation::Confirmation, Command::ConfirmReversal(ConfirmReversal { reversal }), None);
-    exchange::reversal_of(exchange.book.submit(request).await)
+    taken_back(exchange, exchange.book.submit(request).await)
+}
+
+fn taken_back(exchange: &Exchange, answer: Result<Answer, Undecided>) -> Result<Done<Arc<ReversalRow>>, Error> {
+    let done = exchange::reversal_of(answer)?;
+    if done.row.state == ReversalState::Pending && !done.replayed {
+        exchange.crossings.go_on(Next::Id(done.row.id.0));
+    }
+    Ok(done)
 }
 
 /// A conversion as it stands today, and from which side it is read.
 #[derive(Debug)]
 pub struct Found {
-    pub row: ConversionRow,
-    pub reversals: Vec<ReversalRow>,
+    pub stands: Stands,
     pub side: Side,
+}
+
+#[derive(Debug)]
+pub enum Stands {
+    /// Posted; if it crossed, how far the origin's capture is.
+    Posted { row: ConversionRow, reversals: Vec<ReversalRow>, crossing: Option<CrossingRow> },
+    /// Not posted, or never to be.
+    Crossing(CrossingRow),
 }
 
 /// By its id; another partner's is not found.
 pub async fn get(exchange: &Exchange, reader: &Holder, id: ConversionId) -> Result<Found, Error> {
     let reader = reader.clone();
-    exchange
-        .database
-        .run(move |conn| {
-            let row = rows::conversions(conn, &[id])?.pop();
-            found(conn, &reader, row)?.ok_or(Error::NotFound)
-        })
-        .await
+    exchange.database.run(move |conn| find(conn, &reader, id)?.ok_or(Error::NotFound)).await
 }
 
 /// By the caller's own reference; operators have none.
@@ -147,10 +180,9 @@ pub async fn find_by_reference(exchange: &Exchange, reader: &Holder, reference: 
     let (reader, hash) = (reader.clone(), exchange::reference_hash(slug, &reference));
     exchange
         .database
-        .run(move |conn| {
-            let Some(id) = memberships::subject_of(conn, hash.0)? else { return Ok(None) };
-            let row = rows::conversions(conn, &[ConversionId(id)])?.pop();
-            found(conn, &reader, row)
+        .run(move |conn| match memberships::subject_of(conn, hash.0)? {
+            Some(id) => find(conn, &reader, ConversionId(id)),
+            None => Ok(None),
         })
         .await
 }
@@ -158,22 +190,31 @@ pub async fn find_by_reference(exchange: &Exchange, reader: &Holder, reference: 
 /// By the number the member sees, however it was typed.
 pub async fn find_by_confirmation(exchange: &Exchange, reader: &Holder, typed: &str) -> Result<Option<Found>, Error> {
     let Ok(confirmation) = typed.parse::<Confirmation>() else { return Ok(None) };
-    let reader = reader.clone();
+    let (reader, place) = (reader.clone(), (confirmation.batch_no(), confirmation.ordinal()));
     exchange
         .database
         .run(move |conn| {
-            let row = rows::conversion_at(conn, confirmation.batch_no(), confirmation.ordinal())?;
-            found(conn, &reader, row)
+            let id = match rows::conversion_at(conn, place.0, place.1)? {
+                Some(row) => Some(row.id),
+                None => crossings::at(conn, place.0, place.1)?.map(|row| row.conversion),
+            };
+            id.map_or(Ok(None), |id| find(conn, &reader, id))
         })
         .await
 }
 
-fn found(conn: &mut PgConnection, reader: &Holder, row: Option<ConversionRow>) -> Result<Option<Found>, Error> {
-    let side = |row: &ConversionRow| match reader {
-        Holder::Partner(slug) => Side::of(slug, &row.terms),
+fn find(conn: &mut PgConnection, reader: &Holder, id: ConversionId) -> Result<Option<Found>, Error> {
+    let side = |terms: &Terms| match reader {
+        Holder::Partner(slug) => Side::of(slug, terms),
         Holder::Operator(_) => Some(Side::From),
     };
-    let Some((row, side)) = row.and_then(|row| side(&row).map(|side| (row, side))) else { return Ok(None) };
-    let reversals = rows::reversals_of(conn, row.id)?;
-    Ok(Some(Found { row, reversals, side }))
+    let crossing = crossings::find(conn, Wished { ids: vec![id.0], ..Wished::default() })?.pop();
+    if let Some(row) = rows::conversions(conn, &[id])?.pop() {
+        let reversals = rows::reversals_of(conn, row.id)?;
+        let side = side(&row.terms);
+        return Ok(side.map(|side| Found { stands: Stands::Posted { row, reversals, crossing }, side }));
+    }
+    let Some(row) = crossing.filter(|row| row.kind == Kind::Conversion) else { return Ok(None) };
+    let side = side(&row.terms);
+    Ok(side.map(|side| Found { stands: Stands::Crossing(row), side }))
 }

@@ -2,8 +2,9 @@
 
 use super::answer::{self, Shown, Side};
 use super::exchange::{Error, Exchange};
-use crate::book::command::{ConversionRow, ReversalRow};
+use crate::book::command::{ConversionRow, CrossingRow, ReversalRow};
 use crate::book::seal::{self, FeedEvent};
+use crate::book::store::crossings::{self, Wished};
 use crate::book::store::rows;
 use crate::domain::ids::{ConversionId, EventId, ReversalId, Slug};
 use chrono::{DateTime, Utc};
@@ -12,6 +13,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Said of a crossing, not of what it becomes.
+const PENDING: &str = "conversion.pending";
 
 /// `{id, type, timestamp, sequence, data}`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,6 +78,7 @@ pub fn render(
 }
 
 struct Rows {
+    crossings: HashMap<Uuid, CrossingRow>,
     conversions: HashMap<ConversionId, ConversionRow>,
     reversals: HashMap<ReversalId, ReversalRow>,
 }
@@ -83,7 +89,10 @@ impl Rows {
         let subjects = || found.iter().filter(|row| row.body.is_none()).map(|row| row.subject);
         let conversions = rows::conversions(conn, &subjects().map(ConversionId).collect::<Vec<_>>())?;
         let reversals = rows::reversals(conn, &subjects().map(ReversalId).collect::<Vec<_>>())?;
+        let pending = found.iter().filter(|row| row.kind == PENDING).map(|row| row.subject);
+        let crossings = crossings::find(conn, Wished { ids: pending.collect(), ..Wished::default() })?;
         Ok(Rows {
+            crossings: crossings.into_iter().map(|row| (row.id, row)).collect(),
             conversions: conversions.into_iter().map(|row| (row.id, row)).collect(),
             reversals: reversals.into_iter().map(|row| (row.id, row)).collect(),
         })
@@ -91,8 +100,14 @@ impl Rows {
 
     fn render(&self, event: &FeedEvent, reader: &Slug, currency: &str) -> Result<Box<RawValue>, Error> {
         let broken = |_| Error::Broken("an event cannot be written as JSON");
+        let not_ours = Error::Broken("an event of somebody else's conversion");
+        if event.kind == PENDING {
+            let row = self.crossings.get(&event.subject).ok_or(Error::Broken("an event of nothing"))?;
+            let side = Side::of(reader, &row.terms).ok_or(not_ours)?;
+            return serde_json::value::to_raw_value(&answer::pending(row, side, currency)).map_err(broken);
+        }
         if let Some(row) = self.conversions.get(&ConversionId(event.subject)) {
-            let side = Side::of(reader, &row.terms).ok_or(Error::Broken("an event of somebody else's conversion"))?;
+            let side = Side::of(reader, &row.terms).ok_or(not_ours)?;
             return serde_json::value::to_raw_value(&answer::conversion(row, side, currency)).map_err(broken);
         }
         let row = self.reversals.get(&ReversalId(event.subject)).ok_or(Error::Broken("an event of nothing"))?;

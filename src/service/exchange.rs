@@ -2,13 +2,13 @@
 
 use crate::book;
 use crate::book::command::{
-    Answer, Command, ConversionRow, DirectoryHash, Key, MovementRow, Outcome, Reference, Refusal, Request, ReversalRow,
-    Undecided,
+    Answer, Command, DirectoryHash, Key, MovementRow, Outcome, Reference, Refusal, Request, ReversalRow, Undecided,
 };
 use crate::domain::catalogue::Catalogue;
 use crate::domain::holder::Holder;
 use crate::domain::ids::Slug;
 use crate::domain::text::Text;
+use crate::service::crossings::Crossings;
 use crate::service::fingerprint;
 use crate::service::keys::Keys;
 use crate::signing::digest::directory_hash;
@@ -24,6 +24,8 @@ pub struct Exchange {
     pub book: book::Handle,
     pub catalogue: Arc<ArcSwap<Catalogue>>,
     pub keys: Arc<Keys>,
+    /// Carries on what is on its way between two ledgers.
+    pub crossings: Crossings,
 }
 
 /// Why a use case has no answer.
@@ -200,14 +202,6 @@ pub fn seen_by(reader: &Holder) -> Option<&Slug> {
 }
 
 /// Turns the book's answer into the row it must carry.
-pub fn conversion_of(answer: Result<Answer, Undecided>) -> Result<Done<Arc<ConversionRow>>, Error> {
-    expect(answer, |outcome| match outcome {
-        Outcome::Conversion(row) => Some(row),
-        _ => None,
-    })
-}
-
-/// See `conversion_of`.
 pub fn movement_of(answer: Result<Answer, Undecided>) -> Result<Done<Arc<MovementRow>>, Error> {
     expect(answer, |outcome| match outcome {
         Outcome::Movement(row) => Some(row),
@@ -215,7 +209,7 @@ pub fn movement_of(answer: Result<Answer, Undecided>) -> Result<Done<Arc<Movemen
     })
 }
 
-/// See `conversion_of`.
+/// See `movement_of`.
 pub fn reversal_of(answer: Result<Answer, Undecided>) -> Result<Done<Arc<ReversalRow>>, Error> {
     expect(answer, |outcome| match outcome {
         Outcome::Reversal(row) => Some(row),

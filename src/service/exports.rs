@@ -89,7 +89,7 @@ impl Export {
         let state = |(row, reversals): &'a (ConversionRow, Vec<ReversalRow>)| {
             // Both are read through the account's own entries.
             let side = Side::of(own, &row.terms).unwrap_or(Side::From);
-            answer::conversion_state(row, reversals, side, currency)
+            answer::conversion_state(row, None, reversals, side, currency)
         };
         self.conversions.iter().map(state).collect()
     }

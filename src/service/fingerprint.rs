@@ -59,7 +59,12 @@ fn encode(command: &Command, reference: Option<&Reference>) -> Vec<u8> {
             bytes.tag(7).id(confirm.reversal.0);
         }
         // Idempotent by themselves: they carry no key, so that nothing compares this.
-        Command::Register(_) | Command::OpenLink(_) | Command::EndLink(_) | Command::Expire(_) | Command::Erase(_) => {
+        Command::Register(_)
+        | Command::OpenLink(_)
+        | Command::EndLink(_)
+        | Command::Expire(_)
+        | Command::Erase(_)
+        | Command::Advance(_) => {
             bytes.tag(0);
         }
     }

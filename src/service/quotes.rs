@@ -44,6 +44,7 @@ pub async fn create(exchange: &Exchange, caller: &Slug, request_id: Uuid, wanted
     let answer = exchange.database.run(move |conn| Ok::<_, Error>(preview::convert(conn, &catalogue, asked)?)).await?;
     let row = match answer {
         Outcome::Conversion(row) => row,
+        Outcome::Crossing(row) => Arc::new(row.forecast()),
         Outcome::Refused(refusal) => return Err(Error::Refused(Refused { refusal, replayed: false })),
         _ => return Err(Error::Broken("a preview answered another command")),
     };

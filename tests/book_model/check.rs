@@ -331,7 +331,7 @@ pub fn batch(walk: &Walk) -> Result<(), String> {
     }
     for (key, delta) in &writes.exposures {
         let row = walk.world.exposures.get(key).ok_or("an exposure without a row")?;
-        same(&key.text(), delta.value_read.plus(delta.delta), Some(row.value))?;
+        same(&key.text(), delta.counted_read.plus(delta.delta), Some(row.value))?;
     }
     for changed in &writes.conversions_changed {
         same("a changed conversion is there", walk.world.conversions.contains_key(changed), true)?;

@@ -65,6 +65,8 @@ impl Model {
             Command::Undo(ask) => self.undo(moment, request, ask.conversion),
             Command::Reverse(ask) => self.reverse(moment, request, ask),
             Command::ConfirmReversal(ask) => self.confirm(moment, request, ask.reversal),
+            // This alliance's accounts are all kept by the book: nothing is ever on its way.
+            Command::Advance(_) => Err(Code::NotFound.into()),
         }
     }
 

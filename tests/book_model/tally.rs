@@ -26,6 +26,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::EndLink(_) => "end link",
         Command::Expire(_) => "expire",
         Command::Erase(_) => "erase",
+        Command::Advance(_) => "advance",
     }
 }
 

@@ -221,7 +221,11 @@ impl Walk {
     fn publish(&mut self) {
         for (key, cap) in alliance::caps(&self.catalogue, self.at) {
             self.model.exposures.entry(key.clone()).or_default();
-            let row = self.world.exposures.entry(key).or_insert(Exposure { value: Millionths::ZERO, cap });
+            let row = self.world.exposures.entry(key).or_insert(Exposure {
+                value: Millionths::ZERO,
+                reserved: Millionths::ZERO,
+                cap,
+            });
             row.cap = cap;
         }
     }

@@ -90,10 +90,13 @@ pub enum EntryKind {
     Redated,
     Forfeited,
     OwedMet,
+    /// Of a conversion over two ledgers; of a brand that keeps its own, with no change of the balance here.
+    CrossedOut,
+    CrossedIn,
 }
 
 impl EntryKind {
-    pub const ALL: [EntryKind; 16] = [
+    pub const ALL: [EntryKind; 18] = [
         EntryKind::Earn,
         EntryKind::Extra,
         EntryKind::Opening,
@@ -110,6 +113,8 @@ impl EntryKind {
         EntryKind::Redated,
         EntryKind::Forfeited,
         EntryKind::OwedMet,
+        EntryKind::CrossedOut,
+        EntryKind::CrossedIn,
     ];
 
     /// The word the API and reports use.
@@ -122,8 +127,8 @@ impl EntryKind {
             EntryKind::Debit => "debit",
             EntryKind::CreditReversed => "credit_reversed",
             EntryKind::DebitReversed => "debit_reversed",
-            EntryKind::ConvertedOut => "converted_out",
-            EntryKind::ConvertedIn => "converted_in",
+            EntryKind::ConvertedOut | EntryKind::CrossedOut => "converted_out",
+            EntryKind::ConvertedIn | EntryKind::CrossedIn => "converted_in",
             EntryKind::Bonus => "bonus",
             EntryKind::TakenBack => "taken_back",
             EntryKind::GivenBack => "given_back",

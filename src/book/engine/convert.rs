@@ -1,12 +1,12 @@
-//! A conversion between two hosted accounts: refused before anything moves, or completed at once.
+//! A conversion: refused before anything moves; completed at once between two accounts kept here, else on its way.
 //!
 //! The order of the checks is the published order of refusals.
 
 use super::account::{Account, EntryKind};
 use super::world::{Halt, Now, Subject, Taken, World};
-use super::{Effect, Priced, own_account, take};
+use super::{Effect, Priced, cross, own_account, take};
 use crate::book::command::{
-    Ask, Code, ConversionRow, Convert, Direction, Hint, Outcome, Quoted, Request, Reversed, Status,
+    Ask, Code, Command, ConversionRow, Convert, Direction, Hint, Outcome, Quoted, Request, Reversed, Status,
 };
 use crate::book::exposures::ExposureKey;
 use crate::domain::catalogue::{Catalogue, PartnerStatus, Party};
@@ -20,12 +20,12 @@ use crate::domain::usage::Way;
 use std::sync::Arc;
 
 /// The two accounts of a conversion and the tokens of their link.
-struct Sides {
-    from: AccountId,
-    to: AccountId,
-    from_token: TokenId,
-    to_token: TokenId,
-    pulled: bool,
+pub(super) struct Sides {
+    pub from: AccountId,
+    pub to: AccountId,
+    pub from_token: TokenId,
+    pub to_token: TokenId,
+    pub pulled: bool,
 }
 
 pub fn convert(
@@ -58,20 +58,29 @@ pub fn convert(
     check_points(world, catalogue, &sides, &price)?;
     let exposed = exposed(&terms, &price).ok_or(Code::ExposureExceeded)?;
     check_exposures(world, catalogue, &exposed)?;
+    if !is_hosted(catalogue, &direction.0) || !is_hosted(catalogue, &direction.1) {
+        return cross::accept(world, catalogue, request, &sides, (terms, price), &exposed);
+    }
     let row = post(world, catalogue, request, &sides, terms, price)?;
     for (key, by) in &exposed {
         world.expose(key, *by, by.get() > 0 && is_capped(catalogue, key));
     }
-    if let Ask::Quoted(quoted) = &ask.ask {
-        let used = Taken {
-            subject: Subject::Conversion(row.id),
-            account: Some(row.from_account),
-            fingerprint: None,
-            refusal: None,
-        };
+    use_quote(world, request, row.id, row.from_account);
+    Ok((Outcome::Conversion(row.clone()), Subject::Conversion(row.id), Some(row.from_account)))
+}
+
+/// A quote is used once, whichever way its conversion goes.
+pub(super) fn use_quote(world: &mut World, request: &Request, id: ConversionId, account: AccountId) {
+    if let Command::Convert(Convert { ask: Ask::Quoted(quoted), .. }) = &request.command {
+        let subject = Subject::Conversion(id);
+        let used = Taken { subject, account: Some(account), fingerprint: None, refusal: None };
         take(world, quoted.hash, used);
     }
-    Ok((Outcome::Conversion(row.clone()), Subject::Conversion(row.id), Some(row.from_account)))
+}
+
+/// Whether the partner's accounts are kept here.
+pub(super) fn is_hosted(catalogue: &Catalogue, partner: &Slug) -> bool {
+    catalogue.partners.get(partner).is_none_or(|partner| partner.hosted)
 }
 
 fn direction(request: &Request, ask: &Convert) -> (Slug, Slug) {
@@ -187,8 +196,9 @@ fn check_points(world: &World, catalogue: &Catalogue, sides: &Sides, price: &Pri
     if !from.owed.is_zero() || !to.owed.is_zero() {
         return Err(Code::PointsOwed.into());
     }
+    // What a brand keeps itself it judges itself, when it is asked to hold.
     let usable = from.lots.usable(day);
-    if usable < price.debit {
+    if is_hosted(catalogue, &from.partner) && usable < price.debit {
         return Err(Halt::Refuse(Code::InsufficientPoints, Hint::Left { points: usable.get() }));
     }
     let limits = |account: &Account| catalogue.partners.get(&account.partner).map(|p| p.limits).unwrap_or_default();
@@ -237,7 +247,7 @@ pub fn exposed(terms: &Terms, price: &Price) -> Option<[(ExposureKey, Millionths
 fn check_exposures(world: &World, catalogue: &Catalogue, exposed: &[(ExposureKey, Millionths)]) -> Result<(), Halt> {
     for (key, by) in exposed {
         let row = world.exposure(key).ok_or(Code::NoRate)?;
-        let after = row.value.plus(*by).ok_or(Code::ExposureExceeded)?;
+        let after = row.counted().and_then(|counted| counted.plus(*by)).ok_or(Code::ExposureExceeded)?;
         if is_capped(catalogue, key) && by.get() > 0 && row.cap.is_some_and(|cap| after > cap) {
             return Err(Code::ExposureExceeded.into());
         }
@@ -246,7 +256,7 @@ fn check_exposures(world: &World, catalogue: &Catalogue, exposed: &[(ExposureKey
 }
 
 /// In a bilateral alliance limits are per pair only.
-fn is_capped(catalogue: &Catalogue, key: &ExposureKey) -> bool {
+pub(super) fn is_capped(catalogue: &Catalogue, key: &ExposureKey) -> bool {
     !(catalogue.alliance.bilateral && matches!(key, ExposureKey::Partner(_)))
 }
 
@@ -288,7 +298,7 @@ fn post(
         entries.push(to.raise(EntryKind::Bonus, *points, Some(id.0)));
     }
     world.writes.entries.extend(entries);
-    let ordinal = i32::try_from(world.writes.conversions.len()).map_or(i32::MAX, |n| n + 1);
+    let ordinal = world.next_ordinal();
     let row = Arc::new(ConversionRow {
         id,
         from_account: sides.from,
@@ -311,6 +321,7 @@ fn post(
         pulled: sides.pulled,
         at,
         day,
+        accepted: None,
         reversed: Reversed::default(),
         terms,
     });
@@ -330,9 +341,9 @@ pub fn arrival_rule(
     Ok(partner.programme.expiry(&account.tier, world.now.day))
 }
 
-fn quote_of(request: &Request) -> Option<crate::domain::ids::QuoteId> {
+pub(super) fn quote_of(request: &Request) -> Option<crate::domain::ids::QuoteId> {
     match &request.command {
-        crate::book::command::Command::Convert(Convert { ask: Ask::Quoted(quoted), .. }) => Some(quoted.quote),
+        Command::Convert(Convert { ask: Ask::Quoted(quoted), .. }) => Some(quoted.quote),
         _ => None,
     }
 }

@@ -273,7 +273,9 @@ fn person(world: &World, account: AccountId) -> Result<Person, Halt> {
 
 pub fn erase(world: &mut World, request: &Request, who: DirectoryHash) -> Result<Effect, Halt> {
     let id = super::own_account(world, request, who)?;
-    if !world.account(id)?.held.is_zero() {
+    let crosses =
+        world.crossings.values().any(|row| [row.from_account, row.to_account].contains(&id) && !row.state.is_over());
+    if crosses || !world.account(id)?.held.is_zero() {
         return Err(Code::OpenBusiness.into());
     }
     let links: Vec<(LinkId, AccountId)> =

@@ -1,11 +1,13 @@
 //! The engine: decides a batch of commands in order, pure. No clock, no chance, no database.
 //!
 //! `decide` answers one request and records its writes in the `World`; a refusal changes nothing but its own key.
-//! `account` one account · `world` what was read and will be written · `convert` · `takeback` undo and reversal ·
+//! `account` one account · `world` what was read and will be written · `convert` · `cross` what takes two ledgers ·
+//! `takeback` undo and reversal ·
 //! `movement` credits and debits · `membership` registering, links, expiry, erasure.
 
 pub mod account;
 mod convert;
+mod cross;
 mod membership;
 mod movement;
 mod takeback;
@@ -99,12 +101,13 @@ fn run(world: &mut World, catalogue: &Catalogue, priced: &mut Priced, request: &
         Command::Expire(expire) => membership::expire(world, request, expire.account),
         Command::Erase(erase) => membership::erase(world, request, erase.who),
         Command::Credit(credit) => movement::credit(world, catalogue, request, credit),
-        Command::Debit(debit) => movement::debit(world, request, debit),
+        Command::Debit(debit) => movement::debit(world, catalogue, request, debit),
         Command::ReverseMovement(reverse) => movement::reverse(world, catalogue, request, reverse),
         Command::Convert(ask) => convert::convert(world, catalogue, priced, request, ask),
         Command::Undo(undo) => takeback::undo(world, catalogue, request, undo.conversion),
         Command::Reverse(reverse) => takeback::reverse(world, catalogue, request, reverse),
         Command::ConfirmReversal(confirm) => takeback::confirm(world, catalogue, request, confirm.reversal),
+        Command::Advance(ask) => cross::advance(world, catalogue, request, ask),
     }
 }
 
@@ -118,7 +121,11 @@ fn replay(world: &World, request: &Request) -> Option<Verdict> {
     }
     let outcome = match (&taken.refusal, taken.subject) {
         (Some(refusal), _) => Some(Outcome::Refused(refusal.clone())),
-        (None, Subject::Conversion(id)) => world.conversions.get(&id).cloned().map(Outcome::Conversion),
+        // First answered as pending, whatever became of it.
+        (None, Subject::Conversion(id)) => match world.crossings.get(&id.0).cloned() {
+            Some(crossing) => Some(Outcome::Crossing(crossing)),
+            None => world.conversions.get(&id).cloned().map(Outcome::Conversion),
+        },
         (None, Subject::Movement(id)) => world.movements.get(&id).cloned().map(Outcome::Movement),
         (None, Subject::Reversal(id)) => first_answer(world, request, id),
         (None, Subject::Membership(_)) if matches!(request.command, Command::Erase(_)) => Some(Outcome::Erased),
@@ -132,8 +139,15 @@ fn replay(world: &World, request: &Request) -> Option<Verdict> {
 /// A reversal that had to be confirmed was first answered as requested, whatever came later.
 fn first_answer(world: &World, request: &Request, id: ReversalId) -> Option<Outcome> {
     let row = world.reversals.get(&id)?;
-    if !matches!(request.command, Command::Reverse(_)) || !row.needs_confirmation {
-        return Some(Outcome::Reversal(row.clone()));
+    let is_first_ask = matches!(request.command, Command::Reverse(_)) && row.needs_confirmation;
+    if !is_first_ask {
+        if !world.crossings.contains_key(&id.0) {
+            return Some(Outcome::Reversal(row.clone()));
+        }
+        let mut first = row.as_ref().clone();
+        first.state = ReversalState::Pending;
+        first.lots_back.clear();
+        return Some(Outcome::Reversal(Arc::new(first)));
     }
     let mut first = row.as_ref().clone();
     first.state = ReversalState::Requested;

@@ -1,7 +1,7 @@
 //! Credits and debits of a brand's own members, and taking them back.
 
 use super::account::EntryKind;
-use super::convert::check_statuses;
+use super::convert::{check_statuses, is_hosted};
 use super::takeback::{arrive_back, end_of_return};
 use super::world::{EventData, EventKind, Halt, Subject, World};
 use super::{Effect, movement_id, own_account};
@@ -21,6 +21,7 @@ const GRACE_DAYS: u32 = 30;
 
 pub fn credit(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Credit) -> Result<Effect, Halt> {
     let id = own_account(world, request, ask.who)?;
+    check_kept(catalogue, request)?;
     let account = world.account(id)?;
     check_statuses(&[account])?;
     account.balance.plus(ask.points).ok_or(Code::LimitExceeded)?;
@@ -63,8 +64,14 @@ pub fn credit(world: &mut World, catalogue: &Catalogue, request: &Request, ask: 
     store_new(world, row)
 }
 
-pub fn debit(world: &mut World, request: &Request, ask: &Debit) -> Result<Effect, Halt> {
+/// Points of a brand that keeps its own ledger are none of ours to move.
+fn check_kept(catalogue: &Catalogue, request: &Request) -> Result<(), Halt> {
+    if is_hosted(catalogue, &request.caller) { Ok(()) } else { Err(Code::Forbidden.into()) }
+}
+
+pub fn debit(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Debit) -> Result<Effect, Halt> {
     let id = own_account(world, request, ask.who)?;
+    check_kept(catalogue, request)?;
     check_statuses(&[world.account(id)?])?;
     let day = world.now.day;
     let usable = world.account(id)?.lots.usable(day);

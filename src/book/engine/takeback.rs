@@ -1,8 +1,9 @@
 //! Undo and reversal of a conversion (rule 8): points go back the way they came, at the price they came at.
 
 use super::Effect;
-use super::account::{Account, EntryKind};
+use super::account::{Account, Entry, EntryKind};
 use super::convert::{check_statuses, exposed};
+use super::cross;
 use super::world::{EventData, EventKind, Halt, Subject, World};
 use crate::book::command::{
     Code, ConversionRow, Hint, Outcome, Request, ReversalRow, ReversalState, Reverse, Reversed,
@@ -14,17 +15,18 @@ use crate::domain::lots::{Lot, Parcel};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::quote::Price;
+use crate::domain::terms::Terms;
 use crate::domain::usage::Way;
 use chrono::{NaiveDate, TimeDelta};
 use std::sync::Arc;
 
 /// What one undo or reversal moves, worked out before anything does.
-struct Part {
-    credit: Points,
+pub(super) struct Part {
+    pub credit: Points,
     /// One per campaign of the terms.
-    bonuses: Vec<Points>,
-    debit: Points,
-    fee: Millionths,
+    pub bonuses: Vec<Points>,
+    pub debit: Points,
+    pub fee: Millionths,
 }
 
 pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: ConversionId) -> Result<Effect, Halt> {
@@ -43,15 +45,13 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
     }
     let part = Part { credit: row.credit, bonuses: row.bonuses.clone(), debit: row.debit, fee: row.fee };
     let id = ReversalId(request.fresh);
+    if cross::is_apart(catalogue, &row) {
+        let asked = new_row(world, request, &row, &part, ReversalState::Pending, Vec::new());
+        cross::take_back(world, catalogue, &row, &part, Reversal { undo: true, reason: "undo".into(), ..asked })?;
+        return finished(world, id, row.from_account);
+    }
     let lots_back = give_back(world, catalogue, &row, &part, false, id)?;
-    let day = world.now.day;
-    let total = part.total();
-    let to = world.change(row.to_account)?;
-    to.usage = to.usage.on(day);
-    to.usage.restore(Way::In, total, row.day);
-    let from = world.change(row.from_account)?;
-    from.usage = from.usage.on(day);
-    from.usage.restore(Way::Out, row.debit, row.day);
+    restore_usage(world, &row)?;
     let done = new_row(world, request, &row, &part, ReversalState::Completed, lots_back);
     settle(world, &row, &part, true);
     store_new(world, Reversal { undo: true, reason: "undo".into(), needs_confirmation: false, ..done });
@@ -69,6 +69,9 @@ pub fn reverse(world: &mut World, catalogue: &Catalogue, request: &Request, ask:
         let nothing = Part { credit: part.credit, bonuses: Vec::new(), debit: Points::ZERO, fee: Millionths::ZERO };
         let asked = new_row(world, request, &row, &nothing, ReversalState::Requested, Vec::new());
         store_new(world, Reversal { reason: ask.reason.clone(), needs_confirmation, ..asked });
+    } else if cross::is_apart(catalogue, &row) {
+        let asked = new_row(world, request, &row, &part, ReversalState::Pending, Vec::new());
+        cross::take_back(world, catalogue, &row, &part, Reversal { reason: ask.reason.clone(), ..asked })?;
     } else {
         let lots_back = give_back(world, catalogue, &row, &part, row.terms.target_pays_spent, id)?;
         let done = new_row(world, request, &row, &part, ReversalState::Completed, lots_back);
@@ -86,11 +89,18 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
         return Err(Code::Forbidden.into());
     }
     // A repeat of the confirmation that landed is no second reversal.
-    if asked.state == ReversalState::Completed {
+    if asked.state != ReversalState::Requested {
         return finished(world, id, row.from_account);
     }
     check_open(world, &row)?;
     let part = part_of(&row, asked.credit)?;
+    if cross::is_apart(catalogue, &row) {
+        let mut pending = asked.as_ref().clone();
+        (pending.bonus, pending.debit, pending.fee) = (part.bonus(), part.debit, part.fee);
+        pending.bonuses.clone_from(&part.bonuses);
+        cross::take_back(world, catalogue, &row, &part, pending)?;
+        return finished(world, id, row.from_account);
+    }
     let lots_back = give_back(world, catalogue, &row, &part, row.terms.target_pays_spent, id)?;
     let mut done = asked.as_ref().clone();
     done.state = ReversalState::Completed;
@@ -98,10 +108,7 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
     done.bonuses.clone_from(&part.bonuses);
     (done.lots_back, done.window, done.batch_no) = (lots_back, world.window, world.batch_no);
     (done.at, done.day) = (world.now.at, world.now.day);
-    world.reversals.insert(id, Arc::new(done));
-    if !world.writes.reversals.contains(&id) {
-        world.writes.reversals_changed.insert(id);
-    }
+    put(world, done);
     settle(world, &row, &part, false);
     announce(world, request, &row, EventKind::ConversionReversed, id);
     finished(world, id, row.from_account)
@@ -113,18 +120,20 @@ impl Part {
     fn bonus(&self) -> Points {
         Points::sum(self.bonuses.iter().copied()).unwrap_or(Points::MAX)
     }
-
-    fn total(&self) -> Points {
-        self.credit.plus(self.bonus()).unwrap_or(Points::MAX)
-    }
 }
 
 fn own_conversion(world: &World, caller: &Slug, id: ConversionId) -> Result<Arc<ConversionRow>, Halt> {
-    let row = world.conversions.get(&id).ok_or(Code::NotFound)?;
-    if row.terms.from != *caller && row.terms.to != *caller {
-        return Err(Code::NotFound.into());
+    let is_side = |terms: &Terms| terms.from == *caller || terms.to == *caller;
+    if let Some(row) = world.conversions.get(&id) {
+        if !is_side(&row.terms) {
+            return Err(Code::NotFound.into());
+        }
+        cross::check_at_rest(world, id)?;
+        return Ok(row.clone());
     }
-    Ok(row.clone())
+    // Not yet a conversion, or never one.
+    let crossing = world.crossings.get(&id.0).filter(|row| is_side(&row.terms)).ok_or(Code::NotFound)?;
+    Err(if crossing.state.is_over() { Code::ReversalExceeds } else { Code::OpenBusiness }.into())
 }
 
 /// What a reversal of `credit` points takes and gives, cumulative amounts never above the original's.
@@ -164,26 +173,42 @@ fn give_back(
 ) -> Result<Vec<Parcel>, Halt> {
     let day = world.now.day;
     let wanted = arrived(world.account(row.to_account)?, row, part);
-    let available = |lots: &crate::domain::lots::Lots| {
-        wanted.iter().all(|parcel| lots.usable_of(parcel.expires, day) >= parcel.points)
-    };
-    if !target_pays && !available(&world.account(row.to_account)?.lots) {
-        return Err(Code::PointsSpent.into());
-    }
+    check_unspent(world, row.to_account, &wanted, target_pays)?;
     // Room at the origin is made sure of before anything leaves the target.
     world.account(row.from_account)?.balance.plus(part.debit).ok_or(Code::LimitExceeded)?;
-    let to = world.change(row.to_account)?;
-    let taken = Points::sum(wanted.iter().map(|parcel| to.lots.take_of(parcel.points, parcel.expires, day)));
-    let taken = taken.unwrap_or(Points::ZERO);
-    let entry = to.lower(EntryKind::TakenBack, taken, Some(id.0));
+    let taken = take_arrived(world, row.to_account, &wanted, target_pays)?;
+    let taken = Points::sum(taken.iter().map(|parcel| parcel.points)).unwrap_or(Points::ZERO);
+    let entry = world.change(row.to_account)?.lower(EntryKind::TakenBack, taken, Some(id.0));
     world.writes.entries.push(entry);
     let lots_back = returning(world.account(row.from_account)?, catalogue, row, part.debit, day);
     arrive_back(world, row.from_account, EntryKind::GivenBack, &lots_back, Some(id.0))?;
     Ok(lots_back)
 }
 
+/// Takes the wanted points out of the lots of just these ends: all of them, or what there is where the target pays for
+/// the rest.
+pub(super) fn take_arrived(
+    world: &mut World,
+    id: AccountId,
+    wanted: &[Parcel],
+    target_pays: bool,
+) -> Result<Vec<Parcel>, Halt> {
+    check_unspent(world, id, wanted, target_pays)?;
+    let day = world.now.day;
+    let lots = &mut world.change(id)?.lots;
+    let take = |parcel: &Parcel| Parcel { points: lots.take_of(parcel.points, parcel.expires, day), ..*parcel };
+    let taken: Vec<Parcel> = wanted.iter().map(take).collect();
+    Ok(taken.into_iter().filter(|parcel| !parcel.points.is_zero()).collect())
+}
+
+fn check_unspent(world: &World, id: AccountId, wanted: &[Parcel], target_pays: bool) -> Result<(), Halt> {
+    let (lots, day) = (&world.account(id)?.lots, world.now.day);
+    let is_spent = wanted.iter().any(|parcel| lots.usable_of(parcel.expires, day) < parcel.points);
+    if is_spent && !target_pays { Err(Code::PointsSpent.into()) } else { Ok(()) }
+}
+
 /// Which lots of the target must hold the points: base last arriving first, then the bonuses, summed per end.
-fn arrived(to: &Account, row: &ConversionRow, part: &Part) -> Vec<Parcel> {
+pub(super) fn arrived(to: &Account, row: &ConversionRow, part: &Part) -> Vec<Parcel> {
     let mut base_left = row.credit;
     let is_base = |parcel: &&Parcel| {
         let is_base = !base_left.is_zero();
@@ -223,7 +248,13 @@ fn tail(parcels: &[Parcel], skipped: Points, points: Points) -> Vec<Parcel> {
 }
 
 /// The lots that come back to the origin, last spent first, with the ends they had or may still have.
-fn returning(from: &Account, catalogue: &Catalogue, row: &ConversionRow, debit: Points, day: NaiveDate) -> Vec<Parcel> {
+pub(super) fn returning(
+    from: &Account,
+    catalogue: &Catalogue,
+    row: &ConversionRow,
+    debit: Points,
+    day: NaiveDate,
+) -> Vec<Parcel> {
     let back = tail(&row.lots_out, row.reversed.debit, debit);
     let end = |parcel: Parcel| {
         let expires = from.end_today(parcel.expires, row.from_entry_no);
@@ -255,7 +286,16 @@ pub fn arrive_back(
     let total = Points::sum(parcels.iter().map(|parcel| parcel.points)).ok_or(Code::LimitExceeded)?;
     world.account(id)?.balance.plus(total).ok_or(Code::LimitExceeded)?;
     let account = world.change(id)?;
+    let met = account.owed.min(total);
     let mut entries = vec![account.raise(kind, total, subject)];
+    entries.extend(keep(account, parcels, subject));
+    world.writes.entries.extend(entries);
+    Ok(met)
+}
+
+/// Puts parcels into the lots that the balance counts already, less what meets owed points, which is an entry.
+pub(super) fn keep(account: &mut Account, parcels: &[Parcel], subject: Option<uuid::Uuid>) -> Option<Entry> {
+    let total = Points::sum(parcels.iter().map(|parcel| parcel.points)).unwrap_or(Points::MAX);
     let met = account.owed.min(total);
     let mut left = met;
     for parcel in parcels {
@@ -263,12 +303,8 @@ pub fn arrive_back(
         left = left.less(parcel.points);
         account.lots.add(Lot { points: kept, expires: parcel.expires, available_on: None });
     }
-    if !met.is_zero() {
-        account.owed = account.owed.less(met);
-        entries.push(account.lower(EntryKind::OwedMet, met, subject));
-    }
-    world.writes.entries.extend(entries);
-    Ok(met)
+    account.owed = account.owed.less(met);
+    (!met.is_zero()).then(|| account.lower(EntryKind::OwedMet, met, subject))
 }
 
 fn new_row(
@@ -306,8 +342,33 @@ fn store_new(world: &mut World, row: ReversalRow) {
     world.reversals.insert(row.id, Arc::new(row));
 }
 
+/// Writes a reversal that may be there already.
+pub(super) fn put(world: &mut World, row: ReversalRow) -> Arc<ReversalRow> {
+    let (id, row) = (row.id, Arc::new(row));
+    let is_known = world.reversals.insert(id, row.clone()).is_some();
+    if !is_known {
+        world.writes.reversals.push(id);
+    } else if !world.writes.reversals.contains(&id) {
+        world.writes.reversals_changed.insert(id);
+    }
+    row
+}
+
+/// An undo gives the members' use of the day and month back.
+pub(super) fn restore_usage(world: &mut World, row: &ConversionRow) -> Result<(), Halt> {
+    let (today, counted) = (world.now.day, row.accepted.map_or(row.day, |accepted| accepted.day));
+    let bonus = Points::sum(row.bonuses.iter().copied()).unwrap_or(Points::MAX);
+    let to = world.change(row.to_account)?;
+    to.usage = to.usage.on(today);
+    to.usage.restore(Way::In, row.credit.plus(bonus).unwrap_or(Points::MAX), counted);
+    let from = world.change(row.from_account)?;
+    from.usage = from.usage.on(today);
+    from.usage.restore(Way::Out, row.debit, counted);
+    Ok(())
+}
+
 /// Counts what was taken back on the conversion and turns its line's sign in the exposures.
-fn settle(world: &mut World, row: &ConversionRow, part: &Part, undone: bool) {
+pub(super) fn settle(world: &mut World, row: &ConversionRow, part: &Part, undone: bool) {
     let mut changed = row.clone();
     let reversed = &mut changed.reversed;
     reversed.undone |= undone;

@@ -4,7 +4,7 @@
 
 use super::account::{Account, Entry, Shape};
 use crate::book::command::{
-    Code, ConversionRow, DirectoryHash, Hint, LinkSide, MovementRow, Profile, Refusal, ReversalRow, Status,
+    Code, ConversionRow, CrossingRow, DirectoryHash, Hint, LinkSide, MovementRow, Profile, Refusal, ReversalRow, Status,
 };
 use crate::book::exposures::ExposureKey;
 use crate::domain::expiry::Expiry;
@@ -68,7 +68,16 @@ pub enum Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exposure {
     pub value: Millionths,
+    /// What crossings that are not yet posted may add.
+    pub reserved: Millionths,
     pub cap: Option<Millionths>,
+}
+
+impl Exposure {
+    /// What the stop line is held against; `None` on overflow.
+    pub fn counted(&self) -> Option<Millionths> {
+        self.value.plus(self.reserved)
+    }
 }
 
 /// Whose an account is: the person now, and the id the membership came with.
@@ -115,10 +124,13 @@ pub enum EventKind {
     ReconciliationCompleted,
     KeyRotated,
     DisputeWithdrawn,
+    ConversionPending,
+    ConversionReleased,
+    ConversionInDoubt,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 24] = [
+    pub const ALL: [(EventKind, &'static str); 27] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -143,6 +155,9 @@ impl EventKind {
         (EventKind::ReconciliationCompleted, "reconciliation.completed"),
         (EventKind::KeyRotated, "key.rotated"),
         (EventKind::DisputeWithdrawn, "dispute.withdrawn"),
+        (EventKind::ConversionPending, "conversion.pending"),
+        (EventKind::ConversionReleased, "conversion.released"),
+        (EventKind::ConversionInDoubt, "conversion.in_doubt"),
     ];
 
     pub fn number(self) -> i16 {
@@ -185,6 +200,13 @@ pub enum EventData {
         value: Millionths,
         cap: Millionths,
     },
+    /// A crossing that ended without a conversion, or that a person has to look at.
+    Crossing {
+        conversion: ConversionId,
+        crossing: Uuid,
+        kind: crate::book::crossing::Kind,
+        cause: String,
+    },
     /// JSON as the use case wrote it.
     Written(String),
 }
@@ -210,10 +232,11 @@ pub struct MembershipWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExposureDelta {
     pub delta: Millionths,
+    pub reserved: Millionths,
     /// A conversion raised it, so the stop line must hold when it is written.
     pub guarded: bool,
-    /// The value this batch decided with.
-    pub value_read: Millionths,
+    /// What this batch decided with: value and reserved together.
+    pub counted_read: Millionths,
 }
 
 /// Everything one batch writes, in one transaction.
@@ -233,6 +256,8 @@ pub struct Writes {
     pub movements_changed: BTreeSet<MovementId>,
     pub reversals: Vec<ReversalId>,
     pub reversals_changed: BTreeSet<ReversalId>,
+    pub crossings: Vec<Uuid>,
+    pub crossings_changed: BTreeSet<Uuid>,
     /// What happened beside new conversions, whose events are their rows.
     pub events: Vec<Event>,
     pub exposures: BTreeMap<ExposureKey, ExposureDelta>,
@@ -252,6 +277,8 @@ pub struct World {
     pub conversions: HashMap<ConversionId, Arc<ConversionRow>>,
     pub movements: HashMap<MovementId, Arc<MovementRow>>,
     pub reversals: HashMap<ReversalId, Arc<ReversalRow>>,
+    /// Those that commands name, and those still open of the conversions and accounts that they concern.
+    pub crossings: HashMap<Uuid, Arc<CrossingRow>>,
     pub exposures: HashMap<ExposureKey, Exposure>,
     /// Every membership of the persons that link commands concern.
     pub persons: BTreeMap<AccountId, Person>,
@@ -270,6 +297,7 @@ impl World {
             conversions: HashMap::new(),
             movements: HashMap::new(),
             reversals: HashMap::new(),
+            crossings: HashMap::new(),
             exposures: HashMap::new(),
             persons: BTreeMap::new(),
             writes: Writes::default(),
@@ -294,17 +322,35 @@ impl World {
 
     /// Moves an exposure. The caller has checked the stop line where one holds.
     pub fn expose(&mut self, key: &ExposureKey, by: Millionths, guarded: bool) {
+        self.move_exposure(key, by, Millionths::ZERO, guarded);
+    }
+
+    /// Reserves what may be posted later, or gives back what was reserved.
+    pub fn reserve(&mut self, key: &ExposureKey, by: Millionths, guarded: bool) {
+        self.move_exposure(key, Millionths::ZERO, by, guarded);
+    }
+
+    fn move_exposure(&mut self, key: &ExposureKey, by: Millionths, reserved: Millionths, guarded: bool) {
         let Some(row) = self.exposures.get_mut(key) else { return };
-        let value_read = row.value;
         // Overflow was refused with the stop line: every row has |value| far below 2^63.
+        let counted_read = row.counted().unwrap_or(row.value);
         row.value = row.value.plus(by).unwrap_or(row.value);
+        row.reserved = row.reserved.plus(reserved).unwrap_or(row.reserved);
         let delta = self.writes.exposures.entry(key.clone()).or_insert(ExposureDelta {
             delta: Millionths::ZERO,
+            reserved: Millionths::ZERO,
             guarded: false,
-            value_read,
+            counted_read,
         });
         delta.delta = delta.delta.plus(by).unwrap_or(delta.delta);
+        delta.reserved = delta.reserved.plus(reserved).unwrap_or(delta.reserved);
         delta.guarded |= guarded;
+    }
+
+    /// Where the next conversion of this batch is accepted, from 1: dense over those completed at once and those that cross.
+    pub fn next_ordinal(&self) -> i32 {
+        let taken = self.writes.conversions.len() + self.writes.crossings.len();
+        i32::try_from(taken).map_or(i32::MAX, |taken| taken + 1)
     }
 
     /// Tells one partner. The id is made of the request's, so that running the request again says the same.

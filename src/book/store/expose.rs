@@ -13,10 +13,11 @@ use uuid::Uuid;
 struct ExposedSql {
     #[diesel(sql_type = Text)]
     key: String,
-    #[diesel(sql_type = BigInt)]
-    value: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     cap: Option<i64>,
+    /// Value and reserved together, and what was added to them.
+    #[diesel(sql_type = BigInt)]
+    counted: i64,
     #[diesel(sql_type = BigInt)]
     delta: i64,
 }
@@ -29,31 +30,33 @@ pub fn exposures(conn: &mut PgConnection, world: &World) -> Result<Vec<Event>, E
     }
     // What this batch decided with may be old by now. Then the stop line itself must hold, or it decides again.
     let moved: Vec<ExposedSql> = Statement::new(
-        "WITH x AS MATERIALIZED (SELECT * FROM unnest(?, ?, ?, ?) x(key, delta, guarded, value_read) ORDER BY key) \
-         UPDATE exposures e SET value = e.value + x.delta FROM x WHERE e.key = x.key \
-         AND (NOT x.guarded OR e.value = x.value_read OR e.cap IS NULL OR e.value + x.delta <= e.cap) \
-         RETURNING e.key, e.value, e.cap, x.delta",
+        "WITH x AS MATERIALIZED (SELECT * FROM unnest(?, ?, ?, ?, ?) x(key, delta, reserved, guarded, counted_read) ORDER BY key) \
+         UPDATE exposures e SET value = e.value + x.delta, reserved = e.reserved + x.reserved FROM x WHERE e.key = x.key \
+         AND (NOT x.guarded OR e.value + e.reserved = x.counted_read OR e.cap IS NULL \
+         OR e.value + e.reserved + x.delta + x.reserved <= e.cap) \
+         RETURNING e.key, e.value + e.reserved AS counted, e.cap, x.delta + x.reserved AS delta",
         vec![
             Column::Texts(rows.keys().map(|key| key.text()).collect()),
             Column::BigInts(rows.values().map(|row| row.delta.get()).collect()),
+            Column::BigInts(rows.values().map(|row| row.reserved.get()).collect()),
             Column::Bools(rows.values().map(|row| row.guarded).collect()),
-            Column::BigInts(rows.values().map(|row| row.value_read.get()).collect()),
+            Column::BigInts(rows.values().map(|row| row.counted_read.get()).collect()),
         ],
     )
     .load(conn)?;
     if moved.len() != rows.len() {
         return Err(Error::Exposed);
     }
-    Ok(moved.iter().flat_map(crossings).collect())
+    Ok(moved.iter().flat_map(lines_crossed).collect())
 }
 
-fn crossings(row: &ExposedSql) -> Vec<Event> {
+fn lines_crossed(row: &ExposedSql) -> Vec<Event> {
     let Some(cap) = row.cap.filter(|cap| *cap > 0) else { return Vec::new() };
-    let before = row.value - row.delta;
+    let before = row.counted - row.delta;
     let line = cap / 5 * 4;
     let kind = match () {
-        () if before < cap && row.value >= cap => EventKind::ExposureReached,
-        () if before < line && row.value >= line => EventKind::ExposureWarned,
+        () if before < cap && row.counted >= cap => EventKind::ExposureReached,
+        () if before < line && row.counted >= line => EventKind::ExposureWarned,
         () => return Vec::new(),
     };
     let partner = match ExposureKey::parse(&row.key) {
@@ -61,6 +64,6 @@ fn crossings(row: &ExposedSql) -> Vec<Event> {
         None => return Vec::new(),
     };
     let money = Millionths::new;
-    let data = EventData::Exposure { key: row.key.clone(), value: money(row.value), cap: money(cap) };
+    let data = EventData::Exposure { key: row.key.clone(), value: money(row.counted), cap: money(cap) };
     vec![Event { partner, id: Uuid::now_v7(), kind, subject: Uuid::nil(), data }]
 }

@@ -134,7 +134,7 @@ pub fn run(conn: &mut PgConnection, after: i64, last: i64) -> Result<Option<Run>
         }
     }
     let named: NamedSql = sql_query(
-        "SELECT count(*) AS named FROM batches b, unnest(b.entry_kinds) k WHERE b.batch_no > $1 AND b.batch_no <= $2 AND k IN (7, 10)",
+        "SELECT count(*) AS named FROM batches b, unnest(b.entry_kinds) k WHERE b.batch_no > $1 AND b.batch_no <= $2 AND k IN (7, 10, 16)",
     )
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(through)
@@ -167,7 +167,7 @@ fn conversions(conn: &mut PgConnection, after: i64, through: i64) -> Result<Vec<
          c.from_token, c.to_token, c.reference, c.pulled, c.at, c.day FROM unnest(?, ?) r(after, through) \
          JOIN batches b ON b.batch_no > r.after AND b.batch_no <= r.through \
          CROSS JOIN LATERAL unnest(b.entry_kinds, b.entry_subjects) e(kind, subject) \
-         JOIN conversions c ON c.conversion_id = e.subject WHERE e.kind = 7",
+         JOIN conversions c ON c.conversion_id = e.subject WHERE e.kind IN (7, 16)",
         vec![Column::BigInts(vec![after]), Column::BigInts(vec![through])],
     )
     .of_types::<ConversionColumns>()

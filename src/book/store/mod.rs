@@ -2,6 +2,7 @@
 
 mod accounts;
 pub mod codec;
+pub mod crossings;
 mod expose;
 pub mod journal;
 pub mod read;

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::codec::{self, Unreadable};
+use super::crossings::{self, Wished};
 use super::rows::{self, slug};
 use super::statement::{Column, Statement};
 use crate::book::command::{Code, DirectoryHash, Hint, Refusal, Status};
@@ -165,7 +166,7 @@ pub struct Legs {
     pub accounts: Vec<AccountId>,
 }
 
-/// By id of a conversion, a reversal or a movement.
+/// By id of a conversion, a reversal, what crosses, or a movement.
 pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Legs>, Error> {
     let found: Vec<LegsSql> = Statement::new(
         "WITH i AS (SELECT unnest(?) AS id) \
@@ -173,6 +174,8 @@ pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Le
          UNION ALL \
          SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN reversals r ON r.reversal_id = i.id \
          JOIN conversions c ON c.conversion_id = r.conversion_id \
+         UNION ALL \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN crossings c ON c.crossing_id = i.id \
          UNION ALL \
          SELECT i.id, NULL, m.account_id, NULL, NULL, NULL FROM i JOIN movements m ON m.movement_id = i.id",
         vec![Column::Uuids(ids)],
@@ -231,17 +234,30 @@ pub struct Wanted {
     pub conversions: Vec<ConversionId>,
     pub movements: Vec<MovementId>,
     pub reversals: Vec<ReversalId>,
+    /// Of these conversions, all that crossed or does.
+    pub crossings: Vec<ConversionId>,
+    /// Of these accounts, all that crosses now.
+    pub crossings_of: Vec<AccountId>,
 }
 
 /// Fills the world. Only with the turns taken: what is read here is what will be written against.
 pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Result<(), Error> {
-    let Wanted { directory, accounts: ids, exposures: keys, mut conversions, mut movements, mut reversals } = wanted;
+    let Wanted { directory, accounts: ids, exposures: keys, mut conversions, mut movements, mut reversals, .. } =
+        wanted;
+    let Wanted { mut crossings, crossings_of, .. } = wanted;
+    let mut crossed = Vec::new();
     let found = if directory.is_empty() { Vec::new() } else { taken(conn, directory)? };
     for (hash, taken) in found {
         match taken.subject {
-            Subject::Conversion(id) => conversions.push(id),
+            Subject::Conversion(id) => {
+                conversions.push(id);
+                crossings.push(id);
+            }
             Subject::Movement(id) => movements.push(id),
-            Subject::Reversal(id) => reversals.push(id),
+            Subject::Reversal(id) => {
+                reversals.push(id);
+                crossed.push(id.0);
+            }
             Subject::Membership(id) if taken.fingerprint.is_none() => {
                 world.by_ref.insert(hash, id);
                 continue;
@@ -268,6 +284,8 @@ pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Resul
         let rows = rows::reversals(conn, &reversals)?;
         world.reversals.extend(rows.into_iter().map(|row| (row.id, Arc::new(row))));
     }
+    let rows = crossings::find(conn, Wished { ids: crossed, conversions: crossings, open_of: crossings_of })?;
+    world.crossings.extend(rows.into_iter().map(|row| (row.id, Arc::new(row))));
     Ok(())
 }
 
@@ -453,6 +471,8 @@ struct ExposureSql {
     key: String,
     #[diesel(sql_type = BigInt)]
     value: i64,
+    #[diesel(sql_type = BigInt)]
+    reserved: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     cap: Option<i64>,
 }
@@ -460,14 +480,15 @@ struct ExposureSql {
 fn exposures(conn: &mut PgConnection, world: &mut World, keys: Vec<ExposureKey>) -> Result<(), Error> {
     let texts = keys.iter().map(ExposureKey::text).collect();
     let found: Vec<ExposureSql> = Statement::new(
-        "SELECT e.key, e.value, e.cap FROM unnest(?) k(key) JOIN exposures e USING (key)",
+        "SELECT e.key, e.value, e.reserved, e.cap FROM unnest(?) k(key) JOIN exposures e USING (key)",
         vec![Column::Texts(texts)],
     )
     .load(conn)?;
     for sql in found {
         let key = ExposureKey::parse(&sql.key)
             .ok_or_else(|| Unreadable { column: "exposures.key", value: sql.key.clone() })?;
-        let exposure = Exposure { value: Millionths::new(sql.value), cap: sql.cap.map(Millionths::new) };
+        let money = Millionths::new;
+        let exposure = Exposure { value: money(sql.value), reserved: money(sql.reserved), cap: sql.cap.map(money) };
         world.exposures.insert(key, exposure);
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::Error;
 use super::codec::{self, TermsJson, Unreadable, parcels_from, points};
 use super::statement::{Column, Statement};
-use crate::book::command::{ConversionRow, MovementRow, ReversalRow, ReversalState, Reversed};
+use crate::book::command::{Accepted, ConversionRow, MovementRow, ReversalRow, ReversalState, Reversed};
 use crate::domain::ids::{AccountId, ConversionId, MovementId, QuoteId, ReversalId, Slug, TokenId, WindowId};
 use crate::domain::money::Millionths;
 use crate::domain::terms::Terms;
@@ -56,6 +56,12 @@ struct ConversionSql {
     reference: Option<String>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     quote_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    accepted_batch: Option<i64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    accepted_ordinal: Option<i32>,
+    #[diesel(sql_type = Nullable<Date>)]
+    accepted_day: Option<NaiveDate>,
     #[diesel(sql_type = Bool)]
     pulled: bool,
     #[diesel(sql_type = Timestamptz)]
@@ -159,6 +165,10 @@ fn conversion(sql: ConversionSql, terms: Arc<Terms>) -> Result<ConversionRow, Un
         pulled: sql.pulled,
         at: sql.at,
         day: sql.day,
+        accepted: match (sql.accepted_batch, sql.accepted_ordinal, sql.accepted_day) {
+            (Some(batch_no), Some(ordinal), Some(day)) => Some(Accepted { batch_no, ordinal, day }),
+            _ => None,
+        },
         reversed: Reversed {
             undone: sql.undone,
             credit: points("reversed_credit", sql.reversed_credit)?,
@@ -300,7 +310,12 @@ fn reversals_from(found: Vec<ReversalSql>) -> Result<Vec<ReversalRow>, Error> {
             id: ReversalId(sql.reversal_id),
             conversion: ConversionId(sql.conversion_id),
             undo: sql.undo,
-            state: if sql.state == 0 { ReversalState::Requested } else { ReversalState::Completed },
+            state: match sql.state {
+                0 => ReversalState::Requested,
+                1 => ReversalState::Completed,
+                2 => ReversalState::Pending,
+                _ => ReversalState::Refused,
+            },
             asked_by: slug("reversals.asked_by", &sql.asked_by)?,
             needs_confirmation: sql.needs_confirmation,
             credit: points("credit", sql.credit)?,

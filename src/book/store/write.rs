@@ -3,6 +3,7 @@
 use super::Error;
 use super::accounts;
 use super::codec::{self, TermsJson};
+use super::crossings;
 use super::expose;
 use super::read::{self, State};
 use super::statement::{Column, Group, Statement, lists};
@@ -33,6 +34,7 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     let mut group = Group::default();
     accounts::write(&mut group, state.batch_no, world);
     conversions(conn, &mut group, known, state, world)?;
+    crossings::insert(conn, &mut group, known, world)?;
     movements(&mut group, world);
     directory(&mut group, world);
     batch_row(&mut group, state, world, &told);
@@ -42,6 +44,7 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     // Of rows that may be of this very batch.
     links(conn, world)?;
     conversions_changed(conn, world)?;
+    crossings::changed(conn, world)?;
     movements_changed(conn, world)?;
     reversals(conn, world)?;
     let crossed = expose::exposures(conn, world)?;
@@ -150,7 +153,7 @@ struct TermsSql {
 }
 
 /// The id under which these terms are stored, storing them the first time.
-fn terms_id(conn: &mut PgConnection, known: &mut KnownTerms, terms: &Terms) -> Result<Uuid, Error> {
+pub(super) fn terms_id(conn: &mut PgConnection, known: &mut KnownTerms, terms: &Terms) -> Result<Uuid, Error> {
     if let Some(id) = known.0.get(terms) {
         return Ok(*id);
     }
@@ -225,6 +228,9 @@ fn conversions(
         Column::Uuids(rows.iter().map(|row| row.to_token.0).collect()),
         Column::TextsOrNull(rows.iter().map(|row| row.reference.clone()).collect()),
         Column::UuidsOrNull(rows.iter().map(|row| row.quote.map(|quote| quote.0)).collect()),
+        Column::BigIntsOrNull(rows.iter().map(|row| row.accepted.map(|place| place.batch_no)).collect()),
+        Column::IntegersOrNull(rows.iter().map(|row| row.accepted.map(|place| place.ordinal)).collect()),
+        Column::DatesOrNull(rows.iter().map(|row| row.accepted.map(|place| place.day)).collect()),
         Column::Bools(rows.iter().map(|row| row.pulled).collect()),
         // One row: the batch's own.
         Column::BigInts(vec![state.batch_no]),
@@ -235,10 +241,10 @@ fn conversions(
     group.add(Statement::new(
         "INSERT INTO conversions (conversion_id, from_account, to_account, from_partner, to_partner, batch_no, ordinal, window_id, \
          terms_id, debit, credit, bonuses, fee, lots_out, lots_in, from_entry_no, to_entry_no, from_token, to_token, reference, \
-         quote_id, pulled, at, day) \
-         SELECT i, fa, ta, fp, tp, b, o, w, t, d, c, f.num[bo:lo - 1], fe, f.num[lo:li - 1], f.num[li:le], fn, tn, ft, tt, r, q, pu, n, y \
-         FROM (SELECT ?::bigint[] AS num) f, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         x(bo, lo, li, le, i, fa, ta, fp, tp, o, t, d, c, fe, fn, tn, ft, tt, r, q, pu), unnest(?, ?, ?, ?) z(b, w, n, y)",
+         quote_id, accepted_batch, accepted_ordinal, accepted_day, pulled, at, day) \
+         SELECT i, fa, ta, fp, tp, b, o, w, t, d, c, f.num[bo:lo - 1], fe, f.num[lo:li - 1], f.num[li:le], fn, tn, ft, tt, r, q, ab, ao, ad, pu, n, y \
+         FROM (SELECT ?::bigint[] AS num) f, unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         x(bo, lo, li, le, i, fa, ta, fp, tp, o, t, d, c, fe, fn, tn, ft, tt, r, q, ab, ao, ad, pu), unnest(?, ?, ?, ?) z(b, w, n, y)",
         columns,
     ));
     Ok(())
@@ -323,6 +329,8 @@ fn reversals(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
     let state = |row: &&ReversalRow| match row.state {
         ReversalState::Requested => 0,
         ReversalState::Completed => 1,
+        ReversalState::Pending => 2,
+        ReversalState::Refused => 3,
     };
     let mut columns =
         lists(rows.iter().map(|row| {
@@ -397,7 +405,8 @@ fn directory(group: &mut Group, world: &World) {
 /// A conversion is its own event for either side: how many each partner is told, before any other event of the batch.
 fn told_by(conversions: &[Arc<ConversionRow>]) -> BTreeMap<String, i32> {
     let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
-    for row in conversions {
+    // One that crossed is told when its points are captured, by an event of its own.
+    for row in conversions.iter().filter(|row| row.accepted.is_none()) {
         *counts.entry(row.terms.from.as_str()).or_default() += 1;
         *counts.entry(row.terms.to.as_str()).or_default() += 1;
     }
@@ -456,6 +465,9 @@ fn event_json(event: &Event) -> Option<String> {
             "membership_id": account.to_string(), "points": points.get(),
             "expires_on": match last_day { Expiry::On(day) => Some(day.to_string()), Expiry::Never => None },
         }),
+        EventData::Crossing { conversion, crossing, kind, cause } => {
+            crossings::told(*conversion, *crossing, *kind, cause)
+        }
         EventData::Exposure { key, value, cap } => serde_json::json!({
             "exposure": key, "value": value.to_string(), "limit": cap.to_string(),
         }),

@@ -6,15 +6,16 @@ use super::wanted::{ConversionItem, ConversionRequest};
 use crate::domain::ids::{ConversionId, ReversalId};
 use crate::domain::text::Text;
 use crate::http::{Caller, IdempotencyKey, List, NoBody, Problem, RequestId, StrictJson, StrictQuery, query};
-use crate::service::answer::{self, ConversionAnswer, ConversionState, ReversalAnswer};
-use crate::service::command::{ConversionRow, Reverse};
-use crate::service::conversions::{self, BATCH_MAX, Found, Wanted};
+use crate::service::answer::{
+    self, ConversionAnswer, ConversionState, ConvertedAnswer, PendingAnswer, ReversalAnswer, Side,
+};
+use crate::service::command::{ReversalState, Reverse};
+use crate::service::conversions::{self, BATCH_MAX, Converted, Found, Stands, Wanted};
 use crate::service::exchange::{Call, Done, Error, Exchange, Item};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
@@ -63,7 +64,7 @@ pub struct Made<'a> {
     /// Present and true when this is the first answer again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
-    conversion: ConversionAnswer<'a>,
+    conversion: ConvertedAnswer<'a>,
 }
 
 /// Converts points, by a quote or at once.
@@ -72,6 +73,7 @@ pub struct Made<'a> {
     params(("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
         (status = 201, description = "Completed", body = ConversionAnswer),
+        (status = 202, description = "On its way between two ledgers", body = PendingAnswer),
     )
 )]
 pub async fn create(
@@ -85,8 +87,8 @@ pub async fn create(
     let call = Call { caller: caller.partner()?, request_id: request.0, key: key.as_str() };
     let done = conversions::convert(&exchange, call, wanted).await?;
     let catalogue = exchange.catalogue.load();
-    let body = answer::conversion(&done.row, answer::asker(&done.row), &catalogue.alliance.currency);
-    reply::first_or_again(StatusCode::CREATED, &body, done.replayed)
+    let (status, body) = converted(&done.row, &catalogue.alliance.currency);
+    reply::first_or_again(status, &body, done.replayed)
 }
 
 /// Converts up to 1,000, each by itself.
@@ -120,16 +122,30 @@ fn check_item(index: usize, item: ConversionItem) -> Result<Item<Wanted>, Error>
 }
 
 fn item_outcome<'a>(
-    outcome: &'a Result<Done<Arc<ConversionRow>>, Problem>,
+    outcome: &'a Result<Done<Converted>, Problem>,
     request: RequestId,
     currency: &'a str,
 ) -> Outcome<Made<'a>> {
     match outcome {
         Ok(done) => {
-            let conversion = answer::conversion(&done.row, answer::asker(&done.row), currency);
-            Outcome::Made(Made { status: StatusCode::CREATED.as_u16(), replayed: done.replayed, conversion })
+            let (status, conversion) = converted(&done.row, currency);
+            Outcome::Made(Made { status: status.as_u16(), replayed: done.replayed, conversion })
         }
         Err(problem) => Outcome::refused(problem, request.0),
+    }
+}
+
+/// As its asker is answered.
+fn converted<'a>(row: &'a Converted, currency: &'a str) -> (StatusCode, ConvertedAnswer<'a>) {
+    match row {
+        Converted::Completed(row) => {
+            let body = answer::conversion(row, answer::asker(row), currency);
+            (StatusCode::CREATED, ConvertedAnswer::Completed(body))
+        }
+        Converted::Pending(row) => {
+            let side = if row.pulled { Side::To } else { Side::From };
+            (StatusCode::ACCEPTED, ConvertedAnswer::Pending(answer::pending(row, side, currency)))
+        }
     }
 }
 
@@ -138,7 +154,7 @@ fn item_outcome<'a>(
     get, path = "/v1/conversions/{id}", tag = "conversions",
     params(("id" = String, Path, pattern = "^cnv_[0-9a-f]{32}$")),
     responses(
-        (status = 200, description = "As it stands today", body = ConversionState),
+        (status = 200, description = "As it stands today", body = Today),
     )
 )]
 pub async fn get(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
@@ -148,15 +164,30 @@ pub async fn get(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> 
     reply::json(StatusCode::OK, &today(&found, &currency))
 }
 
-fn today<'a>(found: &'a Found, currency: &'a str) -> ConversionState<'a> {
-    answer::conversion_state(&found.row, &found.reversals, found.side, currency)
+/// Posted, with what was taken back of it; or on its way, or ended without one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConversionToday)]
+#[serde(untagged)]
+pub enum Today<'a> {
+    Posted(Box<ConversionState<'a>>),
+    Crossing(PendingAnswer<'a>),
+}
+
+fn today<'a>(found: &'a Found, currency: &'a str) -> Today<'a> {
+    match &found.stands {
+        Stands::Posted { row, reversals, crossing } => {
+            let state = answer::conversion_state(row, crossing.as_ref(), reversals, found.side, currency);
+            Today::Posted(Box::new(state))
+        }
+        Stands::Crossing(row) => Today::Crossing(answer::pending_state(row, found.side, currency)),
+    }
 }
 
 /// Finds conversions by the caller's reference or by the number the member sees.
 #[utoipa::path(
     get, path = "/v1/conversions", tag = "conversions", params(ConversionSearch),
     responses(
-        (status = 200, description = "At most one", body = List<ConversionState>),
+        (status = 200, description = "At most one", body = List<Today>),
     )
 )]
 pub async fn find(
@@ -181,6 +212,11 @@ pub async fn find(
     )
 }
 
+/// What is on its way between two ledgers is accepted, no more.
+fn taken_back(done: StatusCode, state: ReversalState) -> StatusCode {
+    if state == ReversalState::Pending { StatusCode::ACCEPTED } else { done }
+}
+
 /// Undoes a conversion whole, within its time.
 #[utoipa::path(
     post, path = "/v1/conversions/{id}/undo", tag = "conversions",
@@ -190,6 +226,7 @@ pub async fn find(
     ),
     responses(
         (status = 200, description = "Undone", body = ReversalAnswer),
+        (status = 202, description = "On its way between two ledgers", body = ReversalAnswer),
     )
 )]
 pub async fn undo(
@@ -205,7 +242,7 @@ pub async fn undo(
     let done = conversions::undo(&exchange, call, id).await?;
     let catalogue = exchange.catalogue.load();
     let body = answer::reversal(&done.row, call.caller, &catalogue.alliance.currency);
-    reply::first_or_again(StatusCode::OK, &body, done.replayed)
+    reply::first_or_again(taken_back(StatusCode::OK, done.row.state), &body, done.replayed)
 }
 
 /// Reverses base credit of a conversion, or asks the other brand to let it be reversed.
@@ -217,6 +254,7 @@ pub async fn undo(
     ),
     responses(
         (status = 201, description = "Completed, or requested when the other brand must confirm", body = ReversalAnswer),
+        (status = 202, description = "On its way between two ledgers", body = ReversalAnswer),
     )
 )]
 pub async fn reverse(
@@ -237,7 +275,7 @@ pub async fn reverse(
     let done = conversions::reverse(&exchange, call, asked, reference).await?;
     let catalogue = exchange.catalogue.load();
     let body = answer::reversal(&done.row, call.caller, &catalogue.alliance.currency);
-    reply::first_or_again(StatusCode::CREATED, &body, done.replayed)
+    reply::first_or_again(taken_back(StatusCode::CREATED, done.row.state), &body, done.replayed)
 }
 
 /// The other brand's yes to a reversal.
@@ -249,6 +287,7 @@ pub async fn reverse(
     ),
     responses(
         (status = 200, description = "Reversed", body = ReversalAnswer),
+        (status = 202, description = "On its way between two ledgers", body = ReversalAnswer),
     )
 )]
 pub async fn confirm(
@@ -264,5 +303,5 @@ pub async fn confirm(
     let done = conversions::confirm(&exchange, call, id).await?;
     let catalogue = exchange.catalogue.load();
     let body = answer::reversal(&done.row, call.caller, &catalogue.alliance.currency);
-    reply::first_or_again(StatusCode::OK, &body, done.replayed)
+    reply::first_or_again(taken_back(StatusCode::OK, done.row.state), &body, done.replayed)
 }

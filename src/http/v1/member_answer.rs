@@ -222,7 +222,13 @@ impl EntryAnswer {
     pub fn new(entry: &EntryRow) -> EntryAnswer {
         let kind = EntryKind::from_number(entry.kind);
         let subject = |id| match kind {
-            Some(EntryKind::ConvertedOut | EntryKind::ConvertedIn | EntryKind::Bonus) => ConversionId(id).to_string(),
+            Some(
+                EntryKind::ConvertedOut
+                | EntryKind::ConvertedIn
+                | EntryKind::CrossedOut
+                | EntryKind::CrossedIn
+                | EntryKind::Bonus,
+            ) => ConversionId(id).to_string(),
             Some(EntryKind::TakenBack | EntryKind::GivenBack) => ReversalId(id).to_string(),
             _ => MovementId(id).to_string(),
         };

@@ -56,8 +56,9 @@ pub struct QuoteAnswer<'a> {
     #[schema(value_type = String)]
     tier: &'a str,
     fee: FeeAnswer<'a>,
-    /// A forecast; the conversion's are the fact.
-    arriving_lots: Vec<LotAnswer>,
+    /// A forecast; the conversion's are the fact. Absent where the origin keeps its own ledger, and so its lots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arriving_lots: Option<Vec<LotAnswer>>,
     #[schema(value_type = String, format = DateTime)]
     arrives_by: DateTime<Utc>,
     undo_seconds: u32,
@@ -93,9 +94,12 @@ fn render<'a>(quote: &'a Quote, currency: &'a str) -> QuoteAnswer<'a> {
         rate: conversion.rate,
         tier: conversion.tier,
         fee: conversion.fee,
-        arriving_lots: conversion.arriving_lots,
-        // Both accounts are kept here: what is converted has arrived.
-        arrives_by: quote.expires_at,
+        arriving_lots: Some(conversion.arriving_lots).filter(|lots| !lots.is_empty()),
+        // Where both accounts are kept here, what is converted has arrived.
+        arrives_by: match quote.row.accepted {
+            Some(_) => answer::arrives_by(quote.expires_at),
+            None => quote.expires_at,
+        },
         undo_seconds: quote.row.terms.undo_s,
         expires_at: quote.expires_at,
         token: &quote.token,

@@ -62,7 +62,13 @@ impl Api {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let keys = runtime.block_on(Keys::open(database.clone(), folder)).expect("keys");
         let keys = Arc::new(keys);
-        let exchange = Data::new(Exchange { database, book: book.clone(), catalogue, keys: Arc::clone(&keys) });
+        let exchange = Data::new(Exchange {
+            database,
+            book: book.clone(),
+            catalogue,
+            keys: Arc::clone(&keys),
+            crossings: hanse::service::crossings::Crossings::channel().0,
+        });
         let api = move |config: &mut ServiceConfig| {
             config.app_data(Data::clone(&exchange)).configure(v1::configure);
         };

@@ -1,5 +1,7 @@
 //! The book through its own door, on a real database: what is promised of one server, of two, and of bad neighbours.
 
+mod crossing;
+
 use crate::support::book::{Book, code, conversion, credit, link, member, on, pair, points, request};
 use diesel::connection::SimpleConnection;
 use hanse::book::command::{Outcome, Reversed};

@@ -32,8 +32,8 @@ impl Heading {
             | EntryKind::Opening
             | EntryKind::CreditReversed
             | EntryKind::OwedMet => Heading::Issued,
-            EntryKind::ConvertedIn | EntryKind::Bonus | EntryKind::TakenBack => Heading::In,
-            EntryKind::ConvertedOut | EntryKind::GivenBack => Heading::Out,
+            EntryKind::ConvertedIn | EntryKind::CrossedIn | EntryKind::Bonus | EntryKind::TakenBack => Heading::In,
+            EntryKind::ConvertedOut | EntryKind::CrossedOut | EntryKind::GivenBack => Heading::Out,
             EntryKind::Debit | EntryKind::DebitReversed => Heading::Redeemed,
             EntryKind::Expired | EntryKind::Forfeited => Heading::Expired,
             EntryKind::Adjust | EntryKind::Redated => Heading::Adjusted,
@@ -156,8 +156,8 @@ fn entry_word(kind: EntryKind) -> Word {
         EntryKind::Debit => ("Debited", "核销"),
         EntryKind::CreditReversed => ("Credit reversed", "发放冲回"),
         EntryKind::DebitReversed => ("Debit reversed", "核销冲回"),
-        EntryKind::ConvertedOut => ("Converted out", "转出"),
-        EntryKind::ConvertedIn => ("Converted in", "转入"),
+        EntryKind::ConvertedOut | EntryKind::CrossedOut => ("Converted out", "转出"),
+        EntryKind::ConvertedIn | EntryKind::CrossedIn => ("Converted in", "转入"),
         EntryKind::Bonus => ("Bonus", "加赠"),
         EntryKind::TakenBack => ("Taken back", "转入冲正"),
         EntryKind::GivenBack => ("Given back", "转出退回"),
