@@ -14,6 +14,7 @@ pub use flags::Flags;
 pub use source::Source;
 pub use value::{DatabaseUrl, LogFormat};
 
+use crate::domain::network::Network;
 use source::{Given, Origins};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -106,6 +107,10 @@ settings! {
     reader_timeout_s: u64 = 60, |n| within(*n, 1, 3600);
     /// Requests a second of one partner; more are answered 429.
     requests_per_second: u32 = 50_000, |n| within(*n, 1, 10_000_000);
+    /// Networks that partners' endpoints may be in although they are not public, such as 127.0.0.0/8.
+    outbound_allow: Vec<Network> = Vec::new(), any;
+    /// Calls to one partner's endpoints that may be under way at once.
+    outbound_connections: usize = 32, |n| within(*n, 1, 1024);
     /// What is logged: a level, or directives such as info,hanse::book=debug.
     log: String = "info".to_owned(), |text| crate::telemetry::check_filter(text);
     /// How it is logged: human, json, or auto, which is human on a terminal.

@@ -14,7 +14,21 @@ pub enum Action {
     /// Every key there ever was, as a JWK set, and the verifier keys of the log
     List(Args),
     /// Publish new keys, which sign ten minutes from now
-    Rotate(Args),
+    Rotate(Rotate),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Rotate {
+    /// Only the key of this purpose: quote, statement, statement_p256, checkpoint or webhook; all unless named
+    #[arg(value_parser = purpose)]
+    purpose: Option<Purpose>,
+    #[command(flatten)]
+    args: Args,
+}
+
+fn purpose(text: &str) -> Result<Purpose, String> {
+    let known = || Purpose::ALL.iter().map(|purpose| purpose.text()).collect::<Vec<_>>().join(", ");
+    Purpose::parse(text).ok_or_else(|| format!("one of {}", known()))
 }
 
 #[derive(Debug, clap::Args)]
@@ -24,7 +38,7 @@ pub struct Args {
 }
 
 pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
-    let (Action::List(args) | Action::Rotate(args)) = action;
+    let (Action::List(args) | Action::Rotate(Rotate { args, .. })) = action;
     let config = global.begin(&args.flags)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
     let told = runtime.block_on(work(action, &config))?;
@@ -42,13 +56,14 @@ async fn work(action: &Action, config: &Config) -> Result<Value, Error> {
     let keys = Keys::open(database, config.keys_dir()).await.map_err(Error::failed)?;
     match action {
         Action::List(_) => listed(&reach, &keys),
-        Action::Rotate(_) => {
+        Action::Rotate(Rotate { purpose, .. }) => {
             let mut rotated = serde_json::Map::new();
-            for purpose in Purpose::ALL {
-                let new = keys.rotate(*purpose).await.map_err(Error::failed)?;
+            for purpose in Purpose::ALL.iter().copied().filter(|one| purpose.is_none_or(|only| only == *one)) {
+                let new = keys.rotate(purpose).await.map_err(Error::failed)?;
                 let told = if new { "signs in ten minutes" } else { "a new key is on its way already" };
                 rotated.insert(purpose.text().to_owned(), json!(told));
             }
+            // What is on its way already is in the log already, or is put there now.
             record(&reach, &keys)?;
             Ok(Value::Object(rotated))
         }

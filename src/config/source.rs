@@ -80,6 +80,10 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<(String, Given)>, Error> {
             DeValue::String(text) => text.to_string(),
             DeValue::Integer(number) => number.to_string(),
             DeValue::Boolean(truth) => truth.to_string(),
+            // A list of texts is read as a variable or a flag has it.
+            DeValue::Array(items) if items.iter().all(|item| item.get_ref().as_str().is_some()) => {
+                items.iter().filter_map(|item| item.get_ref().as_str()).collect::<Vec<_>>().join(",")
+            }
             DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
                 return Err(Error::Value { from, key, reason: "a text or a whole number is wanted".to_owned() });
             }

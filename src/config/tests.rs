@@ -78,6 +78,20 @@ fn a_mistake_names_its_source_and_the_setting() {
 }
 
 #[test]
+fn networks_are_a_list_or_one_text() {
+    let allowed = |config: &Config| config.outbound_allow.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let listed = read(&file("networks", "outbound_allow = [\"127.0.0.0/8\", \"::1/128\"]\n")).expect("read");
+    assert_eq!(allowed(&listed), ["127.0.0.0/8", "::1/128"]);
+    let again = read(&file("networks-again", &listed.to_toml())).expect("read");
+    assert_eq!(allowed(&again), allowed(&listed));
+    let flag = Config::read(None, nothing, &Flags::of(&[("outbound_allow", "10.0.0.0/8, 127.0.0.0/8")])).expect("read");
+    assert_eq!(allowed(&flag), ["10.0.0.0/8", "127.0.0.0/8"]);
+    let told = Config::read(None, nothing, &Flags::of(&[("outbound_allow", "10.0.0.1/8")])).expect_err("refused");
+    let wanted = "--outbound-allow: outbound_allow: \"10.0.0.1/8\" is not a network such as 10.0.0.0/8";
+    assert_eq!(told.to_string(), wanted);
+}
+
+#[test]
 fn paths_of_a_file_are_relative_to_it_and_two_folders_follow_the_data_folder() {
     let path = file("paths", "data_dir = \"data\"\nkeys_dir = \"/elsewhere\"\n");
     let folder = path.parent().expect("its folder").to_owned();

@@ -1,6 +1,7 @@
 //! The types a setting may have: each reads itself from text and shows itself.
 
 use super::source::Given;
+use crate::domain::network::Network;
 use serde_json::Value as Json;
 use std::fmt;
 use std::net::SocketAddr;
@@ -69,6 +70,18 @@ impl<T: Value> Value for Option<T> {
 
     fn show(&self) -> Json {
         self.as_ref().map_or(Json::Null, Value::show)
+    }
+}
+
+/// Networks, with commas between them where they are one text.
+impl Value for Vec<Network> {
+    fn parse(given: &Given) -> Result<Self, String> {
+        let network = |text: &str| text.parse().map_err(|_| format!("{text:?} is not a network such as 10.0.0.0/8"));
+        given.text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(network).collect()
+    }
+
+    fn show(&self) -> Json {
+        self.iter().map(|network| Json::from(network.to_string())).collect()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod link_code;
 pub mod lots;
 pub mod money;
+pub mod network;
 pub mod plan;
 pub mod points;
 pub mod proposal;

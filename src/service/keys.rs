@@ -1,6 +1,7 @@
 //! The alliance's own signing keys: made once for all servers, known to each before they sign, kept for ever.
 
 use crate::clock;
+use crate::partner::dial::{self, Signing};
 use crate::signing::general::Document;
 use crate::signing::jwk::PublicKey;
 use crate::signing::jws::{Detached, Refused};
@@ -8,9 +9,11 @@ use crate::signing::keyring::{self, Keyring, KeyringError, Published, Purpose};
 use crate::signing::merkle::Hash;
 use crate::signing::note::{Note, Vkey};
 use crate::signing::rotation;
+use crate::signing::webhook::Secret;
 use crate::store::{self, Database, alliance_keys};
 use arc_swap::ArcSwap;
 use diesel::{Connection, PgConnection};
+use hyper::HeaderMap;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,6 +84,11 @@ impl Keys {
     /// The payload of a token the alliance has signed for this purpose, however long ago.
     pub fn verify(&self, purpose: Purpose, token: &str) -> Result<Vec<u8>, Refused> {
         self.ring.load().verify(purpose, token)
+    }
+
+    /// The headers that say a request to a partner is the alliance's, by the keys that sign now and these secrets.
+    pub fn webhook_headers(&self, id: &str, body: &[u8], secrets: &[Secret]) -> Result<HeaderMap, KeyringError> {
+        dial::signed(id, body, Signing { ring: &self.ring.load(), secrets, now: clock::now() })
     }
 
     /// The alliance's signatures of a settlement record: EdDSA, then ES256. Each time others, so keep them.

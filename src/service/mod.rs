@@ -19,6 +19,7 @@ pub mod keys;
 pub mod links;
 pub mod memberships;
 pub mod movements;
+pub mod outbound;
 pub mod proposals;
 pub mod quote_token;
 pub mod quotes;

@@ -10,12 +10,15 @@ use super::jws::{self, Detached, Refused, SigningKey};
 use super::merkle::Hash;
 use super::note::{self, Checkpoint, Note, Vkey};
 use super::private_file::{PRIVATE, replace};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+/// Signatures of one request by keys of ours, should they be rotated several times in a day.
+const WEBHOOK_SIGNERS_MAX: usize = 3;
 
 /// What a key signs: one key is never used for two purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,10 +30,13 @@ pub enum Purpose {
     StatementP256,
     /// The checkpoints of the alliance's log.
     Checkpoint,
+    /// What is sent to partners: events, and calls to the ledgers they keep.
+    Webhook,
 }
 
 impl Purpose {
-    pub const ALL: &[Purpose] = &[Purpose::Quote, Purpose::Statement, Purpose::StatementP256, Purpose::Checkpoint];
+    pub const ALL: &[Purpose] =
+        &[Purpose::Quote, Purpose::Statement, Purpose::StatementP256, Purpose::Checkpoint, Purpose::Webhook];
 
     pub fn parse(text: &str) -> Option<Purpose> {
         Purpose::ALL.iter().copied().find(|purpose| purpose.text() == text)
@@ -43,6 +49,7 @@ impl Purpose {
             Purpose::Statement => "statement",
             Purpose::StatementP256 => "statement_p256",
             Purpose::Checkpoint => "checkpoint",
+            Purpose::Webhook => "webhook",
         }
     }
 
@@ -51,14 +58,14 @@ impl Purpose {
         match self {
             Purpose::Quote => Some("quote+jws"),
             Purpose::Statement | Purpose::StatementP256 => Some(general::TYP),
-            Purpose::Checkpoint => None,
+            Purpose::Checkpoint | Purpose::Webhook => None,
         }
     }
 
     /// What its keys are.
     pub fn kind(self) -> Kind {
         match self {
-            Purpose::Quote | Purpose::Statement | Purpose::Checkpoint => Kind::Ed25519,
+            Purpose::Quote | Purpose::Statement | Purpose::Checkpoint | Purpose::Webhook => Kind::Ed25519,
             Purpose::StatementP256 => Kind::P256,
         }
     }
@@ -67,11 +74,20 @@ impl Purpose {
         self.typ() == Some(general::TYP)
     }
 
-    /// Whether both keys sign when one makes way for the next: what they sign is looked at long after.
+    /// Whether a record in the log hands over from one key to the next: what they sign is looked at long after.
     pub fn hands_over(self) -> bool {
         match self {
             Purpose::Statement | Purpose::StatementP256 | Purpose::Checkpoint => true,
-            Purpose::Quote => false,
+            Purpose::Quote | Purpose::Webhook => false,
+        }
+    }
+
+    /// How long the key before goes on signing beside the one whose time has come: as long as a receiver may take to
+    /// learn of the new one.
+    fn overlap(self) -> TimeDelta {
+        match self {
+            Purpose::Webhook => TimeDelta::hours(24),
+            Purpose::Quote | Purpose::Statement | Purpose::StatementP256 | Purpose::Checkpoint => TimeDelta::zero(),
         }
     }
 }
@@ -135,7 +151,7 @@ impl Keyring {
         published.sort_by_key(|key| key.signs_from);
         let mut keys: Vec<Key> = published.into_iter().map(Key::public).collect::<Result<_, _>>()?;
         for purpose in Purpose::ALL {
-            let signs = signer(&keys, *purpose, now).unwrap_or(keys.len());
+            let signs = signer(&keys, *purpose, now - purpose.overlap()).unwrap_or(keys.len());
             for key in keys.iter_mut().skip(signs).filter(|key| key.purpose == *purpose) {
                 key.private = Some(read(folder, &key.kid)?);
             }
@@ -165,6 +181,16 @@ impl Keyring {
     ) -> Result<Note, KeyringError> {
         let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
         checkpoint.sign(self.signer(Purpose::Checkpoint, now)?).map_err(KeyringError::Checkpoint)
+    }
+
+    /// The keys that sign webhooks at `now`, the newest first: for a day after one has begun, those before it too.
+    pub fn webhook_signers(&self, now: DateTime<Utc>) -> Result<Vec<&SigningKey>, KeyringError> {
+        let purpose = Purpose::Webhook;
+        let newest = signer(&self.keys, purpose, now).ok_or(KeyringError::NoSigner)?;
+        let oldest = signer(&self.keys, purpose, now - purpose.overlap()).unwrap_or(newest);
+        let signing = self.keys[oldest..=newest].iter().rev().filter(|key| key.purpose == purpose);
+        let keys: Vec<_> = signing.take(WEBHOOK_SIGNERS_MAX).filter_map(|key| key.private.as_ref()).collect();
+        if keys.is_empty() { Err(KeyringError::NoSigner) } else { Ok(keys) }
     }
 
     /// The payload of a token that a key of this purpose has signed, however long ago.
@@ -261,7 +287,6 @@ fn path(folder: &Path, kid: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
 
     #[test]
     fn a_key_is_known_before_it_signs_and_verifies_for_ever() {
@@ -335,6 +360,38 @@ mod tests {
         // A key under a purpose of another kind is not taken for what it is not.
         let swapped = Published { purpose: Purpose::StatementP256, ..published[1].clone() };
         assert!(matches!(Keyring::load(&folder, vec![swapped], start), Err(KeyringError::Public(_))));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn two_keys_sign_webhooks_for_a_day_after_the_second_has_begun() {
+        let start = DateTime::from_timestamp(1_700_000_000, 0).expect("an instant");
+        let later = start + TimeDelta::minutes(10);
+        let (folder, mut published) = one_of_each("webhook", start);
+        let first = published.iter().find(|key| key.purpose == Purpose::Webhook).expect("one").clone();
+        let jwk = create(&folder, Purpose::Webhook).expect("a key").to_jwk();
+        let second = Published { purpose: Purpose::Webhook, jwk, signs_from: later };
+        published.push(second.clone());
+        let kid = |key: &Published| key.jwk["kid"].as_str().expect("a kid").to_owned();
+        let signers = |ring: &Keyring, now| -> Vec<String> {
+            ring.webhook_signers(now).expect("a signer").iter().map(|key| key.kid().to_owned()).collect()
+        };
+        let ring = Keyring::load(&folder, published.clone(), later).expect("a ring");
+        let both = vec![kid(&second), kid(&first)];
+        for (now, wanted) in [
+            (start, vec![kid(&first)]),
+            (later - TimeDelta::seconds(1), vec![kid(&first)]),
+            (later, both.clone()),
+            (later + TimeDelta::hours(24) - TimeDelta::seconds(1), both),
+            (later + TimeDelta::hours(24), vec![kid(&second)]),
+        ] {
+            assert_eq!(signers(&ring, now), wanted, "{now}");
+        }
+        // The old key's file is wanted as long as it signs.
+        std::fs::remove_file(path(&folder, &kid(&first))).expect("removed");
+        assert!(Keyring::load(&folder, published.clone(), later).is_err());
+        let ring = Keyring::load(&folder, published, later + TimeDelta::hours(24)).expect("a ring");
+        assert_eq!(signers(&ring, later + TimeDelta::hours(24)), [kid(&second)]);
         std::fs::remove_dir_all(&folder).expect("removed");
     }
 

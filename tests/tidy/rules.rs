@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("web", &["domain", "service", "http", "clock"]),
     ("worker", &["domain", "service", "clock"]),
     ("clock", &[]),
-    ("config", &["telemetry"]),
+    ("config", &["domain", "telemetry"]),
     ("telemetry", &["config"]),
     ("embedded_pg", &["clock"]),
 ];

@@ -2,6 +2,7 @@
 //! fresh database with every migration, copied from a template.
 
 pub mod book;
+pub mod receiver;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, QueryDsl, RunQueryDsl};
