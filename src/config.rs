@@ -111,6 +111,16 @@ settings! {
     outbound_allow: Vec<Network> = Vec::new(), any;
     /// Calls to one partner's endpoints that may be under way at once.
     outbound_connections: usize = 32, |n| within(*n, 1, 1024);
+    /// Seconds a hold asked of a partner may be without an answer before it is given up.
+    crossing_hold_s: u64 = 240, |n| within(*n, 1, 86_400);
+    /// The same of a credit, which is then voided.
+    crossing_credit_s: u64 = 300, |n| within(*n, 1, 86_400);
+    /// Seconds a capture, a void or a release may be without an answer before the conversion is in doubt.
+    crossing_settle_s: u64 = 3_600, |n| within(*n, 1, 604_800);
+    /// Conversions over two ledgers carried on at once.
+    crossings_max: usize = 512, |n| within(*n, 1, 65_536);
+    /// Those of them that wait for one partner.
+    crossings_each: usize = 128, |n| within(*n, 1, 65_536);
     /// What is logged: a level, or directives such as info,hanse::book=debug.
     log: String = "info".to_owned(), |text| crate::telemetry::check_filter(text);
     /// How it is logged: human, json, or auto, which is human on a terminal.

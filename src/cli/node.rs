@@ -8,11 +8,12 @@ use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
-use crate::service::crossings::Crossings;
+use crate::service::crossings::{self, Carrier, Crossings, Patience};
 use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
 use crate::service::keys::Keys;
+use crate::service::outbound::Outbound;
 use crate::service::settlement::deadlines::Settler;
 use crate::store::catalogue;
 use crate::store::durability;
@@ -36,6 +37,7 @@ const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.
 pub struct Node {
     server: Server,
+    carrier: Carrier,
     workers: Workers,
     pub exchange: Exchange,
 }
@@ -62,11 +64,14 @@ impl Node {
         };
         let book = Handle::start(&house.database_url, shared.clone(), bounds).map_err(Error::failed)?;
         let keys = Arc::new(Keys::open(database.clone(), config.keys_dir()).await.map_err(Error::failed)?);
-        let (crossings, _waiting) = Crossings::channel();
+        let (crossings, waiting) = Crossings::channel();
         let exchange = Exchange { database, book, catalogue: shared, keys, crossings };
         let server = listen(config, &exchange, trust_domain, metrics)?;
         let workers = work(&house.database_url, &exchange).map_err(Error::failed)?;
-        Ok(Node { server, workers, exchange })
+        let outbound = Arc::new(Outbound::new(config.pki_dir(), &config.outbound_allow, config.outbound_connections));
+        let (patience, bounds) = crossing_limits(config);
+        let carrier = Carrier::start(exchange.clone(), outbound, waiting, patience, bounds).map_err(Error::failed)?;
+        Ok(Node { server, carrier, workers, exchange })
     }
 
     /// Where the partner API listens.
@@ -80,8 +85,9 @@ impl Node {
 
     /// Drains: no new requests, those under way are answered, the lanes end. Blocks.
     pub fn stop(self) -> Result<(), Error> {
-        let Node { server, workers, exchange } = self;
+        let Node { server, carrier, workers, exchange } = self;
         server.stop().map_err(Error::failed)?;
+        drop(carrier);
         drop(workers);
         exchange.book.close();
         Ok(())
@@ -117,6 +123,16 @@ fn listen(
 pub fn tls_files(folder: &Path) -> TlsFiles {
     let file = |name: &str| -> PathBuf { folder.join(name) };
     TlsFiles { ca: file("ca.crt"), crl: file("ca.crl"), certificate: file("server.crt"), key: file("server.key") }
+}
+
+fn crossing_limits(config: &Config) -> (Patience, crossings::Bounds) {
+    let seconds = Duration::from_secs;
+    let patience = Patience {
+        hold: seconds(config.crossing_hold_s),
+        credit: seconds(config.crossing_credit_s),
+        settle: seconds(config.crossing_settle_s),
+    };
+    (patience, crossings::Bounds { crossings: config.crossings_max, each: config.crossings_each })
 }
 
 fn limits(config: &Config) -> Limits {

@@ -163,9 +163,9 @@ pub struct Found {
 #[derive(Debug)]
 pub enum Stands {
     /// Posted; if it crossed, how far the origin's capture is.
-    Posted { row: ConversionRow, reversals: Vec<ReversalRow>, crossing: Option<CrossingRow> },
+    Posted { row: Box<ConversionRow>, reversals: Vec<ReversalRow>, crossing: Option<Box<CrossingRow>> },
     /// Not posted, or never to be.
-    Crossing(CrossingRow),
+    Crossing(Box<CrossingRow>),
 }
 
 /// By its id; another partner's is not found.
@@ -208,8 +208,8 @@ fn find(conn: &mut PgConnection, reader: &Holder, id: ConversionId) -> Result<Op
         Holder::Partner(slug) => Side::of(slug, terms),
         Holder::Operator(_) => Some(Side::From),
     };
-    let crossing = crossings::find(conn, Wished { ids: vec![id.0], ..Wished::default() })?.pop();
-    if let Some(row) = rows::conversions(conn, &[id])?.pop() {
+    let crossing = crossings::find(conn, Wished { ids: vec![id.0], ..Wished::default() })?.pop().map(Box::new);
+    if let Some(row) = rows::conversions(conn, &[id])?.pop().map(Box::new) {
         let reversals = rows::reversals_of(conn, row.id)?;
         let side = side(&row.terms);
         return Ok(side.map(|side| Found { stands: Stands::Posted { row, reversals, crossing }, side }));

@@ -10,6 +10,7 @@ pub mod alliance_keys;
 pub mod catalogue;
 pub mod certificates;
 pub mod consents;
+pub mod crossings;
 pub mod durability;
 pub mod erasures;
 pub mod link_requests;

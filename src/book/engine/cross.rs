@@ -162,7 +162,8 @@ pub fn take_back(
 pub fn advance(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Advance) -> Result<Effect, Halt> {
     let row = world.crossings.get(&ask.crossing).cloned().ok_or(Code::NotFound)?;
     // Asked before anything moves: what is not read yet sends the request round again, untouched.
-    (world.account(row.from_account)?, world.account(row.to_account)?);
+    world.account(row.from_account)?;
+    world.account(row.to_account)?;
     if ask.doubt {
         return Ok(finished(doubt(world, request, row.as_ref().clone(), ask.cause.clone())));
     }

@@ -170,16 +170,16 @@ pub async fn get(exchange: Data<Exchange>, caller: Caller, id: Path<String>) -> 
 #[serde(untagged)]
 pub enum Today<'a> {
     Posted(Box<ConversionState<'a>>),
-    Crossing(PendingAnswer<'a>),
+    Crossing(Box<PendingAnswer<'a>>),
 }
 
 fn today<'a>(found: &'a Found, currency: &'a str) -> Today<'a> {
     match &found.stands {
         Stands::Posted { row, reversals, crossing } => {
-            let state = answer::conversion_state(row, crossing.as_ref(), reversals, found.side, currency);
+            let state = answer::conversion_state(row, crossing.as_deref(), reversals, found.side, currency);
             Today::Posted(Box::new(state))
         }
-        Stands::Crossing(row) => Today::Crossing(answer::pending_state(row, found.side, currency)),
+        Stands::Crossing(row) => Today::Crossing(Box::new(answer::pending_state(row, found.side, currency))),
     }
 }
 

@@ -2,14 +2,34 @@
 //!
 //! Whoever accepts a conversion hands it over here at once; what a server drops, or dies with, another takes up when it is
 //! due. Calls are idempotent by their ids, and a step that has landed is no step, so two servers at one crossing harm nobody.
+//!
+//! `ask` what is asked and what an answer comes to · `carry` the tasks that ask · `health` whom to leave alone for a while.
+
+mod ask;
+mod carry;
+mod health;
+
+pub use carry::{Bounds, Carrier};
 
 use crate::book::command::CrossingRow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Crossings handed over that no task has begun with. More are left to be found when they are due.
 const WAITING_MAX: usize = 16_384;
+
+/// How long each state waits for an outcome.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A hold that was not answered is given up.
+    pub hold: Duration,
+    /// So is a credit, which is then voided.
+    pub credit: Duration,
+    /// A capture, a void or a release that was not answered is in doubt.
+    pub settle: Duration,
+}
 
 /// The door to whoever makes the calls. Cheap to clone.
 #[derive(Clone)]

@@ -1,0 +1,472 @@
+//! Whoever carries crossings on: takes what is handed over and what is due, makes the call that the state asks for, and
+//! reports to the book what came of it. No transaction is open while a partner is asked.
+
+use super::ask::{self, News, Question};
+use super::health::{Health, Turn};
+use super::{Next, Patience};
+use crate::book::command::{Advance, Answer as Told, Code, Command, CrossingRow, Outcome, Parcel};
+use crate::book::store::crossings as book_rows;
+use crate::clock;
+use crate::domain::crossing::{State, Step};
+use crate::domain::ids::{AccountId, Slug};
+use crate::partner::dial::{self, Answer, Call};
+use crate::service::exchange::{self, Error, Exchange};
+use crate::service::outbound::Outbound;
+use crate::signing::jws;
+use crate::store::{crossings, signing_keys};
+use hyper::body::Bytes;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, mpsc};
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+/// How often what is due is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long an endpoint's address is taken to be what it was.
+const ADDRESSES_KEPT: Duration = Duration::from_secs(5);
+/// For one call to a partner.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// What is in doubt is asked for again at this pace.
+const DOUBTFUL_EVERY: Duration = Duration::from_secs(60);
+/// `typ` of an answer that its partner has signed.
+const SIGNED_ANSWER: &str = "answer+jws";
+
+/// How much is under way at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Crossings in all.
+    pub crossings: usize,
+    /// Of one partner: a slow one takes no place of another's.
+    pub each: usize,
+}
+
+/// The tasks that carry crossings on. Dropping it stops them between two steps, or within a call.
+pub struct Carrier {
+    runtime: Option<Runtime>,
+}
+
+impl Carrier {
+    pub fn start(
+        exchange: Exchange,
+        outbound: Arc<Outbound>,
+        waiting: mpsc::Receiver<Next>,
+        patience: Patience,
+        bounds: Bounds,
+    ) -> io::Result<Carrier> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("crossings")
+            .enable_all()
+            .build()?;
+        let work = Arc::new(Work {
+            exchange,
+            outbound,
+            patience,
+            health: Health::new(bounds.each),
+            places: Arc::new(Semaphore::new(bounds.crossings)),
+            addresses: RwLock::default(),
+        });
+        runtime.spawn(work.run(waiting));
+        Ok(Carrier { runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+struct Work {
+    exchange: Exchange,
+    outbound: Arc<Outbound>,
+    patience: Patience,
+    health: Health,
+    places: Arc<Semaphore>,
+    /// Of all endpoints, and when they were read.
+    addresses: RwLock<Option<(Instant, Arc<HashMap<Slug, String>>)>>,
+}
+
+/// One crossing as it is carried.
+struct Carried {
+    row: Arc<CrossingRow>,
+    /// In the database.
+    version: i64,
+    attempts: u32,
+    /// When it came to its state.
+    since: Instant,
+    references: Option<HashMap<AccountId, String>>,
+}
+
+impl Work {
+    async fn run(self: Arc<Self>, mut waiting: mpsc::Receiver<Next>) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                next = waiting.recv() => match next {
+                    Some(next) => self.clone().begin(next),
+                    None => return,
+                },
+                _ = look.tick() => {
+                    let looked = self.clone().take_due().await;
+                    if let Err(error) = &looked && !failing {
+                        // Said once until it works again.
+                        tracing::warn!(%error, "what crosses cannot be looked for; it goes on trying");
+                    }
+                    failing = looked.is_err();
+                }
+            }
+        }
+    }
+
+    /// Carries on what was handed over; with every place taken it is left until it is due.
+    fn begin(self: Arc<Self>, next: Next) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let carried = match next {
+                // Its row was written in the transaction that gave it to us.
+                Next::Row(row) => Some(Carried { version: row.version + 1, ..Carried::new(row, 0, Duration::ZERO) }),
+                Next::Id(id) => self.read(&[id]).await.unwrap_or_default().remove(&id).map(|row| {
+                    let row = Arc::new(row);
+                    Carried::new(row, 0, Duration::ZERO)
+                }),
+            };
+            if let Some(carried) = carried {
+                self.carry(carried, place).await;
+            }
+        });
+    }
+
+    async fn take_due(self: Arc<Self>) -> Result<(), Error> {
+        let limit = i64::try_from(self.places.available_permits()).unwrap_or(0).min(256);
+        if limit == 0 {
+            return Ok(());
+        }
+        let due = self.exchange.database.run(move |conn| Ok::<_, Error>(crossings::take(conn, limit)?)).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = due.iter().map(|due| due.crossing_id).collect();
+        let mut rows = self.read(&ids).await?;
+        for due in due {
+            let (Some(row), Ok(place)) = (rows.remove(&due.crossing_id), self.places.clone().try_acquire_owned())
+            else {
+                continue;
+            };
+            let age = Duration::from_millis(u64::try_from(due.age_ms).unwrap_or(0));
+            let carried = Carried::new(Arc::new(row), u32::try_from(due.attempts).unwrap_or(0).max(1), age);
+            let work = self.clone();
+            tokio::spawn(async move { work.carry(carried, place).await });
+        }
+        Ok(())
+    }
+
+    async fn read(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, CrossingRow>, Error> {
+        let wished = book_rows::Wished { ids: ids.to_vec(), ..book_rows::Wished::default() };
+        let rows = self.exchange.database.run(move |conn| Ok::<_, Error>(book_rows::find(conn, wished)?)).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
+    }
+
+    /// As far as it goes: to its end, or to a call without an outcome.
+    async fn carry(&self, mut carried: Carried, place: OwnedSemaphorePermit) {
+        while !carried.row.state.is_over() {
+            match self.step(&mut carried).await {
+                Ok(Some(row)) => {
+                    let references = carried.references.take();
+                    carried = Carried { version: row.version + 1, references, ..Carried::new(row, 0, Duration::ZERO) };
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    // Found again when it is due.
+                    tracing::warn!(conversion.id = %carried.row.conversion, %error, "a crossing was not carried on");
+                    break;
+                }
+            }
+        }
+        drop(place);
+    }
+
+    /// One call, and the step it led to; `None`: none, it is due again later, or somebody else was first.
+    async fn step(&self, carried: &mut Carried) -> Result<Option<Arc<CrossingRow>>, Error> {
+        let row = carried.row.clone();
+        let partner = asked(&row);
+        if let Some(over) = self.patience.over(row.state, carried.since.elapsed()) {
+            match over {
+                Over::GivesUp => {
+                    return self.advance(&row, Step::GivenUp, Vec::new(), Some("no_answer".to_owned())).await;
+                }
+                Over::Doubts if !row.in_doubt => return self.doubt(&row, "no_answer").await,
+                Over::Doubts => {}
+            }
+        }
+        let _turn = match self.health.turn(partner, clock::instant()) {
+            Turn::Go(turn) => turn,
+            Turn::Rests(rest) => {
+                let wait = rest + Duration::from_millis(u64::from(chance(&row)) * 4);
+                return self.later(carried, wait, "its breaker is open").await;
+            }
+            Turn::Full => return self.later(carried, Duration::from_secs(1), "as many as may be are under way").await,
+        };
+        match self.ask(carried, partner).await? {
+            Asked::News(News::Step { step, lots, cause }) => self.advance(&row, step, lots, cause).await,
+            Asked::News(News::Unknown(note)) => {
+                let wait = ask::wait(carried.attempts, None, chance(&row));
+                self.later(carried, wait, &note).await
+            }
+            Asked::Later(after, note) => {
+                let wait = ask::wait(carried.attempts, after, chance(&row));
+                self.later(carried, wait, &note).await
+            }
+        }
+    }
+
+    /// Looks what has become of an earlier call, where there was one, then makes it again.
+    async fn ask(&self, carried: &mut Carried, partner: &Slug) -> Result<Asked, Error> {
+        let row = carried.row.clone();
+        let Some(endpoint) = self.address(partner).await? else {
+            return Ok(Asked::Later(None, "it has no endpoint".to_owned()));
+        };
+        let reference = match row.state {
+            State::Holding | State::Crediting => self.reference(carried, partner).await?,
+            _ => String::new(),
+        };
+        if carried.attempts > 0
+            && let Some(look) = ask::look(&row)
+            && let Ok(answer) = self.send(&row, partner, &endpoint, look).await
+            && let Some(news) = ask::seen(&row, &answer)
+        {
+            return Ok(Asked::News(news));
+        }
+        let patience = self.patience;
+        let expires_at = clock::now() + (patience.hold + patience.credit + patience.settle);
+        let Some(question) = ask::question(&row, &reference, expires_at) else {
+            return Ok(Asked::Later(None, "nothing is due".to_owned()));
+        };
+        let answer = match self.send(&row, partner, &endpoint, question).await {
+            Ok(answer) => answer,
+            Err(note) => return Ok(Asked::Later(None, note)),
+        };
+        match ask::news(&row, &answer) {
+            News::Unknown(note) => Ok(Asked::Later(answer.retry_after, note)),
+            news => Ok(Asked::News(news)),
+        }
+    }
+
+    /// The partner's answer; `Err`: why there is none, or none to be believed.
+    async fn send(
+        &self,
+        row: &CrossingRow,
+        partner: &Slug,
+        endpoint: &str,
+        question: Question,
+    ) -> Result<Answer, String> {
+        let call = call_name(row.state);
+        let body = Bytes::from(question.body);
+        let signed = self.exchange.keys.webhook_headers(&question.id, &body, &[]);
+        let mut headers = signed.map_err(|error| error.to_string())?;
+        // Another for each call of a crossing, the same however often it is made.
+        let (name, value) =
+            dial::idempotency_key(Uuid::from_u128(row.id.as_u128() ^ u128::from(question_no(row.state))));
+        headers.insert(name, value);
+        let (name, value) = dial::traceparent(row.id, Uuid::new_v4());
+        headers.insert(name, value);
+        let url = format!("{}{}", endpoint.trim_end_matches('/'), question.path);
+        let began = clock::instant();
+        let dialer = self.outbound.dialer(partner).map_err(|error| error.to_string())?;
+        let sent = dialer.send(Call { method: question.method, url, headers, body, deadline: CALL_DEADLINE }).await;
+        let outcome = match &sent {
+            Ok(answer) if answer.status < 500 => "answered",
+            Ok(_) => "failed",
+            Err(failure) => failure.cause.code(),
+        };
+        let labels = [("partner", partner.to_string()), ("call", call.to_owned()), ("outcome", outcome.to_owned())];
+        metrics::histogram!("hanse_endpoint_call_seconds", &labels).record(began.elapsed());
+        match sent {
+            Ok(answer) if answer.status < 500 => {
+                self.health.answered(partner);
+                self.open(row, partner, call, answer).await
+            }
+            Ok(answer) => {
+                self.health.failed(partner, clock::instant());
+                Ok(answer)
+            }
+            Err(failure) => {
+                self.health.failed(partner, clock::instant());
+                Err(failure.to_string())
+            }
+        }
+    }
+
+    /// Takes a signed answer out of its envelope and keeps it; one that its partner has not signed is none.
+    async fn open(
+        &self,
+        row: &CrossingRow,
+        partner: &Slug,
+        call: &'static str,
+        answer: Answer,
+    ) -> Result<Answer, String> {
+        if answer.content_type.as_deref() != Some("application/jose") {
+            return Ok(answer);
+        }
+        let token =
+            String::from_utf8(answer.body.to_vec()).map_err(|_| "a signed answer that is no text".to_owned())?;
+        let (id, partner) = (row.id, partner.clone());
+        let opened = self.exchange.database.run(move |conn| {
+            let mut key_of = |kid: &str| {
+                let key = signing_keys::find(conn, kid).ok().flatten()?;
+                let is_theirs = key.holder_kind == "partner" && key.holder_name == partner.as_str();
+                is_theirs.then(|| crate::signing::jwk::PublicKey::from_jwk(&key.jwk).ok()).flatten()
+            };
+            let payload = jws::verify(&token, SIGNED_ANSWER, &mut key_of).ok();
+            if payload.is_some() {
+                crossings::keep(conn, id, call, partner.as_str(), &token)?;
+            }
+            Ok::<_, Error>(payload)
+        });
+        match opened.await {
+            Ok(Some(payload)) => Ok(Answer { body: payload.into(), ..answer }),
+            Ok(None) => Err("an answer signed by nobody who may".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn advance(
+        &self,
+        row: &CrossingRow,
+        step: Step,
+        lots: Vec<Parcel>,
+        cause: Option<String>,
+    ) -> Result<Option<Arc<CrossingRow>>, Error> {
+        let advance = Advance { crossing: row.id, of: row.state, step, lots, cause, doubt: false };
+        self.tell(row, advance).await
+    }
+
+    async fn doubt(&self, row: &CrossingRow, cause: &str) -> Result<Option<Arc<CrossingRow>>, Error> {
+        tracing::error!(conversion.id = %row.conversion, state = row.state.code(), cause, "a conversion is in doubt: somebody has to look");
+        let (lots, cause) = (Vec::new(), Some(cause.to_owned()));
+        let advance = Advance { crossing: row.id, of: row.state, step: Step::GivenUp, lots, cause, doubt: true };
+        self.tell(row, advance).await
+    }
+
+    async fn tell(&self, row: &CrossingRow, advance: Advance) -> Result<Option<Arc<CrossingRow>>, Error> {
+        let (fresh, request_id) = (Uuid::now_v7(), Uuid::now_v7());
+        let step = advance.step;
+        let request = exchange::keyless(&row.asked_by, request_id, fresh, Command::Advance(advance));
+        let Told { outcome, .. } = self.exchange.book.submit(request).await?;
+        match outcome {
+            Outcome::Crossing(now) if (now.state, now.in_doubt) == (row.state, row.in_doubt) => Ok(None),
+            Outcome::Crossing(now) => {
+                metrics::counter!("hanse_crossings_steps_total", "to" => now.state.code()).increment(1);
+                Ok(Some(now))
+            }
+            Outcome::Refused(refusal) if refusal.code == Code::Stale => {
+                // What is recorded says that this cannot be: neither is believed.
+                tracing::error!(conversion.id = %row.conversion, ?step, "a partner's answer contradicts what is recorded");
+                Ok(None)
+            }
+            Outcome::Refused(_) => Err(Error::Broken("a crossing's step was refused")),
+            _ => Err(Error::Broken("the book answered another command")),
+        }
+    }
+
+    async fn later(&self, carried: &Carried, wait: Duration, note: &str) -> Result<Option<Arc<CrossingRow>>, Error> {
+        let (id, version, note) = (carried.row.id, carried.version, note.chars().take(200).collect::<String>());
+        let wait = if carried.row.in_doubt { wait.max(DOUBTFUL_EVERY) } else { wait };
+        let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let unit =
+            move |conn: &mut diesel::PgConnection| Ok::<_, Error>(crossings::later(conn, id, version, wait, &note)?);
+        self.exchange.database.run(unit).await?;
+        Ok(None)
+    }
+
+    async fn address(&self, partner: &Slug) -> Result<Option<String>, Error> {
+        if let Some((read, known)) = &*self.addresses.read().await
+            && read.elapsed() < ADDRESSES_KEPT
+        {
+            return Ok(known.get(partner).cloned());
+        }
+        let known = self.exchange.database.run(|conn| Ok::<_, Error>(crossings::endpoints(conn)?)).await?;
+        let known = Arc::new(known);
+        *self.addresses.write().await = Some((clock::instant(), known.clone()));
+        Ok(known.get(partner).cloned())
+    }
+
+    /// By which the partner that is asked knows its member.
+    async fn reference(&self, carried: &mut Carried, partner: &Slug) -> Result<String, Error> {
+        let row = carried.row.clone();
+        if carried.references.is_none() {
+            let accounts = [row.from_account, row.to_account];
+            let unit = move |conn: &mut diesel::PgConnection| Ok::<_, Error>(crossings::references(conn, &accounts)?);
+            carried.references = Some(self.exchange.database.run(unit).await?);
+        }
+        let account = if *partner == row.terms.from { row.from_account } else { row.to_account };
+        let known = carried.references.as_ref().and_then(|known| known.get(&account));
+        known.cloned().ok_or(Error::Broken("a member was forgotten while its points were on their way"))
+    }
+}
+
+impl Carried {
+    fn new(row: Arc<CrossingRow>, attempts: u32, age: Duration) -> Carried {
+        let now = clock::instant();
+        let since = now.checked_sub(age).unwrap_or(now);
+        Carried { version: row.version, row, attempts, since, references: None }
+    }
+}
+
+enum Asked {
+    News(News),
+    Later(Option<Duration>, String),
+}
+
+/// What to do when a state has lasted too long.
+enum Over {
+    GivesUp,
+    Doubts,
+}
+
+impl Patience {
+    fn over(&self, state: State, age: Duration) -> Option<Over> {
+        let (patience, over) = match state {
+            State::Holding => (self.hold, Over::GivesUp),
+            State::Crediting => (self.credit, Over::GivesUp),
+            State::Capturing | State::Voiding | State::Releasing => (self.settle, Over::Doubts),
+            State::Done | State::Released => return None,
+        };
+        (age > patience).then_some(over)
+    }
+}
+
+/// Who is asked in this state.
+fn asked(row: &CrossingRow) -> &Slug {
+    match row.state {
+        State::Crediting | State::Voiding => row.target_partner(),
+        State::Holding | State::Capturing | State::Releasing | State::Done | State::Released => row.source_partner(),
+    }
+}
+
+fn call_name(state: State) -> &'static str {
+    match state {
+        State::Holding => "hold",
+        State::Crediting => "credit",
+        State::Capturing | State::Done => "capture",
+        State::Voiding => "void",
+        State::Releasing | State::Released => "release",
+    }
+}
+
+fn question_no(state: State) -> u8 {
+    u8::try_from(state.number() + 1).unwrap_or_default()
+}
+
+/// A byte of chance, drawn with the crossing's id.
+fn chance(row: &CrossingRow) -> u8 {
+    row.id.as_bytes()[15]
+}
