@@ -8,6 +8,7 @@ mod bench;
 mod breakage;
 pub mod client;
 mod clock;
+mod conform;
 pub mod demo;
 pub mod house;
 mod import;
