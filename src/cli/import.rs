@@ -5,7 +5,7 @@
 //! beside the CSV spares a resumed run what is already there; it is removed when everything is.
 
 mod checkpoint;
-mod lines;
+pub(super) mod lines;
 mod send;
 
 use super::client::Identity;

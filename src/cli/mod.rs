@@ -8,6 +8,7 @@ mod bench;
 mod breakage;
 pub mod client;
 mod clock;
+mod conform;
 pub mod demo;
 pub mod house;
 mod import;
@@ -19,6 +20,7 @@ mod pki;
 mod rates;
 mod serve;
 pub mod settle;
+mod sim;
 mod verify;
 
 use crate::config::{self, Config, Flags};
@@ -82,6 +84,8 @@ enum Command {
     /// Settlement: close windows, export statements, record payments, post decisions, make a window again
     #[command(subcommand)]
     Settle(settle::Action),
+    /// Be a partner with a ledger of its own behind an endpoint, with scripted faults
+    Sim(Box<sim::Args>),
     /// Check statements, lines and proofs from their files alone, without a server
     Verify(verify::Args),
 }
@@ -102,6 +106,7 @@ impl Command {
             Command::Rates(action) => rates::run(&action, global),
             Command::Serve(args) => serve::run(&args, global),
             Command::Settle(action) => settle::run(&action, global),
+            Command::Sim(args) => sim::run(&args, global),
             Command::Verify(args) => verify::run(&args, global),
         }
     }

@@ -1,7 +1,7 @@
-//! `hanse partners check|apply DIR`: an alliance's manifests, judged and proposed.
+//! `hanse partners check|apply DIR`: an alliance's manifests, judged and proposed; `conform` is in a file of its own.
 
 use super::house::Reach;
-use super::{Error, Global, rates};
+use super::{Error, Global, conform, rates};
 use crate::clock;
 use crate::config::Flags;
 use crate::domain::plan::Plan;
@@ -29,6 +29,8 @@ pub enum Action {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Play the contract against an endpoint, and say what of it holds
+    Conform(Box<conform::Args>),
 }
 
 pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
@@ -36,6 +38,7 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
         Action::Check { folder } => check(folder, global),
         Action::Apply { folder, dry_run: true, flags } => show(folder, global, flags),
         Action::Apply { folder, dry_run: false, flags } => apply(folder, global, flags),
+        Action::Conform(args) => conform::run(args, global),
     }
 }
 

@@ -49,6 +49,12 @@ pub fn trust_domain(der: &[u8]) -> Option<String> {
     Some(only_uri(&certificate)?.strip_prefix("spiffe://")?.to_owned())
 }
 
+/// Whether this is the alliance's own certificate, with which it calls its partners.
+pub fn is_alliance(der: &[u8], trust_domain: &str) -> bool {
+    let read = X509Certificate::from_der(der).ok();
+    read.and_then(|(_, certificate)| only_uri(&certificate)) == Some(format!("spiffe://{trust_domain}/alliance"))
+}
+
 fn only_uri(certificate: &X509Certificate<'_>) -> Option<String> {
     let names = certificate.subject_alternative_name().ok()??;
     let mut uris = names.value.general_names.iter().filter_map(|name| match name {

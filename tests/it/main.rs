@@ -16,6 +16,7 @@ mod pki;
 mod readme;
 mod settlement;
 mod signing_keys;
+mod sim;
 mod store;
 mod support;
 mod tls;

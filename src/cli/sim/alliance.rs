@@ -1,0 +1,103 @@
+//! The alliance as a partner reaches it: its API with the partner's certificate, its public keys.
+
+use super::Args;
+use crate::cli::Error;
+use crate::cli::client::Identity;
+use crate::partner::sim::Sim;
+use crate::partner::sim::gate::keys_of;
+use reqwest::{Method, Response};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Keys change seldom; until the first are here nothing can be believed.
+const KEYS_EVERY: Duration = Duration::from_secs(30);
+const KEYS_AGAIN: Duration = Duration::from_millis(500);
+/// No set of keys is larger.
+const KEYS_BYTES_MAX: usize = 1 << 20;
+
+/// A client of the partner API.
+#[derive(Clone, Debug)]
+pub struct Alliance {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Alliance {
+    /// `None` when no address was given.
+    pub fn open(args: &Args) -> Result<Option<Alliance>, Error> {
+        let Some(base) = &args.hanse else { return Ok(None) };
+        let (Some(certificate), Some(key)) = (&args.client_certificate, &args.client_key) else {
+            let what = "--hanse needs --client-certificate and --client-key, to call as this partner";
+            return Err(Error::Usage(what.to_owned()));
+        };
+        let identity = Identity { ca: args.ca.clone(), certificate: certificate.clone(), key: key.clone() };
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Some(Alliance { http: identity.client(PATIENCE)?, base }))
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let request = self.http.request(Method::POST, format!("{}{path}", self.base)).json(body);
+        let answer = request.send().await.map_err(Error::failed)?;
+        read(path, answer).await
+    }
+}
+
+async fn read(path: &str, answer: Response) -> Result<Value, Error> {
+    let status = answer.status();
+    let text = answer.text().await.map_err(Error::failed)?;
+    if !status.is_success() {
+        return Err(Error::Failed(format!("{path}: {status}: {text}")));
+    }
+    serde_json::from_str(&text).map_err(|why| Error::Failed(format!("{path}: {why}")))
+}
+
+/// Reads the alliance's keys, again and again; those read last stay in force while they cannot be read.
+pub async fn keep_keys(ca: PathBuf, from: String, sim: Arc<Sim>) {
+    loop {
+        let pause = match keys(&ca, &from).await {
+            Ok(jwks) => {
+                sim.gate.set_keys(keys_of(&jwks));
+                KEYS_EVERY
+            }
+            Err(cause) => {
+                tracing::warn!(error = %cause, "the alliance's keys cannot be read");
+                KEYS_AGAIN
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn keys(ca: &Path, from: &str) -> Result<Value, Error> {
+    let bytes = if from.starts_with("http://") || from.starts_with("https://") {
+        let answer = anonymous(ca)?.get(from).send().await.and_then(Response::error_for_status);
+        let answer = answer.map_err(Error::failed)?;
+        let length = answer.content_length().unwrap_or_default();
+        if usize::try_from(length).is_ok_and(|length| length > KEYS_BYTES_MAX) {
+            return Err(Error::Failed(format!("{from}: {length} bytes are no set of keys")));
+        }
+        answer.bytes().await.map_err(Error::failed)?.to_vec()
+    } else {
+        std::fs::read(from).map_err(|why| Error::Failed(format!("{from}: {why}")))?
+    };
+    serde_json::from_slice(&bytes).map_err(|why| Error::Failed(format!("{from}: {why}")))
+}
+
+/// A client without a name, for what is public.
+fn anonymous(ca: &Path) -> Result<reqwest::Client, Error> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(ca);
+    let certificate = certificate.map_err(|why| Error::Usage(format!("{}: {why}", ca.display())))?;
+    roots.add(certificate).map_err(Error::failed)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let tls = tls.map_err(Error::failed)?.with_root_certificates(roots).with_no_client_auth();
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE);
+    builder.redirect(reqwest::redirect::Policy::none()).build().map_err(Error::failed)
+}

@@ -1,0 +1,7 @@
+//! `hanse sim` as a process of its own, called as the alliance calls it.
+
+mod conform;
+mod contract;
+mod endpoint;
+mod faulty;
+mod killed;
