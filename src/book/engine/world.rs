@@ -115,10 +115,18 @@ pub enum EventKind {
     ReconciliationCompleted,
     KeyRotated,
     DisputeWithdrawn,
+    ConversionPending,
+    ConversionReleased,
+    ConversionInDoubt,
+    CertificateExpiring,
+    PartnerSuspended,
+    PartnerLeaving,
+    PartnerLeft,
+    PartnerResumed,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 24] = [
+    pub const ALL: [(EventKind, &'static str); 32] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -143,6 +151,14 @@ impl EventKind {
         (EventKind::ReconciliationCompleted, "reconciliation.completed"),
         (EventKind::KeyRotated, "key.rotated"),
         (EventKind::DisputeWithdrawn, "dispute.withdrawn"),
+        (EventKind::ConversionPending, "conversion.pending"),
+        (EventKind::ConversionReleased, "conversion.released"),
+        (EventKind::ConversionInDoubt, "conversion.in_doubt"),
+        (EventKind::CertificateExpiring, "certificate.expiring"),
+        (EventKind::PartnerSuspended, "partner.suspended"),
+        (EventKind::PartnerLeaving, "partner.leaving"),
+        (EventKind::PartnerLeft, "partner.left"),
+        (EventKind::PartnerResumed, "partner.resumed"),
     ];
 
     pub fn number(self) -> i16 {
