@@ -8,6 +8,7 @@ mod catalogue;
 mod cli;
 mod demo;
 mod embedded_pg;
+mod enrolment;
 mod faults;
 mod identity;
 mod keys;
