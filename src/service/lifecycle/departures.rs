@@ -67,11 +67,10 @@ impl Departures {
     fn wind_up(&mut self, conn: &mut PgConnection, standing: &partners::Standing) -> Result<bool, Error> {
         let partner = &standing.partner;
         if !self.unlinked.contains(partner) {
-            let ended = self.end_links(conn, partner)?;
-            if ended == 0 {
-                self.unlinked.insert(partner.clone());
+            if self.end_links(conn, partner)? > 0 {
+                return Ok(true);
             }
-            return Ok(ended > 0);
+            self.unlinked.insert(partner.clone());
         }
         let window = standing.left_window.unwrap_or(i64::MAX);
         if !partners::unsettled(conn, partner, window)?.is_empty() {
