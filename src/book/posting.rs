@@ -39,7 +39,7 @@ where
 }
 
 /// The same, in a transaction that holds the fence already.
-pub(super) fn begun<T, E>(
+pub fn begun<T, E>(
     conn: &mut PgConnection,
     zone: Tz,
     decide: impl FnOnce(&mut PgConnection, &mut Posting) -> Result<T, E>,

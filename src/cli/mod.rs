@@ -24,6 +24,7 @@ mod sim;
 mod verify;
 
 use crate::config::{self, Config, Flags};
+use crate::domain::ids::Slug;
 use crate::telemetry;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -173,6 +174,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// A partner's slug on the command line.
+pub(crate) fn slug(text: &str) -> Result<Slug, &'static str> {
+    text.parse().map_err(|_| "it is no partner's slug: 2 to 32 of a-z, 0-9 and -, a letter first")
 }
 
 /// `hanse … | head` is no fault of ours: where nobody reads any more, the process ends without a word.

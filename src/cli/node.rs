@@ -8,11 +8,14 @@ use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
+use crate::service::certificate_watch::Watch;
 use crate::service::crossings::{self, Carrier, Crossings, Patience};
 use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
+use crate::service::issuing::Issuing;
 use crate::service::keys::Keys;
+use crate::service::lifecycle::Departures;
 use crate::service::outbound::Outbound;
 use crate::service::settlement::deadlines::Settler;
 use crate::store::catalogue;
@@ -33,6 +36,12 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(2);
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 /// Windows end with a business day: one look at the open one when there is nothing to do.
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
+/// Partners join and leave rarely, and are in no hurry.
+const DEPART_EVERY: Duration = Duration::from_secs(2);
+/// Oftener than warnings need, so that a look that failed is made up for.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(600);
+/// What a server without the authority's key has revoked is on the list within this time.
+const LIST_EVERY: Duration = Duration::from_secs(2);
 
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.
 pub struct Node {
@@ -67,7 +76,7 @@ impl Node {
         let (crossings, waiting) = Crossings::channel();
         let exchange = Exchange { database, book, catalogue: shared, keys, crossings };
         let server = listen(config, &exchange, trust_domain, metrics)?;
-        let workers = work(&house.database_url, &exchange).map_err(Error::failed)?;
+        let workers = work(&house.database_url, &exchange, config.pki_dir()).map_err(Error::failed)?;
         let outbound = Arc::new(Outbound::new(config.pki_dir(), &config.outbound_allow, config.outbound_connections));
         let (patience, bounds) = crossing_limits(config);
         let carrier = Carrier::start(exchange.clone(), outbound, waiting, patience, bounds).map_err(Error::failed)?;
@@ -107,7 +116,8 @@ fn listen(
         trust_domain,
         limits: limits(config),
     };
-    let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics) };
+    let issuing = Issuing { database: exchange.database.clone(), pki: config.pki_dir() };
+    let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics), issuing };
     let data = Data::new(exchange.clone());
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
         routes.app_data(data.clone()).configure(v1::configure);
@@ -180,7 +190,7 @@ fn readiness(checked: Result<durability::Durability, crate::store::Error>, waiti
     Readiness { ready, checks }
 }
 
-fn work(url: &str, exchange: &Exchange) -> std::io::Result<Workers> {
+fn work(url: &str, exchange: &Exchange, pki: PathBuf) -> std::io::Result<Workers> {
     let mut workers = Workers::default();
     let mut feed = Feed::new(url);
     workers.spawn("sealing", SEAL_EVERY, move || worker::sealing::tick(&mut feed))?;
@@ -188,6 +198,15 @@ fn work(url: &str, exchange: &Exchange) -> std::io::Result<Workers> {
     workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
     let mut settler = Settler::new(url, exchange.keys.clone(), exchange.catalogue.clone());
     workers.spawn("settlement", SETTLE_EVERY, move || worker::settlement::tick(&mut settler))?;
+    let mut departures = Departures::new(url, pki.clone(), exchange.book.clone())?;
+    workers.spawn("departures", DEPART_EVERY, move || worker::departures::tick(&mut departures))?;
+    let mut watch = Watch::new(url, pki.clone());
+    let mut ends = worker::certificates::Gauges::default();
+    workers.spawn("certificates", CERTIFICATES_EVERY, move || {
+        worker::certificates::look(&mut watch, &mut ends, crate::clock::now())
+    })?;
+    let mut list = Watch::new(url, pki);
+    workers.spawn("revocation-list", LIST_EVERY, move || worker::certificates::list(&mut list, crate::clock::now()))?;
     let keys = exchange.keys.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))?;

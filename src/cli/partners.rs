@@ -1,4 +1,8 @@
-//! `hanse partners check|apply DIR`: an alliance's manifests, judged and proposed; `conform` is in a file of its own.
+//! `hanse partners`: an alliance's manifests, judged and proposed; what becomes of a partner, and its data. `conform` is in a
+//! file of its own.
+
+mod export;
+mod life;
 
 use super::house::Reach;
 use super::{Error, Global, conform, rates};
@@ -6,6 +10,7 @@ use crate::clock;
 use crate::config::Flags;
 use crate::domain::plan::Plan;
 use crate::partner::manifest;
+use crate::service::lifecycle;
 use crate::service::proposals::{self, Line, Proposed};
 use crate::store;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -31,6 +36,16 @@ pub enum Action {
     },
     /// Play the contract against an endpoint, and say what of it holds
     Conform(Box<conform::Args>),
+    /// Stop new business with a partner at once, in both directions; what is held finishes, settlement goes on
+    Suspend(life::Args),
+    /// End a suspension
+    Resume(life::Args),
+    /// Give notice: nothing arrives any more, and it sends until the longest notice of its agreements is over
+    Leave(life::Args),
+    /// Where a partner stands, and how it came there
+    Show(life::Show),
+    /// Write everything of a partner into files: its members, their conversions, its statements
+    Export(export::Args),
 }
 
 pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
@@ -39,6 +54,11 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
         Action::Apply { folder, dry_run: true, flags } => show(folder, global, flags),
         Action::Apply { folder, dry_run: false, flags } => apply(folder, global, flags),
         Action::Conform(args) => conform::run(args, global),
+        Action::Suspend(args) => life::take(args, global, lifecycle::suspend),
+        Action::Resume(args) => life::take(args, global, lifecycle::resume),
+        Action::Leave(args) => life::take(args, global, lifecycle::leave),
+        Action::Show(args) => life::show(args, global),
+        Action::Export(args) => export::run(args, global),
     }
 }
 

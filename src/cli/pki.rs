@@ -2,27 +2,37 @@
 //!
 //! What is issued is made known to the database, and what is revoked is refused there first: that reaches every server
 //! within two seconds, on open connections too; the list then keeps new ones from being made.
+//! `enrol` invites a partner to ask for its own, `outbound` is about those with which the alliance calls partners.
+
+mod enrol;
+mod outbound;
 
 use super::house::Reach;
 use super::{Error, Global};
 use crate::clock;
 use crate::config::{Config, Flags};
 use crate::domain::holder::Holder;
-use crate::service::certificates;
-use crate::signing::pki::{Authority, Issued};
+use crate::service::{certificates, issuing};
+use crate::signing::pki::{Authority, Issued, PkiError};
 use crate::store::{self, catalogue};
 use serde_json::{Value, json};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
     /// Make an authority, its revocation list and a server certificate for localhost
     Init(Init),
-    /// Issue a client certificate, or renew the server's
+    /// Issue a client certificate, or renew the server's or the one for calling partners
     Issue(Issue),
-    /// Take a client certificate back
+    /// Take client certificates back
     Revoke(Revoke),
+    /// Make a one-time token with which a partner asks for its first certificate by itself
+    Enrol(enrol::Args),
+    /// What the alliance shows when it calls a partner's endpoint: see it, or have the partner's own authority sign it
+    Outbound(outbound::Args),
+    /// Name the authorities that a partner's endpoint must have its certificate from
+    Trust(outbound::Trust),
 }
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +46,7 @@ pub struct Init {
 
 #[derive(Debug, clap::Args)]
 pub struct Issue {
-    /// A partner's slug, operator/<name>, or server
+    /// A partner's slug, operator/<name>, server, or outbound
     holder: String,
     /// Certificate request (PEM, P-256) of a holder who keeps the key; - reads it from standard input
     #[arg(long, value_name = "FILE")]
@@ -50,6 +60,9 @@ pub struct Revoke {
     /// Whose certificate in the folder: a partner's slug, or operator/<name>
     #[arg(required_unless_present = "serial", conflicts_with = "serial")]
     holder: Option<String>,
+    /// Every live one of this holder, wherever it is kept
+    #[arg(long, requires = "holder")]
+    all: bool,
     /// Serial number, hexadecimal, of any certificate of this authority
     #[arg(long, value_name = "HEX")]
     serial: Option<String>,
@@ -62,6 +75,9 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
         Action::Init(args) => init(args, &global.begin(&args.flags)?)?,
         Action::Issue(args) => issue(args, &global.begin(&args.flags)?)?,
         Action::Revoke(args) => revoke(args, &global.begin(&args.flags)?)?,
+        Action::Enrol(args) => enrol::enrol(args, &global.begin(&args.flags)?)?,
+        Action::Outbound(args) => outbound::outbound(args, &global.begin(&args.flags)?)?,
+        Action::Trust(args) => outbound::trust(args, &global.begin(&args.flags)?)?,
     };
     if global.json {
         println!("{told}");
@@ -87,6 +103,11 @@ fn issue(args: &Issue, config: &Config) -> Result<Told, Error> {
         authority.issue_server(clock::now()).map_err(Error::failed)?;
         let line = "server.crt and server.key are new; a running server takes them up by itself";
         return Ok((line.to_owned(), json!({ "server": "issued" })));
+    }
+    if args.holder == "outbound" {
+        authority.issue_outbound(clock::now()).map_err(Error::failed)?;
+        let line = "outbound.crt and outbound.key are new; running servers take them up by themselves";
+        return Ok((line.to_owned(), json!({ "outbound": "issued" })));
     }
     let holder = holder(&args.holder)?;
     let issued = match &args.csr {
@@ -120,24 +141,45 @@ fn tell(issued: &Issued) -> Told {
 }
 
 fn revoke(args: &Revoke, config: &Config) -> Result<Told, Error> {
-    let authority = Authority::open(&config.pki_dir()).map_err(Error::failed)?;
+    let folder = config.pki_dir();
+    let reach = Reach::open(config)?;
+    let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
+    if let (Some(name), true) = (&args.holder, args.all) {
+        let holder = holder(name)?;
+        let count = issuing::revoke_all(&mut conn, &folder, &holder).map_err(Error::failed)?;
+        let line = format!("{count} of {holder} revoked{}", list_note(&folder));
+        return Ok((line, json!({ "holder": holder.to_string(), "revoked": count })));
+    }
     let serial = match (&args.serial, &args.holder) {
         (Some(serial), _) => serial.to_ascii_lowercase(),
         (None, Some(name)) => {
             // One that was made for a request is with its holder.
-            let hint =
-                |cause| Error::Failed(format!("{cause}; --serial names a certificate that is not in the folder"));
-            authority.facts(&holder(name)?).map_err(hint)?.serial
+            let hint = "--serial names a certificate that is not in the folder, --all takes every one";
+            let holder = holder(name)?;
+            let found = Authority::open(&folder).and_then(|authority| authority.facts(&holder));
+            found.map_err(|cause| Error::Failed(format!("{cause}; {hint}")))?.serial
         }
         (None, None) => return Err(Error::Usage("name a holder, or --serial".to_owned())),
     };
-    let reach = Reach::open(config)?;
-    let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     let known = certificates::revoke_serial(&mut conn, &serial).map_err(Error::failed)?;
-    let new = authority.revoke(&serial, clock::now()).map_err(Error::failed)?;
+    let new = match Authority::open(&folder) {
+        Ok(authority) => authority.revoke(&serial, clock::now()).map_err(Error::failed)?,
+        // A server that has the authority's key puts it on the list.
+        Err(PkiError::Missing(_)) if known => true,
+        Err(cause) => return Err(Error::failed(cause)),
+    };
     let when = if new { "revoked" } else { "was revoked before" };
     let note = if known { "" } else { " (it was never registered)" };
-    Ok((format!("serial {serial} {when}{note}"), json!({ "serial": serial, "new": new, "registered": known })))
+    let line = format!("serial {serial} {when}{note}{}", list_note(&folder));
+    Ok((line, json!({ "serial": serial, "new": new, "registered": known })))
+}
+
+/// Said where the list could not be written.
+fn list_note(folder: &Path) -> &'static str {
+    match Authority::open(folder) {
+        Ok(_) => "",
+        Err(_) => "; servers refuse it from now on, and a server with the authority's key puts it on the list",
+    }
 }
 
 fn holder(text: &str) -> Result<Holder, Error> {
@@ -146,7 +188,7 @@ fn holder(text: &str) -> Result<Holder, Error> {
         .ok_or_else(|| Error::Usage(format!("{text:?} is neither a partner's slug nor operator/<name>")))
 }
 
-fn read(file: &PathBuf) -> Result<String, Error> {
+fn read(file: &Path) -> Result<String, Error> {
     let mut text = String::new();
     let read = match file.to_str() {
         Some("-") => std::io::stdin().read_to_string(&mut text).map(|_| text),

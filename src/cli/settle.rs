@@ -210,7 +210,8 @@ fn with_window(
     })
 }
 
-fn keys(config: &Config, reach: &Reach) -> Result<Keys, Error> {
+/// The alliance's own signing keys.
+pub fn keys(config: &Config, reach: &Reach) -> Result<Keys, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
     let database = store::connect(&reach.url).map_err(Error::failed)?;
     runtime.block_on(Keys::open(database, config.keys_dir())).map_err(Error::failed)

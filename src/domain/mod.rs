@@ -12,6 +12,7 @@ pub mod cycle;
 pub mod expiry;
 pub mod holder;
 pub mod ids;
+pub mod lifecycle;
 pub mod link_code;
 pub mod lots;
 pub mod money;

@@ -8,6 +8,7 @@
 
 mod catalogue;
 mod certificates;
+mod enrolments;
 pub mod idempotency;
 pub mod identity;
 pub mod json;

@@ -1,7 +1,7 @@
 //! The contract, OpenAPI 3.1, made from the handlers themselves and served at `/openapi.json`.
 
 use super::v1::NOTE_MAX;
-use super::{catalogue, certificates, log, problem, proposals, public, signing_keys, v1};
+use super::{catalogue, certificates, enrolments, log, problem, proposals, public, signing_keys, v1};
 use crate::domain::text::Text;
 use std::sync::LazyLock;
 use utoipa::OpenApi;
@@ -39,6 +39,7 @@ fn build() -> utoipa::openapi::OpenApi {
     document.merge(catalogue::Api::openapi());
     document.merge(log::Api::openapi());
     document.merge(certificates::Api::openapi());
+    document.merge(enrolments::Api::openapi());
     document.merge(proposals::Api::openapi());
     document.merge(signing_keys::Api::openapi());
     document.merge(v1::document());

@@ -4,12 +4,13 @@ use super::identity::{Gate, gate, on_connect};
 use super::json::BodyLimits;
 use super::problem::Problem;
 use super::public::{self, Probes};
-use super::rate_limit::RateLimit;
+use super::rate_limit::{Attempts, RateLimit};
 use super::request_id;
 use super::tls::{self, Live};
-use super::{catalogue, certificates, log, proposals, signing_keys};
+use super::{catalogue, certificates, enrolments, log, proposals, signing_keys};
 use crate::service::Database;
 use crate::service::identity::Register;
+use crate::service::issuing::Issuing;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
 use actix_web::http::header;
 use actix_web::middleware::{DefaultHeaders, from_fn};
@@ -92,6 +93,7 @@ pub enum StartError {
 pub struct Shared {
     pub database: Database,
     pub probes: Probes,
+    pub issuing: Issuing,
 }
 
 /// Both listeners, running. Dropping it stops them without waiting; `stop` drains.
@@ -118,8 +120,8 @@ impl Server {
         let builder = std::thread::Builder::new().name("http".to_owned());
         let running = builder.spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let api = api_server(&options, shared.database, (api_listener, tls), api)?;
-                let public = public_server(&options, shared.probes, public_listener, public)?;
+                let api = api_server(&options, &shared, (api_listener, tls), api)?;
+                let public = public_server(&options, shared, public_listener, public)?;
                 // The other side waits for this; if it is gone there is nobody to serve for.
                 let _ = say.send(vec![api.handle(), public.handle()]);
                 tokio::try_join!(api, public).map(|_| ())
@@ -190,7 +192,7 @@ fn listen(address: SocketAddr, reader_patience: Duration) -> Result<(TcpListener
 
 fn api_server<C>(
     options: &ServerOptions,
-    database: Database,
+    shared: &Shared,
     (listener, tls): (TcpListener, rustls::ServerConfig),
     configure: C,
 ) -> io::Result<ActixServer>
@@ -198,8 +200,9 @@ where
     C: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let limits = options.limits;
-    let register = Register::new(database.clone());
-    let database = Data::new(database);
+    let register = Register::new(shared.database.clone());
+    let database = Data::new(shared.database.clone());
+    let issuing = Data::new(shared.issuing.clone());
     let gate_data = Data::new(Gate { register, rate: RateLimit::new(limits.requests_per_second) });
     let body = Data::new(limits.body);
     let app = move || {
@@ -207,6 +210,7 @@ where
             .app_data(Data::clone(&gate_data))
             .app_data(Data::clone(&body))
             .app_data(Data::clone(&database))
+            .app_data(Data::clone(&issuing))
             // Addresses are tried in this order: those of conversions come first.
             .configure(configure.clone())
             .configure(catalogue::configure)
@@ -239,7 +243,7 @@ where
 
 fn public_server<C>(
     options: &ServerOptions,
-    probes: Probes,
+    shared: Shared,
     listener: TcpListener,
     configure: C,
 ) -> io::Result<ActixServer>
@@ -247,13 +251,17 @@ where
     C: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let limits = options.limits;
-    let probes = Data::new(probes);
+    let (probes, issuing) = (Data::new(shared.probes), Data::new(shared.issuing));
+    let attempts = Data::new(Attempts::default());
     let body = Data::new(limits.body);
     let app = move || {
         App::new()
             .app_data(Data::clone(&probes))
+            .app_data(Data::clone(&issuing))
+            .app_data(Data::clone(&attempts))
             .app_data(Data::clone(&body))
             .configure(public::configure)
+            .configure(enrolments::configure)
             .configure(configure.clone())
             .default_service(web::to(nowhere))
             .wrap(from_fn(request_id::middleware))

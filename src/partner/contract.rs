@@ -25,8 +25,19 @@ use utoipa::openapi::{ContentBuilder, HeaderBuilder, Paths, Ref, RefOr, Required
             An answer has 64 KiB at most."
     ),
     components(schemas(
-        Credit, CreditRequest, CreditState, Hold, HoldRequest, HoldState, HoldStep, Lot, LotKind, Membership, Purpose,
-        Refusal, VoidRequest
+        Credit,
+        CreditRequest,
+        CreditState,
+        Hold,
+        HoldRequest,
+        HoldState,
+        HoldStep,
+        Lot,
+        LotKind,
+        Membership,
+        Purpose,
+        Refusal,
+        VoidRequest
     ))
 )]
 struct Types;

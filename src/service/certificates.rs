@@ -1,5 +1,6 @@
 //! The register of client certificates: what the authority issued and took back.
 
+use super::lifecycle;
 use crate::domain::holder::Holder;
 use crate::signing::x509::Facts;
 use crate::store::certificates::{self, Certificate};
@@ -8,8 +9,18 @@ use diesel::PgConnection;
 
 pub use crate::store::certificates::Row;
 
-/// Makes a certificate known; one known already stays as it is. Returns whether it was new.
-pub fn register(conn: &mut PgConnection, facts: &Facts) -> Result<bool, store::Error> {
+/// Makes a certificate known; one known already stays as it is. Returns whether it was new. A partner that waited for its
+/// first one is active from here on.
+pub fn register(conn: &mut PgConnection, facts: &Facts) -> Result<bool, lifecycle::Error> {
+    let new = insert(conn, facts)?;
+    if let Holder::Partner(partner) = &facts.holder {
+        lifecycle::activate_if_joining(conn, partner)?;
+    }
+    Ok(new)
+}
+
+/// The row alone.
+pub(super) fn insert(conn: &mut PgConnection, facts: &Facts) -> Result<bool, store::Error> {
     let certificate = Certificate {
         x5t: facts.x5t.clone(),
         holder: facts.holder.clone(),

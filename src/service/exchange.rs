@@ -14,6 +14,7 @@ use crate::service::keys::Keys;
 use crate::signing::digest::directory_hash;
 use crate::store;
 use arc_swap::ArcSwap;
+use diesel::PgConnection;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -176,6 +177,18 @@ impl Call<'_> {
             command,
         }
     }
+}
+
+/// The catalogue as it is published now: the one this server has decided with, or a newer one, which it then knows too.
+pub fn newest(conn: &mut PgConnection, shared: &ArcSwap<Catalogue>) -> Result<Arc<Catalogue>, store::Error> {
+    let known = shared.load_full();
+    if store::catalogue::version(conn)? == known.version {
+        return Ok(known);
+    }
+    let newer = Arc::new(store::catalogue::load(conn)?);
+    // A lane may have come first, with one that is newer still.
+    shared.rcu(|known| if known.version < newer.version { newer.clone() } else { known.clone() });
+    Ok(newer)
 }
 
 /// A request that is idempotent by itself.

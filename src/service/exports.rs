@@ -1,4 +1,4 @@
-//! Exports: everything kept about a person at one brand, as one JSON document.
+//! Exports: everything kept about a person at one brand, as one JSON document; and of all of a brand's, one after the other.
 
 use super::answer::{self, ConversionState, MovementAnswer, Side};
 use super::exchange::{Error, Exchange};
@@ -6,12 +6,12 @@ use super::memberships::{Whole, find};
 use crate::book::command::{ConversionRow, MovementRow, ReversalRow};
 use crate::book::store::{read, rows};
 use crate::domain::holder::Holder;
-use crate::domain::ids::{AccountId, ConversionId, MovementId};
+use crate::domain::ids::{AccountId, ConversionId, MovementId, Slug};
 use crate::domain::text::Text;
 use crate::store::activities::Activity;
 use crate::store::consents::Consent;
-use crate::store::memberships::{EntryRow, LinkRow};
-use crate::store::{activities, consents, memberships};
+use crate::store::memberships::{EntryRow, Filter, LinkRow, Membership};
+use crate::store::{activities, consents, memberships, partners};
 use diesel::PgConnection;
 use std::collections::BTreeSet;
 
@@ -41,30 +41,85 @@ pub async fn read(exchange: &Exchange, reader: &Holder, named: Text) -> Result<E
         .database
         .run(move |conn| {
             let membership = find(conn, &reader, &named)?.ok_or(Error::NotFound)?;
-            let id = membership.account;
-            let account = read::accounts(conn, vec![id])?.pop().ok_or(Error::Broken("no account"))?;
-            let entries = journal(conn, id)?;
-            let subjects: BTreeSet<_> = entries.iter().filter_map(|entry| entry.subject).collect();
-            let movements = rows::movements(conn, &subjects.iter().copied().map(MovementId).collect::<Vec<_>>())?;
-            let found = rows::conversions(conn, &subjects.iter().copied().map(ConversionId).collect::<Vec<_>>())?;
-            let mut conversions = Vec::with_capacity(found.len());
-            for row in found {
-                let reversals =
-                    if row.reversed == Default::default() { Vec::new() } else { rows::reversals_of(conn, row.id)? };
-                conversions.push((row, reversals));
-            }
-            let mut links = Vec::new();
-            for link in memberships::links_of(conn, id, 1_000)? {
-                links.extend(memberships::link(conn, link)?);
-            }
-            let consents = consents::of_account(conn, id)?;
-            let activities = activities::of_account(conn, id, ROWS_MAX)?;
-            let most = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
-            let truncated = [entries.len(), activities.len()].into_iter().any(|rows| rows >= most);
-            let whole = Whole { membership, account };
-            Ok(Export { whole, entries, movements, conversions, links, consents, activities, truncated })
+            of_membership(conn, membership)
         })
         .await
+}
+
+/// Hands everything about each member of a partner to `write`, one after the other, in the order of their last change.
+/// Those erased are no more.
+pub fn of_partner(
+    conn: &mut PgConnection,
+    partner: &Slug,
+    mut write: impl FnMut(&Export) -> std::io::Result<()>,
+) -> Result<u64, PartnerError> {
+    let mut filter = Filter { partner: Some(partner.clone()), ..Filter::default() };
+    let mut count = 0;
+    loop {
+        let page = memberships::list(conn, &filter, PAGE).map_err(Error::from)?;
+        let Some(last) = page.last() else { return Ok(count) };
+        filter.after = Some((last.changed_at, last.account.0));
+        for membership in page {
+            write(&of_membership(conn, membership)?)?;
+            count += 1;
+        }
+    }
+}
+
+/// The same with every conversion the partner is a side of, by id: those of people who were erased are among them.
+pub fn conversions_of(
+    conn: &mut PgConnection,
+    partner: &Slug,
+    currency: &str,
+    mut write: impl FnMut(&ConversionState<'_>) -> std::io::Result<()>,
+) -> Result<u64, PartnerError> {
+    let (mut after, mut count) = (ConversionId(uuid::Uuid::nil()), 0);
+    loop {
+        let ids = partners::conversions(conn, partner, after, PAGE).map_err(Error::from)?;
+        let Some(last) = ids.last() else { return Ok(count) };
+        after = *last;
+        let mut rows = rows::conversions(conn, &ids).map_err(Error::from)?;
+        rows.sort_unstable_by_key(|row| row.id);
+        for row in &rows {
+            let reversals = rows::reversals_of(conn, row.id).map_err(Error::from)?;
+            let side = Side::of(partner, &row.terms).ok_or(Error::Broken("a conversion of somebody else"))?;
+            write(&answer::conversion_state(row, None, &reversals, side, currency))?;
+            count += 1;
+        }
+    }
+}
+
+/// Why an export ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum PartnerError {
+    #[error(transparent)]
+    Read(#[from] Error),
+    #[error("it cannot be written")]
+    Write(#[from] std::io::Error),
+}
+
+fn of_membership(conn: &mut PgConnection, membership: Membership) -> Result<Export, Error> {
+    let id = membership.account;
+    let account = read::accounts(conn, vec![id])?.pop().ok_or(Error::Broken("no account"))?;
+    let entries = journal(conn, id)?;
+    let subjects: BTreeSet<_> = entries.iter().filter_map(|entry| entry.subject).collect();
+    let movements = rows::movements(conn, &subjects.iter().copied().map(MovementId).collect::<Vec<_>>())?;
+    let found = rows::conversions(conn, &subjects.iter().copied().map(ConversionId).collect::<Vec<_>>())?;
+    let mut conversions = Vec::with_capacity(found.len());
+    for row in found {
+        let reversals = if row.reversed == Default::default() { Vec::new() } else { rows::reversals_of(conn, row.id)? };
+        conversions.push((row, reversals));
+    }
+    let mut links = Vec::new();
+    for link in memberships::links_of(conn, id, 1_000)? {
+        links.extend(memberships::link(conn, link)?);
+    }
+    let consents = consents::of_account(conn, id)?;
+    let activities = activities::of_account(conn, id, ROWS_MAX)?;
+    let most = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
+    let truncated = [entries.len(), activities.len()].into_iter().any(|rows| rows >= most);
+    let whole = Whole { membership, account };
+    Ok(Export { whole, entries, movements, conversions, links, consents, activities, truncated })
 }
 
 /// The newest lines of the journal, in pages: each a short statement.

@@ -8,6 +8,7 @@ use super::exchange::{self, Error, Exchange, keyless};
 use super::memberships::find;
 use crate::book::command::{Command, EndLink, LinkSide, OpenLink, Outcome};
 use crate::clock;
+use crate::domain::catalogue::PartnerStatus;
 use crate::domain::holder::Holder;
 use crate::domain::ids::{AccountId, LinkId, Slug, TokenId};
 use crate::domain::link_code::LinkCode;
@@ -16,7 +17,9 @@ use crate::signing::digest::directory_hash;
 use crate::store::consents::{self, Consent};
 use crate::store::link_requests::{self, LinkRequest, State};
 use crate::store::memberships::{self, LinkRow};
+use crate::store::partners;
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::PgConnection;
 use ring::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 
@@ -79,6 +82,7 @@ pub async fn ask(
     let hash = code_hash(&code);
     let request = exchange.database.run(move |conn| {
         let account = find(conn, &reader, &member_ref)?.ok_or(Error::NotFound)?.account;
+        has_not_left(conn, [&caller, &to])?;
         let request = LinkRequest {
             link: LinkId(Uuid::now_v7()),
             from_partner: caller.clone(),
@@ -114,12 +118,13 @@ pub async fn accept(
     let now = clock::now();
     let code = typed.parse::<LinkCode>().ok().map(|code| code_hash(&code));
     let (reader, to) = (Holder::Partner(caller.clone()), caller.clone());
-    let claim = move |conn: &mut diesel::PgConnection| {
+    let claim = move |conn: &mut PgConnection| {
         let account = find(conn, &reader, &member_ref)?.ok_or(Error::NotFound)?.account;
         let who = directory_hash("link-tries", &[account.0.as_bytes()]);
         let tried = link_requests::count_try(conn, who, now, now - CODE_LIFE)?;
         let code = code.filter(|_| tried).ok_or(Error::LinkCodeInvalid)?;
         let found = link_requests::try_code(conn, code, &to, now)?.ok_or(Error::LinkCodeInvalid)?;
+        has_not_left(conn, [&to, &found.from_partner])?;
         let claimed =
             link_requests::accept(conn, found.link, account, agreed.pull, now)?.ok_or(Error::LinkCodeInvalid)?;
         consents::insert(conn, &consent(&claimed, account, &to, &claimed.from_partner, agreed, now))?;
@@ -129,6 +134,16 @@ pub async fn accept(
     let (claimed, account) = exchange.database.run(claim).await?;
     open(exchange, caller, request_id, &claimed, account).await?;
     get(exchange, &Holder::Partner(caller.clone()), claimed.link).await
+}
+
+/// Refuses links with who has left: theirs are ended, and no new one is made.
+fn has_not_left(conn: &mut PgConnection, sides: [&Slug; 2]) -> Result<(), Error> {
+    for side in sides {
+        if partners::find(conn, side)?.is_some_and(|standing| standing.status == PartnerStatus::Left) {
+            return Err(Error::Forbidden);
+        }
+    }
+    Ok(())
 }
 
 /// Puts the accepted link into both accounts. The same request again, after a lost answer, finds it there.

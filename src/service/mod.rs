@@ -3,6 +3,7 @@
 pub mod activities;
 pub mod answer;
 pub mod catalogue;
+pub mod certificate_watch;
 pub mod certificates;
 pub mod clock;
 pub mod conversions;
@@ -15,7 +16,9 @@ pub mod exports;
 pub mod feed;
 pub mod fingerprint;
 pub mod identity;
+pub mod issuing;
 pub mod keys;
+pub mod lifecycle;
 pub mod links;
 pub mod memberships;
 pub mod movements;

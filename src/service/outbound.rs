@@ -9,18 +9,23 @@ use crate::domain::ids::Slug;
 use crate::domain::network::Network;
 use crate::partner::address::{Address, Guard, Refused};
 use crate::partner::dial::{Dialer, Lookup, Options, OptionsError};
+use crate::signing::pki::outbound;
+use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+pub use crate::signing::pki::PkiError;
+pub use crate::signing::pki::outbound::{Contents, Files};
 
 /// How long files are taken to say what they said.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{} cannot be read: `hanse pki outbound` makes it", .file.display())]
-    File { file: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Files(#[from] PkiError),
     #[error("no client can be made of the outbound certificates")]
     Options(#[from] OptionsError),
 }
@@ -36,17 +41,8 @@ pub struct Outbound {
 
 struct Known {
     looked: Instant,
-    files: Files,
+    fingerprint: String,
     dialer: Dialer,
-}
-
-/// What was read.
-#[derive(Clone, PartialEq, Eq)]
-struct Files {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-    ca: Vec<u8>,
-    crl: Option<Vec<u8>>,
 }
 
 impl Outbound {
@@ -80,45 +76,31 @@ impl Outbound {
         {
             return Ok(known.dialer.clone());
         }
-        match (self.read(partner), known) {
-            (Ok(files), Some(known)) if files == known.files => {
+        match (files(&self.folder, partner), known) {
+            (Ok(files), Some(known)) if files.fingerprint == known.fingerprint => {
                 known.looked = now;
                 Ok(known.dialer.clone())
             }
             (Ok(files), known) => match (self.make(&files), known) {
                 (Ok(dialer), _) => {
-                    all.insert(partner.clone(), Known { looked: now, files, dialer: dialer.clone() });
+                    all.insert(
+                        partner.clone(),
+                        Known { looked: now, fingerprint: files.fingerprint, dialer: dialer.clone() },
+                    );
                     Ok(dialer)
                 }
                 (Err(error), Some(known)) => Ok(known.keep(partner, now, &error)),
                 (Err(error), None) => Err(error),
             },
-            (Err(error), Some(known)) => Ok(known.keep(partner, now, &error)),
-            (Err(error), None) => Err(error),
+            (Err(error), Some(known)) => Ok(known.keep(partner, now, &error.into())),
+            (Err(error), None) => Err(error.into()),
         }
     }
 
     fn make(&self, files: &Files) -> Result<Dialer, Error> {
-        let Files { certificate, key, ca, crl } = files.clone();
+        let Contents { certificate, key, ca, crl } = files.contents.clone();
         let (guard, lookup) = (self.guard.clone(), self.lookup.clone());
         Ok(Dialer::new(Options { certificate, key, ca, crl, guard, connections: self.connections, lookup })?)
-    }
-
-    fn read(&self, partner: &Slug) -> Result<Files, Error> {
-        let own = |suffix: &str| self.folder.join("outbound").join(format!("{partner}{suffix}"));
-        let certificate = own(".crt");
-        let (certificate, key) = match certificate.exists() {
-            true => (certificate, own(".key")),
-            false => (self.folder.join("outbound.crt"), self.folder.join("outbound.key")),
-        };
-        let ca = own(".ca.crt");
-        let (ca, crl) = match ca.exists() {
-            // A partner's authority need not have a list; ours has.
-            true => (ca, Some(own(".ca.crl")).filter(|crl| crl.exists())),
-            false => (self.folder.join("ca.crt"), Some(self.folder.join("ca.crl"))),
-        };
-        let crl = crl.map(|crl| read(&crl)).transpose()?;
-        Ok(Files { certificate: read(&certificate)?, key: read(&key)?, ca: read(&ca)?, crl })
     }
 }
 
@@ -131,6 +113,23 @@ impl Known {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|source| Error::File { file: file.to_owned(), source })
+/// What a client of `partner`'s endpoint is made of: paths, their contents read together, and a fingerprint of these. The
+/// alliance's own certificate is made, or renewed, where it is needed and the authority's key is here.
+pub fn files(pki: &Path, partner: &Slug) -> Result<Files, PkiError> {
+    outbound::files(pki, partner, clock::now())
+}
+
+/// A certificate request for the partner's own authority; its key stays in the folder.
+pub fn request(pki: &Path, partner: &Slug) -> Result<String, PkiError> {
+    outbound::request(pki, partner)
+}
+
+/// Puts in force what the partner's authority has answered; returns when it ends.
+pub fn install(pki: &Path, partner: &Slug, chain: &[u8]) -> Result<DateTime<Utc>, PkiError> {
+    outbound::install(pki, partner, chain, clock::now())
+}
+
+/// Names the authorities of the partner's endpoint, with their revocation lists if it has any.
+pub fn trust(pki: &Path, partner: &Slug, ca: &[u8], crl: Option<&[u8]>) -> Result<usize, PkiError> {
+    outbound::trust(pki, partner, ca, crl)
 }

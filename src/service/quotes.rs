@@ -39,9 +39,14 @@ pub async fn create(exchange: &Exchange, caller: &Slug, request_id: Uuid, wanted
     let want = wanted.want;
     let who = exchange::member_hash(caller, &wanted.member_ref);
     let asked = Preview { caller: caller.clone(), request_id, hash: who, direction: wanted.direction, want };
-    let catalogue = exchange.catalogue.load_full();
-    let ttl = TimeDelta::seconds(i64::from(catalogue.alliance.quote_ttl_s));
-    let answer = exchange.database.run(move |conn| Ok::<_, Error>(preview::convert(conn, &catalogue, asked)?)).await?;
+    let shared = exchange.catalogue.clone();
+    let decide = move |conn: &mut diesel::PgConnection| {
+        // Where no lane has decided anything since a partner was suspended, this server would not know it yet.
+        let catalogue = exchange::newest(conn, &shared)?;
+        let ttl = TimeDelta::seconds(i64::from(catalogue.alliance.quote_ttl_s));
+        Ok::<_, Error>((preview::convert(conn, &catalogue, asked)?, ttl))
+    };
+    let (answer, ttl) = exchange.database.run(decide).await?;
     let row = match answer {
         Outcome::Conversion(row) => row,
         Outcome::Crossing(row) => Arc::new(row.forecast()),

@@ -2,24 +2,30 @@
 //!
 //! ECDSA P-256 throughout. The authority's own certificate carries the trust domain; a client certificate carries
 //! exactly one URI, its holder's. A folder is worked by one process at a time, behind a lock on `ca.key`. The
-//! authority's key is needed to issue and to revoke, never to serve.
+//! authority's key is needed to issue and to put a revocation on the list, never to serve. `list` is that list,
+//! `outbound` the certificates with which the alliance calls partners.
+
+mod list;
+pub mod outbound;
+
+pub use list::List;
 
 use super::private_file::{PRIVATE, PUBLIC, replace};
-use super::x509::{self, Facts, hex};
+use super::x509::{self, Facts};
 use crate::domain::holder::Holder;
 use chrono::{DateTime, Days, Utc};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
-    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+    SerialNumber,
 };
+use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 /// Of a client's certificate, and of the revocation list: whoever renews the one makes the other anew.
 const CLIENT_DAYS: u64 = 90;
@@ -44,6 +50,12 @@ pub enum PkiError {
     TrustDomain(String),
     #[error("the request is not a PKCS#10 request signed with its own P-256 key")]
     Request,
+    #[error("the certificate for {0} is of another key")]
+    Pair(PathBuf),
+    #[error("the certificate is not for a client, or its life is over")]
+    Unusable,
+    #[error("among these certificates is one that is no authority's")]
+    NoAuthority,
     #[error("a certificate could not be made")]
     Making(#[from] rcgen::Error),
     #[error("the system has no randomness")]
@@ -64,6 +76,29 @@ pub struct Issued {
     pub facts: Facts,
     /// Where it was written, with its key beside it; `None` for one made from a request.
     pub file: Option<PathBuf>,
+}
+
+/// Somebody's request for a certificate, signed with the key it is for.
+pub struct Request {
+    inner: CertificateSigningRequestParams,
+}
+
+impl Request {
+    /// Reads a PKCS#10 request in PEM; `Err(Request)` unless its key is of P-256 and has signed it.
+    pub fn parse(csr: &str) -> Result<Request, PkiError> {
+        let inner = CertificateSigningRequestParams::from_pem(csr).map_err(|_| PkiError::Request)?;
+        if inner.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 {
+            return Err(PkiError::Request);
+        }
+        Ok(Request { inner })
+    }
+
+    /// SHA-256 of the public key, as SubjectPublicKeyInfo: what is asked for again with it is the same request.
+    pub fn key_sha256(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &self.inner.public_key.subject_public_key_info()).as_ref());
+        hash
+    }
 }
 
 impl Authority {
@@ -144,34 +179,22 @@ impl Authority {
 
     /// A certificate for a key its holder keeps. Of the request only the key counts: names and uses are ours to give.
     pub fn issue_for_request(&self, holder: &Holder, csr: &str, now: DateTime<Utc>) -> Result<Issued, PkiError> {
-        let request = CertificateSigningRequestParams::from_pem(csr).map_err(|_| PkiError::Request)?;
-        if request.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 {
-            return Err(PkiError::Request);
-        }
+        self.issue_to(holder, &Request::parse(csr)?, now)
+    }
+
+    /// The same for a request that was read.
+    pub fn issue_to(&self, holder: &Holder, request: &Request, now: DateTime<Utc>) -> Result<Issued, PkiError> {
         let locked = self.lock()?;
-        let certificate = self.client_params(holder, now)?.signed_by(&request.public_key, &locked.issuer)?;
+        let key = &request.inner.public_key;
+        let certificate = self.client_params(holder, now)?.signed_by(key, &locked.issuer)?;
         self.renew_list(&locked, now)?;
         self.issued(certificate.pem(), certificate.der(), None)
     }
 
-    /// The same revocations on a list that lives as long as the certificate just made: an authority that issues and
-    /// never revokes must not end up with a list that has expired, which shuts everybody out.
-    fn renew_list(&self, locked: &Locked, now: DateTime<Utc>) -> Result<(), PkiError> {
-        let (revoked, number) = self.read_list()?;
-        self.write_list(locked, revoked, number + 1, now)
-    }
-
-    /// Puts a serial on the revocation list; `false` when it was there. The list is made anew either way.
-    pub fn revoke(&self, serial: &str, now: DateTime<Utc>) -> Result<bool, PkiError> {
-        let locked = self.lock()?;
-        let serial = unhex(serial).ok_or(PkiError::Unreadable(PathBuf::from(serial)))?;
-        let (mut revoked, number) = self.read_list()?;
-        let new = revoked.iter().all(|entry| entry.serial_number.as_ref() != serial);
-        if new {
-            revoked.push(revoked_entry(&serial, now.into()));
-        }
-        self.write_list(&locked, revoked, number + 1, now)?;
-        Ok(new)
+    /// The authority's own certificate, PEM.
+    pub fn certificate(&self) -> Result<String, PkiError> {
+        let file = self.path("ca.crt");
+        std::fs::read_to_string(&file).map_err(at(&file))
     }
 
     /// What a certificate in this folder says.
@@ -222,50 +245,16 @@ struct Locked {
     _turn: File,
 }
 
-/// The revocation list.
-impl Authority {
-    fn read_list(&self) -> Result<(Vec<RevokedCertParams>, u64), PkiError> {
-        let file = self.path("ca.crl");
-        let der = read_pem(&file, "X509 CRL")?;
-        let unreadable = || PkiError::Unreadable(file.clone());
-        let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| unreadable())?;
-        let number = list.crl_number().and_then(|number| u64::try_from(number).ok()).ok_or_else(unreadable)?;
-        let entry = |entry: &x509_parser::prelude::RevokedCertificate<'_>| {
-            let seconds = u64::try_from(entry.revocation_date.timestamp()).unwrap_or_default();
-            let serial = unhex(&hex(entry.raw_serial())).ok_or_else(unreadable)?;
-            Ok(revoked_entry(&serial, SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)))
-        };
-        let entries: Result<Vec<_>, PkiError> = list.iter_revoked_certificates().map(entry).collect();
-        Ok((entries?, number))
-    }
-
-    fn write_list(
-        &self,
-        locked: &Locked,
-        revoked_certs: Vec<RevokedCertParams>,
-        number: u64,
-        now: DateTime<Utc>,
-    ) -> Result<(), PkiError> {
-        let next = now.checked_add_days(Days::new(CLIENT_DAYS)).unwrap_or(now);
-        let list = CertificateRevocationListParams {
-            this_update: SystemTime::from(now - EARLY).into(),
-            next_update: SystemTime::from(next).into(),
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs,
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        write(&self.path("ca.crl"), list.signed_by(&locked.issuer)?.pem()?.as_bytes(), PUBLIC)
-    }
-}
-
-fn revoked_entry(serial: &[u8], at: SystemTime) -> RevokedCertParams {
-    RevokedCertParams {
-        serial_number: SerialNumber::from_slice(serial),
-        revocation_time: at.into(),
-        reason_code: None,
-        invalidity_date: None,
-    }
+/// When each thing of ours in an authority's folder ends, by its name; what cannot be read is left out.
+pub fn ends(folder: &Path) -> Vec<(String, DateTime<Utc>)> {
+    let of = |name: &str, file: &str| {
+        let der = read_pem(&folder.join(file), "CERTIFICATE").ok()?;
+        Some((name.to_owned(), x509::not_after(&der)?))
+    };
+    let mut found: Vec<_> = of("authority", "ca.crt").into_iter().chain(of("server", "server.crt")).collect();
+    found.extend(List::read(folder).ok().map(|list| ("revocation-list".to_owned(), list.next_update)));
+    found.extend(outbound::ends(folder));
+    found
 }
 
 /// What every certificate of ours has.
@@ -315,12 +304,12 @@ fn at(file: &Path) -> impl FnOnce(io::Error) -> PkiError {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-    use x509_parser::prelude::X509Certificate;
+    use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-    struct Folder(PathBuf);
+    pub struct Folder(pub PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Folder {
+        pub fn new(name: &str) -> Folder {
             let folder = std::env::temp_dir().join(format!("hanse-pki-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&folder).expect("a folder");
             Folder(folder)
@@ -333,7 +322,7 @@ mod tests {
         }
     }
 
-    fn lumen() -> Holder {
+    pub fn lumen() -> Holder {
         Holder::of("partner", "lumen").expect("a slug")
     }
 
@@ -405,29 +394,5 @@ mod tests {
         {
             assert!(matches!(authority.issue_for_request(&lumen(), bad, now), Err(PkiError::Request)), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_list_grows_numbers_itself_and_names_its_authority() {
-        let folder = Folder::new("list");
-        let now = crate::clock::now();
-        let authority = Authority::init(&folder.0, "hanse.test", now).expect("an authority");
-        let serials: Vec<_> = ["lumen", "harvest"]
-            .map(|name| authority.issue(&Holder::of("partner", name).expect("a slug"), now))
-            .into_iter()
-            .map(|issued| issued.expect("issued").facts.serial)
-            .collect();
-        assert!(authority.revoke(&serials[0], now).expect("revoked"));
-        assert!(authority.revoke(&serials[1], now).expect("revoked"));
-        assert!(!authority.revoke(&serials[0], now).expect("revoked before"));
-        let der = read_pem(&folder.0.join("ca.crl"), "X509 CRL").expect("a list");
-        let (_, list) = CertificateRevocationList::from_der(&der).expect("a list");
-        let listed: Vec<_> = list.iter_revoked_certificates().map(|entry| hex(entry.raw_serial())).collect();
-        assert_eq!(listed, serials);
-        // One with the authority, one for each certificate issued, one for each time of revoking.
-        assert_eq!(list.crl_number().map(ToString::to_string).as_deref(), Some("6"));
-        let oids: Vec<_> = list.extensions().iter().map(|extension| extension.oid.to_id_string()).collect();
-        assert!(oids.contains(&"2.5.29.35".to_owned()), "{oids:?}");
-        assert!(authority.revoke("zz", now).is_err());
     }
 }

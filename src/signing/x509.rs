@@ -43,6 +43,12 @@ pub fn facts(der: &[u8], trust_domain: &str) -> Option<Facts> {
     })
 }
 
+/// The end of a certificate's life.
+pub fn not_after(der: &[u8]) -> Option<DateTime<Utc>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0)
+}
+
 /// The trust domain of an authority: its certificate's only URI is `spiffe://<trust-domain>`.
 pub fn trust_domain(der: &[u8]) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;

@@ -11,6 +11,8 @@ pub const SETTLER: i64 = 0x4841_4e53_4500_0003;
 pub const PUBLISHING: i64 = 0x4841_4e53_4500_0004;
 /// Of whoever records payments: what is matched with what is owed is recorded before it is matched again.
 pub const PAYMENTS: i64 = 0x4841_4e53_4500_0005;
+/// Of whoever gives out certificates or takes them back.
+pub const CERTIFICATES: i64 = 0x4841_4e53_4500_0010;
 
 #[cfg(test)]
 mod tests {
@@ -19,7 +21,7 @@ mod tests {
 
     #[test]
     fn every_turn_is_one_of_its_own() {
-        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS];
+        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, CERTIFICATES];
         assert_eq!(BTreeSet::from(all).len(), all.len());
     }
 }

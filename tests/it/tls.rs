@@ -6,7 +6,9 @@ use hanse::domain::holder::Holder;
 use hanse::http::public::{Probes, Readiness};
 use hanse::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use hanse::service::certificates;
+use hanse::service::issuing::Issuing;
 use hanse::signing::pki::Authority;
+use hanse::signing::x509::Facts;
 use hanse::store;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -63,8 +65,10 @@ impl House {
             metrics: Arc::new(String::new),
             jwks: Arc::new(|| Box::pin(async { Some(serde_json::json!({ "keys": [] })) })),
         };
-        let shared = Shared { database: store::connect(&database.url).expect("the database"), probes };
-        let log = Data::new(shared.database.clone());
+        let pool = store::connect(&database.url).expect("the database");
+        let issuing = Issuing { database: pool.clone(), pki: folder.path().to_path_buf() };
+        let log = Data::new(pool.clone());
+        let shared = Shared { database: pool, probes, issuing };
         let public = move |config: &mut ServiceConfig| {
             config.app_data(Data::clone(&log)).configure(hanse::http::log::configure);
         };
@@ -78,6 +82,11 @@ impl House {
         let issued = self.authority.issue(&holder, hanse::clock::now()).expect("issued");
         certificates::register(&mut self.database.connection(), &issued.facts).expect("registered");
         self.client_of(&self.folder.path().join(name))
+    }
+
+    /// What the partner's certificate in the folder says.
+    pub fn authority_facts(&self, partner: &str) -> Facts {
+        self.authority.facts(&Holder::of("partner", partner).expect("a slug")).expect("facts")
     }
 
     /// The client of `<stem>.crt` and `<stem>.key`.

@@ -127,10 +127,15 @@ pub enum EventKind {
     ConversionPending,
     ConversionReleased,
     ConversionInDoubt,
+    CertificateExpiring,
+    PartnerSuspended,
+    PartnerLeaving,
+    PartnerLeft,
+    PartnerResumed,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 27] = [
+    pub const ALL: [(EventKind, &'static str); 32] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -158,6 +163,11 @@ impl EventKind {
         (EventKind::ConversionPending, "conversion.pending"),
         (EventKind::ConversionReleased, "conversion.released"),
         (EventKind::ConversionInDoubt, "conversion.in_doubt"),
+        (EventKind::CertificateExpiring, "certificate.expiring"),
+        (EventKind::PartnerSuspended, "partner.suspended"),
+        (EventKind::PartnerLeaving, "partner.leaving"),
+        (EventKind::PartnerLeft, "partner.left"),
+        (EventKind::PartnerResumed, "partner.resumed"),
     ];
 
     pub fn number(self) -> i16 {

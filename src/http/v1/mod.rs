@@ -18,6 +18,7 @@ mod settlements;
 mod wanted;
 
 pub(super) use fields::NOTE_MAX;
+pub use member_answer::ExportAnswer;
 
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;

@@ -109,7 +109,8 @@ pub fn put_alliance(
     Ok(())
 }
 
-/// Makes the partner, or brings it up to date; its status stays.
+/// Makes the partner, or brings it up to date; its status stays. One that keeps its own accounts joins with its first
+/// certificate, which it may have already.
 pub fn put_partner(conn: &mut PgConnection, planned: &PlannedPartner) -> Result<(), Error> {
     let partner = &planned.partner;
     let programme = &partner.programme;
@@ -123,7 +124,10 @@ pub fn put_partner(conn: &mut PgConnection, planned: &PlannedPartner) -> Result<
         "INSERT INTO partners (slug, name_en, name_zh, trade, legal_entity, tax_code, status, hosted, endpoint, \
          programme_code, programme_name_en, programme_name_zh, scale, unit_cost, expiry_months, tiers, \
          limit_out_day, limit_out_month, limit_in_day, limit_in_month, exposure_limit, accounts) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
+         VALUES ($1, $2, $3, $4, $5, $6, \
+         CASE WHEN $8 OR EXISTS (SELECT FROM certificates WHERE holder_kind = 'partner' AND holder_name = $1 AND \
+         status = 'active') THEN $7 ELSE 'joining' END, \
+         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
          ON CONFLICT (slug) DO UPDATE SET (name_en, name_zh, trade, legal_entity, tax_code, endpoint, \
          programme_code, programme_name_en, programme_name_zh, unit_cost, expiry_months, tiers, \
          limit_out_day, limit_out_month, limit_in_day, limit_in_month, exposure_limit, accounts) = \

@@ -6,6 +6,7 @@ mod disputes;
 mod import;
 mod late;
 mod liabilities;
+mod lifecycle;
 mod links;
 mod made_good;
 mod memberships;

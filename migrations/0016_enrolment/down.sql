@@ -1,0 +1,13 @@
+DROP TABLE partner_steps;
+ALTER TABLE partners
+    DROP CONSTRAINT partners_left_when,
+    DROP CONSTRAINT partners_leaving_when,
+    DROP COLUMN closed_at,
+    DROP COLUMN left_window,
+    DROP COLUMN leaves_at;
+DROP TABLE enrolments;
+DROP INDEX certificates_revoked;
+ALTER TABLE certificates
+    DROP COLUMN told_days,
+    DROP COLUMN key_sha256,
+    DROP COLUMN pem;

@@ -1,0 +1,189 @@
+//! A partner suspended, resumed and gone, as the others and it itself meet that over the API.
+
+use super::{Api, Expect};
+use crate::support::poll;
+use hanse::book::Bounds;
+use hanse::domain::ids::Slug;
+use hanse::service::lifecycle::{self, Departures};
+use hanse::signing::pki::List;
+use serde_json::{Value, json};
+use std::process::Command;
+use std::time::Duration;
+
+fn slug(text: &str) -> Slug {
+    text.parse().expect("a slug")
+}
+
+fn wish(points: i64) -> Value {
+    json!({ "member_ref": "A-1", "to": "bb", "points": points })
+}
+
+fn back(points: i64) -> Value {
+    json!({ "member_ref": "B-1", "to": "aa", "points": points })
+}
+
+impl Api {
+    /// Until there is nothing to do now.
+    fn departures(&self) {
+        let (url, pki) = (&self.house.database.url, self.house.folder.path().to_path_buf());
+        let mut departures = Departures::new(url, pki, self.book.clone()).expect("a runtime");
+        poll("the departures", Duration::from_secs(20), || (!departures.tick().expect("a look")).then_some(()));
+    }
+
+    /// What a brand was told of partners' lives.
+    fn told(&self, caller: &super::Caller) -> Vec<Value> {
+        let all = caller.get("/v1/events?limit=200").status(200);
+        let of = |event: &&Value| event["type"].as_str().is_some_and(|kind| kind.starts_with("partner."));
+        all["items"].as_array().expect("events").iter().filter(of).cloned().collect()
+    }
+}
+
+#[test]
+fn a_suspension_stops_new_business_on_every_server_and_lets_the_old_be_settled() {
+    let api = Api::new("suspended", "");
+    api.linked();
+    let quote = api.aa.post("/v1/quotes", "", &wish(20)).status(201);
+    let done = api.aa.post("/v1/conversions", "before", &wish(40)).status(201);
+    let id = done["conversion_id"].as_str().expect("an id").to_owned();
+    let mut conn = api.house.database.connection();
+    let standing = lifecycle::suspend(&mut conn, &slug("bb"), "an audit").expect("suspended");
+    assert_eq!(standing.leaves_at, None);
+    lifecycle::suspend(&mut conn, &slug("bb"), "again").expect("no second time");
+
+    // This server has decided nothing since: it must not go on quoting by what it knew.
+    api.aa.post("/v1/quotes", "", &wish(20)).refused(422, "partner_suspended");
+    let issued = json!({ "quote": quote["token"] });
+    api.aa.post("/v1/conversions", "issued", &issued).refused(422, "partner_suspended");
+    api.bb.post("/v1/quotes", "", &back(10)).refused(422, "partner_suspended");
+    // Another server's lanes have their own copy of the catalogue.
+    assert!(api.aa.get("/v1/partners").status(200)["items"].to_string().contains("suspended"));
+    // What was done can be undone, and settlement goes on.
+    api.aa.post(&format!("/v1/conversions/{id}/undo"), "undo", &json!({})).status(200);
+    api.bb.get("/v1/memberships/B-1").status(200);
+    let window = api.close_window();
+    api.bb.get(&format!("/v1/settlements/{}/statement", window.id)).status(200);
+
+    lifecycle::resume(&mut conn, &slug("bb"), "it is over").expect("resumed");
+    api.aa.post("/v1/quotes", "", &wish(20)).status(201);
+    api.aa.post("/v1/conversions", "issued", &issued).refused(422, "partner_suspended");
+    api.aa.post("/v1/conversions", "anew", &issued).status(201);
+
+    let kinds = |events: &[Value]| events.iter().map(|event| event["type"].clone()).collect::<Vec<_>>();
+    let (aa, bb) = (api.told(&api.aa), api.told(&api.bb));
+    assert_eq!(kinds(&aa), ["partner.suspended", "partner.resumed"]);
+    assert_eq!(kinds(&bb), kinds(&aa));
+    assert_eq!((&aa[0]["data"]["partner"], &aa[0]["data"]["reason"]), (&json!("bb"), &Value::Null));
+    assert_eq!(bb[0]["data"]["reason"], "an audit", "why is between it and the operator");
+    assert!(api.told(&api.cc).is_empty(), "who has no agreement with it is told nothing");
+    let steps = lifecycle::steps(&mut conn, &slug("bb")).expect("steps");
+    assert_eq!(steps.iter().map(|step| step.event.as_str()).collect::<Vec<_>>(), ["suspend", "resume"]);
+}
+
+#[test]
+fn a_suspension_reaches_the_lanes_of_another_server() {
+    let api = Api::new("suspended-twice", "");
+    api.linked();
+    let mut conn = api.house.database.connection();
+    let catalogue = hanse::store::catalogue::load(&mut conn).expect("the catalogue");
+    let shared = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(catalogue));
+    let other = hanse::book::Handle::start(&api.house.database.url, shared, Bounds::default()).expect("a server");
+    lifecycle::suspend(&mut conn, &slug("bb"), "an audit").expect("suspended");
+    let who = hanse::book::command::DirectoryHash(hanse::signing::digest::directory_hash("member", &[b"aa", b"A-1"]));
+    let request = crate::support::book::request(
+        "aa",
+        "other",
+        crate::support::book::conversion(
+            crate::support::book::Member { who, account: hanse::domain::ids::AccountId(uuid::Uuid::nil()) },
+            20,
+        ),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let answer = runtime.block_on(other.submit(request));
+    assert_eq!(crate::support::book::code(&answer), "partner_suspended");
+    other.close();
+}
+
+#[test]
+fn who_leaves_takes_nothing_in_sends_until_its_date_and_then_is_settled_and_closed() {
+    let api = Api::new("leaving", "");
+    api.linked();
+    api.aa.post("/v1/conversions", "before", &wish(100)).status(201);
+    api.departures();
+    let mut conn = api.house.database.connection();
+    let standing = lifecycle::leave(&mut conn, &slug("bb"), "it joins another").expect("leaving");
+    let leaves_at = standing.leaves_at.expect("a date");
+    let again = lifecycle::leave(&mut conn, &slug("bb"), "again").expect("the first date stands");
+    assert_eq!(again.leaves_at, Some(leaves_at));
+    let notice = leaves_at - hanse::store::catalogue::business_now(&mut conn).expect("business time");
+    assert_eq!((notice.num_hours() + 1) / 24, 14, "the longest notice of its agreements: {notice}");
+
+    // Inbound stops at once, outbound goes on until the date.
+    api.aa.post("/v1/quotes", "", &wish(20)).refused(422, "partner_suspended");
+    api.bb.post("/v1/conversions", "out", &back(10)).status(201);
+    api.departures();
+    api.bb.post("/v1/quotes", "", &back(10)).status(201);
+    api.advance("14 days");
+    api.departures();
+    let standing = lifecycle::standing(&mut conn, &slug("bb")).expect("there");
+    assert_eq!((standing.status, standing.closed_at), (hanse::domain::catalogue::PartnerStatus::Left, None));
+    assert!(lifecycle::resume(&mut conn, &slug("bb"), "back?").is_err());
+    api.bb.post("/v1/quotes", "", &back(10)).refused(422, "partner_suspended");
+    // Links are ended and none is made.
+    let member = api.aa.get("/v1/memberships/A-1").status(200);
+    assert_eq!(member["links"], json!([]));
+    let consent = json!({ "version": "1", "purpose": "exchange", "method": "app" });
+    let ask = json!({ "member_ref": "A-1", "to": "bb", "consent": consent });
+    api.aa.post("/v1/links", "", &ask).refused(403, "forbidden");
+
+    // It reads its last statement while that is not answered, and pays.
+    let window = api.close_window();
+    api.pay_all();
+    api.departures();
+    api.bb.get(&format!("/v1/settlements/{}/statement", window.id)).status(200);
+    let facts = api.house.authority_facts("bb");
+    assert!(!List::read(api.house.folder.path()).expect("a list").serials.contains(&facts.serial));
+    // Accepted by silence, everything paid: then its certificates go.
+    api.advance("60 days");
+    api.answer_late();
+    api.departures();
+    let standing = lifecycle::standing(&mut conn, &slug("bb")).expect("there");
+    assert!(standing.closed_at.is_some());
+    assert!(List::read(api.house.folder.path()).expect("a list").serials.contains(&facts.serial));
+    poll("its certificate out", Duration::from_secs(5), || api.bb.client.get("/v1/certificates").err());
+    let kinds: Vec<_> = api.told(&api.aa).iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(kinds, ["partner.leaving", "partner.left"]);
+
+    // Its data can be had by the operator, statement and all.
+    let to = crate::support::Scratch::new("leaving-export");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
+    command.args(["partners", "export", "bb", "--json", "--to"]).arg(to.path());
+    command.arg("--keys-dir").arg(crate::support::scratch(&format!("leaving-keys-{}", std::process::id())));
+    let output = command.env("DATABASE_URL", &api.house.database.url).env_remove("RUST_LOG").output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&told["members"], &told["conversions"], &told["statements"]), (&json!(1), &json!(2), &json!(1)));
+    let members = std::fs::read_to_string(to.path().join("members.ndjson")).expect("members");
+    let member: Value = serde_json::from_str(&members).expect("one line");
+    assert_eq!(member["membership"]["member_ref"], "B-1", "{member}");
+    assert!(!members.contains("A-1"), "the other side's reference is the other side's");
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_hanse"));
+    let verified =
+        verify.arg("verify").arg(to.path().join("settlement/1")).env_remove("RUST_LOG").output().expect("it runs");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[test]
+fn who_is_suspended_and_leaves_sends_nothing_and_what_is_asked_wrongly_is_refused() {
+    let api = Api::new("leaving-suspended", "");
+    api.linked();
+    let mut conn = api.house.database.connection();
+    assert!(lifecycle::resume(&mut conn, &slug("aa"), "x").expect("active it is").leaves_at.is_none());
+    assert!(lifecycle::suspend(&mut conn, &slug("nobody"), "x").is_err());
+    assert!(lifecycle::suspend(&mut conn, &slug("aa"), " ").is_err(), "without a reason");
+    lifecycle::suspend(&mut conn, &slug("aa"), "fraud").expect("suspended");
+    lifecycle::leave(&mut conn, &slug("aa"), "its own wish").expect("leaving");
+    api.aa.post("/v1/quotes", "", &wish(20)).refused(422, "partner_suspended");
+    lifecycle::resume(&mut conn, &slug("aa"), "none found").expect("resumed");
+    api.aa.post("/v1/quotes", "", &wish(20)).status(201);
+    api.bb.post("/v1/quotes", "", &back(10)).refused(422, "partner_suspended");
+}
