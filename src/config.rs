@@ -111,6 +111,8 @@ settings! {
     outbound_allow: Vec<Network> = Vec::new(), any;
     /// Calls to one partner's endpoints that may be under way at once.
     outbound_connections: usize = 32, |n| within(*n, 1, 1024);
+    /// Milliseconds for one call to a partner's ledger, its answer included.
+    crossing_call_ms: u64 = 10_000, |n| within(*n, 50, 60_000);
     /// Seconds a hold asked of a partner may be without an answer before it is given up.
     crossing_hold_s: u64 = 240, |n| within(*n, 1, 86_400);
     /// The same of a credit, which is then voided.

@@ -138,6 +138,7 @@ pub fn tls_files(folder: &Path) -> TlsFiles {
 fn crossing_limits(config: &Config) -> (Patience, crossings::Bounds) {
     let seconds = Duration::from_secs;
     let patience = Patience {
+        call: Duration::from_millis(config.crossing_call_ms),
         hold: seconds(config.crossing_hold_s),
         credit: seconds(config.crossing_credit_s),
         settle: seconds(config.crossing_settle_s),

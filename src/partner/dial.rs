@@ -81,7 +81,17 @@ pub struct Answer {
     /// As it was asked for, in seconds or as a date; never more than [`RETRY_AFTER_MAX`].
     pub retry_after: Option<Duration>,
     pub content_type: Option<String>,
+    /// What it says of who made it, where it says so.
+    pub signed: Option<Signed>,
     pub body: Bytes,
+}
+
+/// An answer's own stamp (Standard Webhooks): not yet verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    pub id: String,
+    pub timestamp: String,
+    pub signature: String,
 }
 
 /// Why there is no answer.
@@ -257,9 +267,14 @@ fn request(call: Call, address: &Address) -> Option<Request<Full<Bytes>>> {
 
 /// Reads an answer to its end, or as far as it may go.
 async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
-    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = text(RETRY_AFTER).and_then(|text| headers::retry_after(text, crate::clock::now()));
-    let content_type = text(CONTENT_TYPE).map(|text| text.chars().take(128).collect());
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = text(RETRY_AFTER.as_str()).and_then(|text| headers::retry_after(text, crate::clock::now()));
+    let content_type = text(CONTENT_TYPE.as_str()).map(|text| text.chars().take(128).collect());
+    let stamp = |name| text(name).map(str::to_owned);
+    let signed = match (stamp("webhook-id"), stamp("webhook-timestamp"), stamp("webhook-signature")) {
+        (Some(id), Some(timestamp), Some(signature)) => Some(Signed { id, timestamp, signature }),
+        _ => None,
+    };
     let status = response.status().as_u16();
     let mut incoming = response.into_body();
     let mut body = Vec::new();
@@ -275,7 +290,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
         }
         body.extend_from_slice(&data);
     }
-    Ok(Answer { status, retry_after, content_type, body: body.into() })
+    Ok(Answer { status, retry_after, content_type, signed, body: body.into() })
 }
 
 /// What became of a connection, in few words.

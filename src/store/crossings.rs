@@ -80,13 +80,22 @@ pub fn endpoints(conn: &mut PgConnection) -> QueryResult<HashMap<Slug, String>> 
     Ok(found.into_iter().filter_map(|row| Some((row.slug.parse().ok()?, row.endpoint))).collect())
 }
 
-/// Keeps a document for ever: a partner's signed answer, or what a person decided.
-pub fn keep(conn: &mut PgConnection, id: Uuid, call: &str, by: &str, document: &str) -> QueryResult<()> {
-    sql_query("INSERT INTO crossing_evidence (crossing_id, call, by, document) VALUES ($1, $2, $3, $4)")
-        .bind::<SqlUuid, _>(id)
-        .bind::<Text, _>(call)
-        .bind::<Text, _>(by)
-        .bind::<Text, _>(document)
+/// A document to be kept: a partner's signed answer, or what a person decided.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub crossing_id: Uuid,
+    pub call: &'static str,
+    pub by: String,
+    pub document: String,
+}
+
+/// Keeps documents for ever.
+pub fn keep(conn: &mut PgConnection, kept: &[Kept]) -> QueryResult<()> {
+    sql_query("INSERT INTO crossing_evidence (crossing_id, call, by, document) SELECT * FROM unnest($1, $2, $3, $4)")
+        .bind::<Array<SqlUuid>, _>(kept.iter().map(|kept| kept.crossing_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(kept.iter().map(|kept| kept.call).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(kept.iter().map(|kept| &kept.by).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(kept.iter().map(|kept| &kept.document).collect::<Vec<_>>())
         .execute(conn)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod book;
 mod catalogue;
 mod cli;
+mod crossings;
 mod delivery;
 mod demo;
 mod embedded_pg;

@@ -2,6 +2,7 @@
 //! reports to the book what came of it. No transaction is open while a partner is asked.
 
 use super::ask::{self, News, Question};
+use super::evidence::Evidence;
 use super::health::{Health, Turn};
 use super::{Next, Patience};
 use crate::book::command::{Advance, Answer as Told, Code, Command, CrossingRow, Outcome, Parcel};
@@ -12,8 +13,7 @@ use crate::domain::ids::{AccountId, Slug};
 use crate::partner::dial::{self, Answer, Call};
 use crate::service::exchange::{self, Error, Exchange};
 use crate::service::outbound::Outbound;
-use crate::signing::jws;
-use crate::store::{crossings, signing_keys};
+use crate::store::crossings;
 use hyper::body::Bytes;
 use std::collections::HashMap;
 use std::io;
@@ -28,12 +28,8 @@ use uuid::Uuid;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long an endpoint's address is taken to be what it was.
 const ADDRESSES_KEPT: Duration = Duration::from_secs(5);
-/// For one call to a partner.
-const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// What is in doubt is asked for again at this pace.
 const DOUBTFUL_EVERY: Duration = Duration::from_secs(60);
-/// `typ` of an answer that its partner has signed.
-const SIGNED_ANSWER: &str = "answer+jws";
 
 /// How much is under way at once.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +58,13 @@ impl Carrier {
             .thread_name("crossings")
             .enable_all()
             .build()?;
+        let evidence = {
+            let _within = runtime.enter();
+            Evidence::start(exchange.database.clone())
+        };
         let work = Arc::new(Work {
             exchange,
+            evidence,
             outbound,
             patience,
             health: Health::new(bounds.each),
@@ -87,6 +88,7 @@ struct Work {
     exchange: Exchange,
     outbound: Arc<Outbound>,
     patience: Patience,
+    evidence: Evidence,
     health: Health,
     places: Arc<Semaphore>,
     /// Of all endpoints, and when they were read.
@@ -281,7 +283,8 @@ impl Work {
         let url = format!("{}{}", endpoint.trim_end_matches('/'), question.path);
         let began = clock::instant();
         let dialer = self.outbound.dialer(partner).map_err(|error| error.to_string())?;
-        let sent = dialer.send(Call { method: question.method, url, headers, body, deadline: CALL_DEADLINE }).await;
+        let sent =
+            dialer.send(Call { method: question.method, url, headers, body, deadline: self.patience.call }).await;
         let outcome = match &sent {
             Ok(answer) if answer.status < 500 => "answered",
             Ok(_) => "failed",
@@ -292,7 +295,7 @@ impl Work {
         match sent {
             Ok(answer) if answer.status < 500 => {
                 self.health.answered(partner);
-                self.open(row, partner, call, answer).await
+                self.evidence.check(row.id, partner, call, &answer).await.map(|()| answer)
             }
             Ok(answer) => {
                 self.health.failed(partner, clock::instant());
@@ -302,39 +305,6 @@ impl Work {
                 self.health.failed(partner, clock::instant());
                 Err(failure.to_string())
             }
-        }
-    }
-
-    /// Takes a signed answer out of its envelope and keeps it; one that its partner has not signed is none.
-    async fn open(
-        &self,
-        row: &CrossingRow,
-        partner: &Slug,
-        call: &'static str,
-        answer: Answer,
-    ) -> Result<Answer, String> {
-        if answer.content_type.as_deref() != Some("application/jose") {
-            return Ok(answer);
-        }
-        let token =
-            String::from_utf8(answer.body.to_vec()).map_err(|_| "a signed answer that is no text".to_owned())?;
-        let (id, partner) = (row.id, partner.clone());
-        let opened = self.exchange.database.run(move |conn| {
-            let mut key_of = |kid: &str| {
-                let key = signing_keys::find(conn, kid).ok().flatten()?;
-                let is_theirs = key.holder_kind == "partner" && key.holder_name == partner.as_str();
-                is_theirs.then(|| crate::signing::jwk::PublicKey::from_jwk(&key.jwk).ok()).flatten()
-            };
-            let payload = jws::verify(&token, SIGNED_ANSWER, &mut key_of).ok();
-            if payload.is_some() {
-                crossings::keep(conn, id, call, partner.as_str(), &token)?;
-            }
-            Ok::<_, Error>(payload)
-        });
-        match opened.await {
-            Ok(Some(payload)) => Ok(Answer { body: payload.into(), ..answer }),
-            Ok(None) => Err("an answer signed by nobody who may".to_owned()),
-            Err(error) => Err(error.to_string()),
         }
     }
 

@@ -3,10 +3,12 @@
 //! Whoever accepts a conversion hands it over here at once; what a server drops, or dies with, another takes up when it is
 //! due. Calls are idempotent by their ids, and a step that has landed is no step, so two servers at one crossing harm nobody.
 //!
-//! `ask` what is asked and what an answer comes to · `carry` the tasks that ask · `health` whom to leave alone for a while.
+//! `ask` what is asked and what an answer comes to · `carry` the tasks that ask · `evidence` signed
+//! answers · `health` whom to leave alone for a while.
 
 mod ask;
 mod carry;
+mod evidence;
 mod health;
 
 pub use carry::{Bounds, Carrier};
@@ -23,6 +25,8 @@ const WAITING_MAX: usize = 16_384;
 /// How long each state waits for an outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
+    /// One call, its answer included.
+    pub call: Duration,
     /// A hold that was not answered is given up.
     pub hold: Duration,
     /// So is a credit, which is then voided.

@@ -82,7 +82,7 @@ fn answer(status: u16, body: &str) -> Answer {
         body.replace("HLD", "hld_00000000000000000000000000000007")
             .replace("CRD", "crd_00000000000000000000000000000007"),
     );
-    Answer { status, retry_after: None, content_type: None, body }
+    Answer { status, retry_after: None, content_type: None, signed: None, body }
 }
 
 fn is_unknown(state: State, status: u16, body: &str) -> bool {

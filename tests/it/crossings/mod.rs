@@ -1,0 +1,5 @@
+//! Conversions over two ledgers, with the program itself and two simulated partners that are real: their own processes,
+//! stores and certificates.
+
+mod matrix;
+mod stage;
