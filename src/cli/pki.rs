@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::{Config, Flags};
 use crate::domain::holder::Holder;
 use crate::service::{certificates, issuing};
-use crate::signing::pki::{Authority, Issued, PkiError};
+use crate::signing::pki::{Authority, Issued, List, PkiError};
 use crate::store::{self, catalogue};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -27,6 +27,8 @@ pub enum Action {
     Issue(Issue),
     /// Take client certificates back
     Revoke(Revoke),
+    /// Make the revocation list anew from the register, for its full time
+    Crl(Crl),
     /// Make a one-time token with which a partner asks for its first certificate by itself
     Enrol(enrol::Args),
     /// What the alliance shows when it calls a partner's endpoint: see it, or have the partner's own authority sign it
@@ -70,11 +72,18 @@ pub struct Revoke {
     flags: Flags,
 }
 
+#[derive(Debug, clap::Args)]
+pub struct Crl {
+    #[command(flatten)]
+    flags: Flags,
+}
+
 pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
     let (lines, told) = match action {
         Action::Init(args) => init(args, &global.begin(&args.flags)?)?,
         Action::Issue(args) => issue(args, &global.begin(&args.flags)?)?,
         Action::Revoke(args) => revoke(args, &global.begin(&args.flags)?)?,
+        Action::Crl(args) => crl(&global.begin(&args.flags)?)?,
         Action::Enrol(args) => enrol::enrol(args, &global.begin(&args.flags)?)?,
         Action::Outbound(args) => outbound::outbound(args, &global.begin(&args.flags)?)?,
         Action::Trust(args) => outbound::trust(args, &global.begin(&args.flags)?)?,
@@ -172,6 +181,18 @@ fn revoke(args: &Revoke, config: &Config) -> Result<Told, Error> {
     let note = if known { "" } else { " (it was never registered)" };
     let line = format!("serial {serial} {when}{note}{}", list_note(&folder));
     Ok((line, json!({ "serial": serial, "new": new, "registered": known })))
+}
+
+fn crl(config: &Config) -> Result<Told, Error> {
+    let folder = config.pki_dir();
+    let authority = Authority::open(&folder).map_err(Error::failed)?;
+    let reach = Reach::open(config)?;
+    let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
+    issuing::make_list(&mut conn, &authority, clock::now()).map_err(Error::failed)?;
+    let list = List::read(&folder).map_err(Error::failed)?;
+    let (count, until) = (list.serials.len(), list.next_update.date_naive());
+    let line = format!("{}: {count} revoked, good until {until}", folder.join("ca.crl").display());
+    Ok((line, json!({ "revoked": count, "number": list.number, "next_update": list.next_update })))
 }
 
 /// Said where the list could not be written.

@@ -264,18 +264,23 @@ pub fn sync(conn: &mut PgConnection, pki: &Path, now: DateTime<Utc>) -> Result<L
     if before.missing == 0 && before.next_update.is_some_and(|ends| ends - now > LIST_RENEW) {
         return Ok(before);
     }
-    let authority = match Authority::open(pki) {
-        Ok(authority) => authority,
+    match Authority::open(pki) {
+        Ok(authority) => make_list(conn, &authority, now)?,
         Err(PkiError::Missing(_)) => return Ok(before),
         Err(cause) => return Err(cause.into()),
-    };
+    }
+    Ok(state(true))
+}
+
+/// Makes the list anew of what it said and what the register says, for its full time.
+pub fn make_list(conn: &mut PgConnection, authority: &Authority, now: DateTime<Utc>) -> Result<(), Error> {
     conn.transaction(|conn| {
         // The folder's own lock does the same for who shares it; this one for those whose file system does not lock.
         take_turn(conn)?;
+        let revoked = certificates::revoked_serials(conn)?;
         authority.revoke_all(revoked.iter().map(String::as_str), now)?;
-        Ok::<_, Error>(())
-    })?;
-    Ok(state(true))
+        Ok(())
+    })
 }
 
 fn take_turn(conn: &mut PgConnection) -> Result<(), Error> {

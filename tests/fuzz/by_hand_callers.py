@@ -19,6 +19,8 @@ TRUST_DOMAIN = "lumen.hanse.example"
 # What the operator may do; everything else under /v1 that is not here and not among the partners' is a hole in this test.
 OPERATOR_MAY = {
     "GET /v1/certificates",
+    "POST /v1/certificates",
+    "DELETE /v1/certificates/{x5t}",
     "GET /v1/signing-keys",
     "POST /v1/signing-keys",
     "POST /v1/signing-keys/{kid}/retire",
@@ -62,6 +64,7 @@ def foreign_ids(hand):
         "links": [link, things.link_asked(things.own, things.other)[1]["link_id"]],
         "memberships": [own_ref, other_ref, things.own.must("GET", f"/v1/memberships/{own_ref}")["membership_id"]],
         "signing-keys": [things.signing_key()],
+        "certificates": [things.certificate()],
         "proposals": [things.proposal()["id"]],
         "disputes": [things.dispute()],
         "settlements": [],
@@ -200,9 +203,11 @@ def operator(hand):
     """The operator on every route: partners' own are forbidden, whatever is sent"""
     wire, things = Wire.of(hand.address, "ops"), hand.things
     ref, recipes = things.member(), good.as_partner(things)
-    recipes |= {label: make for label, make in good.as_operator(things).items() if label.endswith("/decision")}
+    own = ("/decision", "/certificates")
+    recipes |= {label: make for label, make in good.as_operator(things).items() if label.endswith(own)}
     for path, methods in hand.document["paths"].items():
-        if not path.startswith("/v1/"):
+        # Who enrols does so on the plain listener.
+        if not path.startswith("/v1/") or path == "/v1/enrolments":
             continue
         for method in methods:
             label = f"{method.upper()} {path}"

@@ -66,6 +66,8 @@ def as_partner(things):
 
     return {
         "GET /v1/certificates": lambda: Request(query={"limit": 2}),
+        "POST /v1/certificates": lambda: Request(body=things.new_certificate_body()),
+        "DELETE /v1/certificates/{x5t}": lambda: Request(path={"x5t": things.certificate()}),
         "GET /v1/signing-keys": lambda: Request(query={"limit": 1}),
         "POST /v1/signing-keys": lambda: Request(body=things.new_key_body()),
         "POST /v1/signing-keys/{kid}/retire": lambda: Request(path={"kid": things.signing_key()}),
@@ -189,6 +191,8 @@ def as_operator(things):
 
     good = {
         "GET /v1/certificates": lambda: Request(query={}),
+        "POST /v1/certificates": lambda: Request(body=things.new_certificate_body(operator=True)),
+        "DELETE /v1/certificates/{x5t}": lambda: Request(path={"x5t": things.certificate(operator=True)}),
         "GET /v1/signing-keys": lambda: Request(query={}),
         "POST /v1/signing-keys": lambda: Request(body=things.new_key_body(operator=True)),
         "POST /v1/signing-keys/{kid}/retire": lambda: Request(path={"kid": things.signing_key(operator=True)}),

@@ -47,6 +47,7 @@ IN_WORDS = [
     "is a point that anybody",
     "has a kid that",
     "is not a proof",
+    "is not a PKCS#10 request",
     # JSON Schema takes 12.0 for a whole number; the API wants digits.
     "written in digits alone",
     # RFC 3339 with an offset reaches years that UTC cannot write.

@@ -10,7 +10,9 @@ import struct
 import time
 
 import requests
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import Client, fresh
@@ -104,6 +106,23 @@ class Things:
         path = f"/v1/conversions/{self.conversion()['conversion_id']}/reversals"
         body = {"credit_points": 2, "reason": "goods returned", "external_reference": fresh("ref")}
         return self.other.must("POST", path, body, fresh("key"))["reversal_id"]
+
+    # Certificates: beside the one in use there is room for one.
+
+    def new_certificate_body(self, operator=False):
+        """A body for `POST /v1/certificates`; makes room for the certificate it asks for."""
+        client = self.operator if operator else self.own
+        for one in client.must("GET", "/v1/certificates?limit=200")["items"]:
+            if one["status"] == "active" and not one["current"]:
+                client.send("DELETE", f"/v1/certificates/{one['x5t']}")
+        key = ec.generate_private_key(ec.SECP256R1())
+        csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        return {"csr": csr.public_bytes(serialization.Encoding.PEM).decode()}
+
+    def certificate(self, operator=False):
+        """The thumbprint of a certificate just issued, beside the one in use."""
+        body = self.new_certificate_body(operator)
+        return (self.operator if operator else self.own).must("POST", "/v1/certificates", body)["x5t"]
 
     # Signing keys.
 

@@ -3,6 +3,7 @@
 use crate::catalogue::Manifests;
 use crate::support;
 use crate::tls::House;
+use diesel::connection::SimpleConnection;
 use hanse::domain::catalogue::PartnerStatus;
 use hanse::domain::holder::Holder;
 use hanse::http::server::Limits;
@@ -43,4 +44,21 @@ fn a_remote_partner_joins_with_its_first_certificate() {
     assert!(house.authority.facts(&Holder::Partner(sprout)).is_ok());
     house.client("partner", "sprout");
     assert_eq!(catalogue::version(&mut conn).expect("a version"), version + 1);
+}
+
+#[test]
+fn who_has_left_needs_no_manifest_any_more() {
+    let database = support::database();
+    let mut conn = database.connection();
+    let mut plan = Manifests::lumen("left").plan();
+    proposals::apply_and_publish(&mut conn, &plan, proposals::Mandate).expect("published");
+    let kettle: hanse::domain::ids::Slug = "kettle".parse().expect("a slug");
+    plan.partners.remove(&kettle);
+    plan.pairs.retain(|(from, to), _| *from != kettle && *to != kettle);
+    let refused = proposals::difference(&mut conn, &plan).expect_err("it is a partner still");
+    assert!(refused.to_string().contains("partners leave"), "{refused}");
+    lifecycle::leave(&mut conn, &kettle, "it closes").expect("leaving");
+    assert!(proposals::difference(&mut conn, &plan).is_err());
+    conn.batch_execute("UPDATE partners SET status = 'left' WHERE slug = 'kettle'").expect("its notice is over");
+    assert_eq!(proposals::difference(&mut conn, &plan).expect("compared"), []);
 }

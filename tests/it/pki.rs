@@ -75,3 +75,73 @@ fn a_renewed_server_certificate_is_taken_up_by_the_running_server() {
     pki(&house, &["issue", "server"]).expect("issued");
     poll("the new certificate", Duration::from_secs(5), || (shown() != old).then_some(()));
 }
+
+#[test]
+fn every_certificate_of_a_holder_is_revoked_at_once_without_the_authoritys_key_too() {
+    let house = House::new("pki-all");
+    let clients = [(); 2].map(|()| {
+        pki(&house, &["issue", "lumen"]).expect("issued");
+        house.client_of(&house.folder.path().join("lumen"))
+    });
+    let harvest = house.client("partner", "harvest");
+    let away = house.folder.path().join("away");
+    std::fs::rename(house.folder.path().join("ca.key"), &away).expect("moved");
+    assert_eq!(pki(&house, &["revoke", "lumen", "--all"]).expect("revoked")["revoked"], 2);
+    for client in &clients {
+        poll("the register", Duration::from_secs(5), || {
+            let answer = client.get("/v1/certificates").expect("the handshake succeeds");
+            (answer.status == 401).then(|| assert_eq!(answer.code(), "certificate_revoked"))
+        });
+    }
+    let serial = house.database_serial("harvest");
+    let revoked = pki(&house, &["revoke", "--serial", &serial]).expect("revoked");
+    assert_eq!((&revoked["new"], &revoked["registered"]), (&serde_json::json!(true), &serde_json::json!(true)));
+    poll("the register", Duration::from_secs(5), || {
+        (harvest.get("/v1/certificates").expect("an answer").status == 401).then_some(())
+    });
+    std::fs::rename(&away, house.folder.path().join("ca.key")).expect("back");
+    assert_eq!(pki(&house, &["crl"]).expect("made")["revoked"], 3);
+    assert_eq!(pki(&house, &["revoke", "lumen", "--all"]).expect("nothing left")["revoked"], 0);
+    for client in clients.iter().chain([&harvest]) {
+        poll("the list in force", Duration::from_secs(5), || client.get("/v1/certificates").err());
+    }
+}
+
+#[test]
+fn what_the_alliance_shows_to_partners_is_its_own_or_signed_by_theirs() {
+    let house = House::new("pki-outbound");
+    let own = pki(&house, &["outbound", "sprout"]).expect("made");
+    assert!(own["certificate"].as_str().is_some_and(|file| file.ends_with("outbound.crt")), "{own}");
+    pki(&house, &["issue", "outbound"]).expect("renewed");
+    assert_ne!(pki(&house, &["outbound", "sprout"]).expect("seen")["fingerprint"], own["fingerprint"]);
+
+    // Their authority signs what we ask for.
+    let theirs = crate::support::Scratch::new("pki-outbound-theirs");
+    let sh = |line: &str| {
+        let output = Command::new("sh").args(["-ec", line]).current_dir(theirs.path()).output().expect("a shell");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    sh(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Sprout -keyout ca.key -out ca.crt -days 30",
+    );
+    let asked = pki(&house, &["outbound", "sprout", "--csr"]).expect("a request");
+    std::fs::write(theirs.path().join("hanse.csr"), asked["csr"].as_str().expect("PEM")).expect("written");
+    std::fs::write(theirs.path().join("use"), "extendedKeyUsage = clientAuth\n").expect("written");
+    sh("openssl x509 -req -in hanse.csr -CA ca.crt -CAkey ca.key -days 30 -extfile use -out hanse.crt");
+    sh(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=other -keyout o.key -out other.crt -days 30",
+    );
+    let file = |name: &str| theirs.path().join(name).to_str().expect("text").to_owned();
+    let refused = pki(&house, &["outbound", "sprout", "--certificate", &file("other.crt")]).expect_err("another key");
+    assert!(refused.contains("another key"), "{refused}");
+    pki(&house, &["outbound", "sprout", "--certificate", &file("hanse.crt")]).expect("installed");
+    assert_eq!(pki(&house, &["trust", "sprout", "--ca", &file("ca.crt")]).expect("trusted")["authorities"], 1);
+    assert!(pki(&house, &["trust", "sprout", "--ca", &file("hanse.crt")]).is_err());
+    let seen = pki(&house, &["outbound", "sprout"]).expect("seen");
+    for (name, end) in
+        [("certificate", "outbound/sprout.crt"), ("key", "outbound/sprout.key"), ("ca", "outbound/sprout.ca.crt")]
+    {
+        assert!(seen[name].as_str().is_some_and(|file| file.ends_with(end)), "{seen}");
+    }
+    assert!(seen["crl"].is_null(), "{seen}");
+}

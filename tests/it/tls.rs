@@ -84,6 +84,13 @@ impl House {
         self.client_of(&self.folder.path().join(name))
     }
 
+    /// The serial number of a partner's registered certificate.
+    pub fn database_serial(&self, partner: &str) -> String {
+        let holder = Holder::of("partner", partner).expect("a slug");
+        let rows = hanse::store::certificates::list(&mut self.database.connection(), &holder, None, 1).expect("rows");
+        rows.into_iter().next().expect("a certificate").serial
+    }
+
     /// What the partner's certificate in the folder says.
     pub fn authority_facts(&self, partner: &str) -> Facts {
         self.authority.facts(&Holder::of("partner", partner).expect("a slug")).expect("facts")

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::document::Change;
-use crate::domain::catalogue::{Alliance, Catalogue, Pair, Partner};
+use crate::domain::catalogue::{Alliance, Catalogue, Pair, Partner, PartnerStatus};
 use crate::domain::change::cut::{self, Cut};
 use crate::domain::change::{Moment, PairChange, PairUpdate, Vanished, Versions};
 use crate::domain::ids::Slug;
@@ -59,8 +59,13 @@ pub fn changes(
         found.push((Subject::Alliance, change));
     }
     let mut vanished = Vec::new();
+    // Whoever has left needs no manifest any more; what was published with it stays.
+    let left = |slug: &Slug| {
+        let partner = published.and_then(|published| published.catalogue.partners.get(slug));
+        partner.is_some_and(|partner| partner.status == PartnerStatus::Left)
+    };
     for slug in published.iter().flat_map(|published| published.catalogue.partners.keys()) {
-        if !plan.partners.contains_key(slug) {
+        if !plan.partners.contains_key(slug) && !left(slug) {
             vanished.push(format!("{slug} is a partner but has no manifest: a partner leaves with `partners leave`"));
         }
     }
@@ -86,7 +91,7 @@ pub fn changes(
         }
     }
     for (from, to) in published.iter().flat_map(|published| published.catalogue.pairs.keys()) {
-        if !plan.pairs.contains_key(&(from.clone(), to.clone())) {
+        if !plan.pairs.contains_key(&(from.clone(), to.clone())) && !left(from) && !left(to) {
             vanished
                 .push(format!("{from} → {to} has an agreement but none in the manifests: give its rates a valid_to"));
         }

@@ -11,6 +11,7 @@ mod links;
 mod made_good;
 mod memberships;
 mod movements;
+mod others;
 mod reconciliations;
 mod settled;
 mod settlements;
