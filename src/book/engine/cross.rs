@@ -394,6 +394,10 @@ fn back(
 
 fn released(world: &mut World, request: &Request, mut row: CrossingRow) -> Arc<CrossingRow> {
     row.state = State::Released;
+    let told = match row.kind {
+        Kind::Conversion => EventKind::ConversionReleased,
+        Kind::Undo | Kind::Reversal => EventKind::ReversalRefused,
+    };
     if row.kind != Kind::Conversion
         && let Some(asked) = world.reversals.get(&ReversalId(row.id)).cloned()
     {
@@ -401,7 +405,7 @@ fn released(world: &mut World, request: &Request, mut row: CrossingRow) -> Arc<C
         refused.state = ReversalState::Refused;
         takeback::put(world, refused);
     }
-    say(world, request, &row, EventKind::ConversionReleased);
+    say(world, request, &row, told);
     put(world, row)
 }
 

@@ -132,10 +132,11 @@ pub enum EventKind {
     PartnerLeaving,
     PartnerLeft,
     PartnerResumed,
+    ReversalRefused,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 32] = [
+    pub const ALL: [(EventKind, &'static str); 33] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -168,6 +169,7 @@ impl EventKind {
         (EventKind::PartnerLeaving, "partner.leaving"),
         (EventKind::PartnerLeft, "partner.left"),
         (EventKind::PartnerResumed, "partner.resumed"),
+        (EventKind::ReversalRefused, "reversal.refused"),
     ];
 
     pub fn number(self) -> i16 {

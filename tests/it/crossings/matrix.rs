@@ -87,6 +87,28 @@ impl Matrix {
         }
     }
 
+    /// A credit that nobody answers is given up: the way back, with a fault at both of its calls.
+    fn cell_back(&mut self, (name, kind): (&str, Kind), killed: Killed) {
+        let before = self.stage.all_over(PATIENCE);
+        let void = rule("void", name);
+        self.stage.faults(BB, &format!("credit:500=1,get_credit:500=1,{void}"));
+        if !is_for_a_person("release", kind) {
+            self.stage.faults(AA, &rule("release", name));
+        }
+        self.convert();
+        if killed != Killed::Nobody {
+            // The credit's patience is a second: then it is voided and released.
+            std::thread::park_timeout(Duration::from_millis(1_200));
+        }
+        self.kill(BB, killed);
+        let after = self.stage.all_over(PATIENCE);
+        assert_eq!((after.0 - before.0, after.1 - before.1), (0, 1), "void, release {name} {killed:?}");
+        for (call, at) in BACK {
+            self.lines.push(format!("{call:8} {name:16} {:8} 0 completed, 1 released", format!("{killed:?}")));
+            self.stage.faults(at, "");
+        }
+    }
+
     fn end(self, what: &str) {
         self.stage.agree();
         self.stage.audit();
@@ -112,4 +134,18 @@ fn on_the_way_forward_every_fault_ends_well_whoever_is_killed() {
         }
     }
     matrix.end("forward");
+}
+
+#[test]
+fn on_the_way_back_every_fault_ends_well_whoever_is_killed() {
+    let mut matrix = Matrix::new("matrix-back", &["--crossing-hold-s", "60", "--crossing-credit-s", "1"]);
+    for (nth, (name, kind)) in Kind::all().enumerate() {
+        matrix.cell_back((name, kind), Killed::Nobody);
+        let all = [Killed::Hanse, Killed::Partner, Killed::Both];
+        let chosen = if is_long() { &all[..] } else { &all[nth % 3..=nth % 3] };
+        for killed in chosen.iter().filter(|_| is_long() || nth % 6 == 0) {
+            matrix.cell_back((name, kind), *killed);
+        }
+    }
+    matrix.end("back");
 }

@@ -3,3 +3,4 @@
 
 mod matrix;
 mod stage;
+mod taken_back;
