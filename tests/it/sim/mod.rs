@@ -5,3 +5,4 @@ mod contract;
 mod endpoint;
 mod faulty;
 mod killed;
+mod month;
