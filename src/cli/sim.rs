@@ -1,6 +1,6 @@
 //! `hanse sim`: a partner's own ledger behind an endpoint, with faults that are scripted.
 
-mod alliance;
+pub(super) mod alliance;
 mod feed;
 mod month;
 mod own;

@@ -98,7 +98,7 @@ async fn read(path: &str, answer: Response) -> Result<Value, Error> {
 /// Reads the alliance's keys, again and again; those read last stay in force while they cannot be read.
 pub async fn keep_keys(ca: PathBuf, from: String, sim: Arc<Sim>) {
     loop {
-        let pause = match keys(&ca, &from).await {
+        let pause = match keys(Some(&ca), &from).await {
             Ok(jwks) => {
                 sim.gate.set_keys(keys_of(&jwks));
                 KEYS_EVERY
@@ -112,7 +112,8 @@ pub async fn keep_keys(ca: PathBuf, from: String, sim: Arc<Sim>) {
     }
 }
 
-pub async fn keys(ca: &Path, from: &str) -> Result<Value, Error> {
+/// The alliance's public keys as they are published; `ca` is who must have issued an `https` address's certificate.
+pub async fn keys(ca: Option<&Path>, from: &str) -> Result<Value, Error> {
     let told = if from.starts_with("http://") || from.starts_with("https://") {
         let answer = anonymous(ca)?.get(from).send().await.map_err(Error::failed)?;
         bytes(from, answer).await?
@@ -123,11 +124,13 @@ pub async fn keys(ca: &Path, from: &str) -> Result<Value, Error> {
 }
 
 /// A client without a name, for what is public.
-fn anonymous(ca: &Path) -> Result<reqwest::Client, Error> {
+fn anonymous(ca: Option<&Path>) -> Result<reqwest::Client, Error> {
     let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_file(ca);
-    let certificate = certificate.map_err(|why| Error::Usage(format!("{}: {why}", ca.display())))?;
-    roots.add(certificate).map_err(Error::failed)?;
+    if let Some(ca) = ca {
+        let certificate = CertificateDer::from_pem_file(ca);
+        let certificate = certificate.map_err(|why| Error::Usage(format!("{}: {why}", ca.display())))?;
+        roots.add(certificate).map_err(Error::failed)?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
     let tls = tls.map_err(Error::failed)?.with_root_certificates(roots).with_no_client_auth();

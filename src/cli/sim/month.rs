@@ -94,7 +94,7 @@ impl Month {
         }
         let number = payload(&statement)?["window"]["number"].as_i64();
         let number = number.ok_or_else(|| Error::Failed("the statement says no window".to_owned()))?;
-        let jwks = alliance::keys(&self.ca, &self.jwks).await?.to_string().into_bytes();
+        let jwks = alliance::keys(Some(&self.ca), &self.jwks).await?.to_string().into_bytes();
         self.keep(number, &[("statement.json", &statement), ("lines.ndjson", &lines), ("jwks.json", &jwks)])?;
         Ok(Fetched { number, statement, lines, proofs, jwks })
     }
