@@ -6,9 +6,11 @@ mod calls;
 mod checks;
 mod refused;
 
+use super::sim::alliance;
 use super::{Error, Global};
 use crate::partner::address::Guard;
 use crate::partner::dial::{Dialer, Lookup, Options};
+use crate::partner::sim::gate;
 use crate::signing::jws::SigningKey;
 use crate::signing::webhook::Secret;
 use calls::{Caller, Signer};
@@ -39,9 +41,12 @@ pub struct Args {
     /// Its key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// The alliance's key that signs requests, from its folder of keys
-    #[arg(long, value_name = "FILE", required_unless_present = "webhook_secret")]
+    /// The alliance's key that signs requests; or its folder of keys, with --jwks
+    #[arg(long, value_name = "FILE|DIR", required_unless_present = "webhook_secret")]
     signing_key: Option<PathBuf>,
+    /// The alliance's public keys, an address or a file: which key of the folder signs requests
+    #[arg(long, value_name = "URL|FILE", default_value = "http://127.0.0.1:8080/.well-known/jwks.json")]
+    jwks: String,
     /// A file with a secret both sides know: whsec_…
     #[arg(long, value_name = "FILE")]
     webhook_secret: Option<PathBuf>,
@@ -109,7 +114,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
 }
 
 async fn play(args: &Args) -> Result<Board, Error> {
-    let caller = caller(args)?;
+    let caller = caller(args).await?;
     let mut board = Board::default();
     refused::connection(&caller, args, &mut board).await?;
     checks::membership(&caller, args, &mut board).await;
@@ -122,7 +127,7 @@ async fn play(args: &Args) -> Result<Board, Error> {
     Ok(board)
 }
 
-fn caller(args: &Args) -> Result<Caller, Error> {
+async fn caller(args: &Args) -> Result<Caller, Error> {
     let allow: Vec<_> = ANYWHERE.iter().filter_map(|network| network.parse().ok()).collect();
     let options = Options {
         certificate: read(&args.certificate)?,
@@ -136,7 +141,8 @@ fn caller(args: &Args) -> Result<Caller, Error> {
     let dialer = Dialer::new(options).map_err(|why| Error::Usage(super::chain(&why)))?;
     let mut signer = Signer::default();
     if let Some(file) = &args.signing_key {
-        let key = SigningKey::from_pkcs8(&read(file)?);
+        let file = if file.is_dir() { signing(args, file).await? } else { file.clone() };
+        let key = SigningKey::from_pkcs8(&read(&file)?);
         signer.key = Some(key.map_err(|why| Error::Usage(format!("{}: {why}", file.display())))?);
     }
     if let Some(file) = &args.webhook_secret {
@@ -144,6 +150,14 @@ fn caller(args: &Args) -> Result<Caller, Error> {
         signer.secrets.push(secret.map_err(|why| Error::Usage(format!("{}: {why}", file.display())))?);
     }
     Ok(Caller::new(dialer, &args.url, signer))
+}
+
+/// The newest key of the folder that is published for signing requests.
+async fn signing(args: &Args, folder: &Path) -> Result<PathBuf, Error> {
+    let jwks = alliance::keys(None, &args.jwks).await?;
+    let files = gate::keys_of(&jwks).into_iter().map(|key| folder.join(format!("{}.p8", key.kid())));
+    let none = || Error::Failed(format!("{}: no key that {} has for webhooks", folder.display(), args.jwks));
+    files.filter(|file| file.exists()).next_back().ok_or_else(none)
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {

@@ -1,6 +1,9 @@
 //! `hanse sim`: a partner's own ledger behind an endpoint, with faults that are scripted.
 
-mod alliance;
+pub(super) mod alliance;
+mod feed;
+mod month;
+mod own;
 mod people;
 
 use super::serve::Stop;
@@ -16,6 +19,7 @@ use crate::signing::jws::SigningKey;
 use crate::signing::private_file::{PRIVATE, replace};
 use crate::signing::webhook::Secret;
 use alliance::Alliance;
+use month::Month;
 use serde_json::json;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -91,6 +95,12 @@ pub struct Args {
     /// Members to begin with, from a file as `hanse import` takes it
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Where the alliance reaches the endpoint, for its webhooks; where it listens, unless said
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Change one figure of the own list at every month's end, to dispute it
+    #[arg(long)]
+    plant_difference: bool,
     /// Register the members at the alliance too
     #[arg(long, requires = "hanse")]
     register: bool,
@@ -114,8 +124,8 @@ async fn play(args: &Args, global: &Global) -> Result<(), Error> {
     let store = Store::open(&args.data).map_err(Error::failed)?;
     let faults = Faults::new(args.seed, args.faults.clone());
     let answer_after = Duration::from_millis(args.answer_ms);
-    let signer = signing_key(&args.data)?;
-    let sim = Sim::new(store, faults, Bugs(args.bug.clone()), answer_after, Some(signer));
+    let signer = Some(signing_key(&args.data)?);
+    let sim = Sim::new(store, faults, Bugs(args.bug.clone()), answer_after, signer);
     if let Some(file) = &args.webhook_secret {
         let unread = |why: &dyn std::fmt::Display| Error::Usage(format!("{}: {why}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|why| unread(&why))?;
@@ -137,8 +147,26 @@ async fn play(args: &Args, global: &Global) -> Result<(), Error> {
         None => None,
     };
     welcome(args, global, &listener, control)?;
+    if let Some(alliance) = alliance {
+        let endpoint = args.endpoint.clone().unwrap_or_else(|| format!("https://{}", listener.address));
+        feed::register(&sim, &alliance, &endpoint).await?;
+        feed::follow(sim, alliance, month(args, global)?).await;
+    }
     // The keys are looked after for as long as it runs; that it ends early would be a panic.
     keys.await.map_err(Error::failed)
+}
+
+/// Who answers the statements.
+fn month(args: &Args, global: &Global) -> Result<Month, Error> {
+    Ok(Month {
+        partner: args.partner.clone(),
+        signer: signing_key(&args.data)?,
+        jwks: args.jwks.clone(),
+        ca: args.ca.clone(),
+        plant: args.plant_difference,
+        json: global.json,
+        folder: args.data.join("settlement"),
+    })
 }
 
 /// Says where it is, at once: whoever started it waits for that.

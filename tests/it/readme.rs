@@ -13,7 +13,7 @@ const README: &str = include_str!("../../README.md");
 const FENCE: &str = "```sh";
 
 /// The marked blocks of the README: name and commands.
-fn blocks(text: &str) -> Vec<(String, String)> {
+pub fn blocks(text: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     let mut mark = None;
@@ -30,20 +30,25 @@ fn blocks(text: &str) -> Vec<(String, String)> {
 
 /// The commands of one name, with what they say replaced by what is here; every replacement must be needed.
 fn script(name: &str, here: &[(&str, &str)]) -> String {
+    script_of(README, name, here)
+}
+
+/// The same of another page.
+pub fn script_of(page: &str, name: &str, here: &[(&str, &str)]) -> String {
     let mut script = String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n");
-    for (_, commands) in blocks(README).iter().filter(|(known, _)| known == name) {
+    for (_, commands) in blocks(page).iter().filter(|(known, _)| known == name) {
         script += commands;
         script.push('\n');
     }
     for (written, found) in here {
-        assert!(script.contains(written), "the README no longer says {written}");
+        assert!(script.contains(written), "the page no longer says {written}");
         script = script.replace(written, found);
     }
     script
 }
 
 /// Runs a script in the checkout and returns what it printed.
-fn run(script: &str, home: &Path) -> String {
+pub fn run(script: &str, home: &Path) -> String {
     let mut command = Command::new("bash");
     command.args(["-c", script]).current_dir(env!("CARGO_MANIFEST_DIR"));
     support::without_settings(&mut command);

@@ -5,7 +5,7 @@ use crate::cli::Error;
 use crate::cli::client::Identity;
 use crate::partner::sim::Sim;
 use crate::partner::sim::gate::keys_of;
-use reqwest::{Method, Response};
+use reqwest::{Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The lines of some hundred thousand conversions.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// Keys change seldom; until the first are here nothing can be believed.
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 const KEYS_AGAIN: Duration = Duration::from_millis(500);
-/// No set of keys is larger.
-const KEYS_BYTES_MAX: usize = 1 << 20;
 
 /// A client of the partner API.
 #[derive(Clone, Debug)]
@@ -42,25 +42,63 @@ impl Alliance {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
-        let request = self.http.request(Method::POST, format!("{}{path}", self.base)).json(body);
+        let request = self.http.post(format!("{}{path}", self.base)).json(body);
         let answer = request.send().await.map_err(Error::failed)?;
         read(path, answer).await
     }
 }
 
-async fn read(path: &str, answer: Response) -> Result<Value, Error> {
-    let status = answer.status();
-    let text = answer.text().await.map_err(Error::failed)?;
-    if !status.is_success() {
-        return Err(Error::Failed(format!("{path}: {status}: {text}")));
+impl Alliance {
+    /// The bytes of an answer.
+    pub async fn get(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let answer = self.http.get(format!("{}{path}", self.base)).send().await.map_err(Error::failed)?;
+        bytes(path, answer).await
     }
-    serde_json::from_str(&text).map_err(|why| Error::Failed(format!("{path}: {why}")))
+
+    pub async fn get_json(&self, path: &str) -> Result<Value, Error> {
+        let told = self.get(path).await?;
+        serde_json::from_slice(&told).map_err(|why| Error::Failed(format!("{path}: {why}")))
+    }
+
+    /// `None` for what is not there.
+    pub async fn find(&self, path: &str) -> Result<Option<Value>, Error> {
+        let answer = self.http.get(format!("{}{path}", self.base)).send().await.map_err(Error::failed)?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        read(path, answer).await.map(Some)
+    }
+
+    pub async fn post_raw(&self, path: &str, kind: &'static str, body: String) -> Result<Value, Error> {
+        let request = self.http.post(format!("{}{path}", self.base)).header("content-type", kind).body(body);
+        read(path, request.send().await.map_err(Error::failed)?).await
+    }
+}
+
+/// The body of an answer that says yes.
+async fn bytes(path: &str, answer: Response) -> Result<Vec<u8>, Error> {
+    let (status, mut answer, mut all) = (answer.status(), answer, Vec::new());
+    while let Some(piece) = answer.chunk().await.map_err(Error::failed)? {
+        if all.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(Error::Failed(format!("{path}: more than {ANSWER_BYTES_MAX} bytes")));
+        }
+        all.extend_from_slice(&piece);
+    }
+    match status.is_success() {
+        true => Ok(all),
+        false => Err(Error::Failed(format!("{path}: {status}: {}", String::from_utf8_lossy(&all)))),
+    }
+}
+
+async fn read(path: &str, answer: Response) -> Result<Value, Error> {
+    let told = bytes(path, answer).await?;
+    serde_json::from_slice(&told).map_err(|why| Error::Failed(format!("{path}: {why}")))
 }
 
 /// Reads the alliance's keys, again and again; those read last stay in force while they cannot be read.
 pub async fn keep_keys(ca: PathBuf, from: String, sim: Arc<Sim>) {
     loop {
-        let pause = match keys(&ca, &from).await {
+        let pause = match keys(Some(&ca), &from).await {
             Ok(jwks) => {
                 sim.gate.set_keys(keys_of(&jwks));
                 KEYS_EVERY
@@ -74,27 +112,25 @@ pub async fn keep_keys(ca: PathBuf, from: String, sim: Arc<Sim>) {
     }
 }
 
-async fn keys(ca: &Path, from: &str) -> Result<Value, Error> {
-    let bytes = if from.starts_with("http://") || from.starts_with("https://") {
-        let answer = anonymous(ca)?.get(from).send().await.and_then(Response::error_for_status);
-        let answer = answer.map_err(Error::failed)?;
-        let length = answer.content_length().unwrap_or_default();
-        if usize::try_from(length).is_ok_and(|length| length > KEYS_BYTES_MAX) {
-            return Err(Error::Failed(format!("{from}: {length} bytes are no set of keys")));
-        }
-        answer.bytes().await.map_err(Error::failed)?.to_vec()
+/// The alliance's public keys as they are published; `ca` is who must have issued an `https` address's certificate.
+pub async fn keys(ca: Option<&Path>, from: &str) -> Result<Value, Error> {
+    let told = if from.starts_with("http://") || from.starts_with("https://") {
+        let answer = anonymous(ca)?.get(from).send().await.map_err(Error::failed)?;
+        bytes(from, answer).await?
     } else {
         std::fs::read(from).map_err(|why| Error::Failed(format!("{from}: {why}")))?
     };
-    serde_json::from_slice(&bytes).map_err(|why| Error::Failed(format!("{from}: {why}")))
+    serde_json::from_slice(&told).map_err(|why| Error::Failed(format!("{from}: {why}")))
 }
 
 /// A client without a name, for what is public.
-fn anonymous(ca: &Path) -> Result<reqwest::Client, Error> {
+fn anonymous(ca: Option<&Path>) -> Result<reqwest::Client, Error> {
     let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_file(ca);
-    let certificate = certificate.map_err(|why| Error::Usage(format!("{}: {why}", ca.display())))?;
-    roots.add(certificate).map_err(Error::failed)?;
+    if let Some(ca) = ca {
+        let certificate = CertificateDer::from_pem_file(ca);
+        let certificate = certificate.map_err(|why| Error::Usage(format!("{}: {why}", ca.display())))?;
+        roots.add(certificate).map_err(Error::failed)?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
     let tls = tls.map_err(Error::failed)?.with_root_certificates(roots).with_no_client_auth();

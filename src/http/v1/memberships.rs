@@ -8,7 +8,7 @@ use crate::domain::text::Text;
 use crate::http::{Caller, List, NoBody, Page, Problem, RequestId, StrictJson, StrictQuery};
 use crate::service::answer::Shown;
 use crate::service::command::{Status, TierSource};
-use crate::service::exchange::{Error, Exchange};
+use crate::service::exchange::{Error, Exchange, newest};
 use crate::service::memberships::{self, Filter, Told};
 use crate::service::{erasures, exports};
 use actix_web::HttpResponse;
@@ -241,9 +241,15 @@ impl MembershipRequest {
 }
 
 /// The tier codes of the caller's programme.
-fn ladder(exchange: &Exchange, caller: &Caller) -> Result<Vec<String>, Problem> {
-    let catalogue = exchange.catalogue.load();
-    let partner = catalogue.partners.get(caller.partner()?);
+async fn ladder(exchange: &Exchange, caller: &Caller) -> Result<Vec<String>, Problem> {
+    let partner = caller.partner()?;
+    let mut catalogue = exchange.catalogue.load_full();
+    if !catalogue.partners.contains_key(partner) {
+        // It may have been published a moment ago: the book has not had to know yet.
+        let shared = exchange.catalogue.clone();
+        catalogue = exchange.database.run(move |conn| newest(conn, &shared)).await?;
+    }
+    let partner = catalogue.partners.get(partner);
     Ok(partner
         .map(|partner| partner.programme.tiers.iter().map(|tier| tier.code.clone()).collect())
         .unwrap_or_default())
@@ -263,7 +269,7 @@ pub async fn put(
     body: StrictJson<MembershipRequest>,
 ) -> Result<HttpResponse, Problem> {
     let member_ref = named(member_ref.into_inner())?;
-    let told = body.0.check(Fields::default(), Some(member_ref), &ladder(&exchange, &caller)?)?;
+    let told = body.0.check(Fields::default(), Some(member_ref), &ladder(&exchange, &caller).await?)?;
     let whole = memberships::put(&exchange, caller.partner()?, request.0, told).await?;
     reply::json(StatusCode::OK, &MembershipAnswer::new(&whole))
 }
@@ -280,7 +286,7 @@ pub async fn put_batch(
     body: StrictJson<MembershipBatch>,
 ) -> Result<HttpResponse, Problem> {
     super::bounded(body.0.items.len(), crate::service::conversions::BATCH_MAX)?;
-    let ladder = ladder(&exchange, &caller)?;
+    let ladder = ladder(&exchange, &caller).await?;
     let check = |(index, item): (usize, MembershipItem)| {
         let mut fields = Fields::of_item(index);
         let (member_ref, request) = item.split();

@@ -161,6 +161,12 @@ impl Store {
         told.await.map_err(|_| Error::Ended)?
     }
 
+    /// What came under an id before.
+    pub fn seen(&self, id: &str) -> Result<Option<String>, Error> {
+        let table = self.shared.database.begin_read()?.open_table(SEEN)?;
+        Ok(table.get(id)?.map(|known| known.value().to_owned()))
+    }
+
     fn send(&self, job: Job) -> Result<(), Error> {
         let jobs = self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = jobs.as_ref().ok_or(Error::Ended)?;

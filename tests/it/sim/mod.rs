@@ -4,4 +4,6 @@ mod conform;
 mod contract;
 mod endpoint;
 mod faulty;
+mod guide;
 mod killed;
+mod month;
