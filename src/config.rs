@@ -111,6 +111,10 @@ settings! {
     outbound_allow: Vec<Network> = Vec::new(), any;
     /// Calls to one partner's endpoints that may be under way at once.
     outbound_connections: usize = 32, |n| within(*n, 1, 1024);
+    /// Seconds that a call to a partner's endpoint may take, its answer included.
+    outbound_timeout_s: u64 = 15, |n| within(*n, 1, 60);
+    /// Events under way at once to all webhooks together; to each at most as many as its partner has calls.
+    deliveries_max: usize = 1024, |n| within(*n, 1, 100_000);
     /// What is logged: a level, or directives such as info,hanse::book=debug.
     log: String = "info".to_owned(), |text| crate::telemetry::check_filter(text);
     /// How it is logged: human, json, or auto, which is human on a terminal.

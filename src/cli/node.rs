@@ -8,11 +8,14 @@ use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
+use crate::service::delivery::{self, Post, Webhooks};
 use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
 use crate::service::keys::Keys;
+use crate::service::outbound::Outbound;
 use crate::service::settlement::deadlines::Settler;
+use crate::signing::sealing::SealingKey;
 use crate::store::catalogue;
 use crate::store::durability;
 use crate::worker::{self, Workers};
@@ -23,6 +26,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long committed events wait for their number at most, when nothing else goes wrong.
 const SEAL_EVERY: Duration = Duration::from_millis(50);
@@ -31,12 +35,16 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(2);
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 /// Windows end with a business day: one look at the open one when there is nothing to do.
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
+/// Between rounds of the post, each of which waits by itself.
+const POST_EVERY: Duration = Duration::from_millis(1);
 
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.
 pub struct Node {
     server: Server,
     workers: Workers,
     pub exchange: Exchange,
+    /// Calls to partners, whatever for.
+    pub outbound: Arc<Outbound>,
 }
 
 impl Node {
@@ -62,9 +70,11 @@ impl Node {
         let book = Handle::start(&house.database_url, shared.clone(), bounds).map_err(Error::failed)?;
         let keys = Arc::new(Keys::open(database.clone(), config.keys_dir()).await.map_err(Error::failed)?);
         let exchange = Exchange { database, book, catalogue: shared, keys };
-        let server = listen(config, &exchange, trust_domain, metrics)?;
-        let workers = work(&house.database_url, &exchange).map_err(Error::failed)?;
-        Ok(Node { server, workers, exchange })
+        let webhooks = webhooks(config, &exchange)?;
+        let server = listen(config, &exchange, &webhooks, trust_domain, metrics)?;
+        let workers = work(config, &house.database_url, &exchange, &webhooks)?;
+        let outbound = Arc::clone(&webhooks.outbound);
+        Ok(Node { server, workers, exchange, outbound })
     }
 
     /// Where the partner API listens.
@@ -78,7 +88,7 @@ impl Node {
 
     /// Drains: no new requests, those under way are answered, the lanes end. Blocks.
     pub fn stop(self) -> Result<(), Error> {
-        let Node { server, workers, exchange } = self;
+        let Node { server, workers, exchange, .. } = self;
         server.stop().map_err(Error::failed)?;
         drop(workers);
         exchange.book.close();
@@ -86,9 +96,41 @@ impl Node {
     }
 }
 
+/// What webhooks stand on; who may be called is said in the log.
+fn webhooks(config: &Config, exchange: &Exchange) -> Result<Webhooks, Error> {
+    let outbound = Outbound::new(config.pki_dir(), &config.outbound_allow, config.outbound_connections);
+    Ok(Webhooks {
+        database: exchange.database.clone(),
+        keys: Arc::clone(&exchange.keys),
+        outbound: Arc::new(outbound),
+        sealing: Arc::new(SealingKey::open(&config.keys_dir()).map_err(Error::failed)?),
+        bell: Arc::new(Notify::new()),
+        deadline: Duration::from_secs(config.outbound_timeout_s),
+    })
+}
+
+fn post(config: &Config, url: &str, exchange: &Exchange, webhooks: &Webhooks) -> Result<Post, Error> {
+    let bounds = delivery::Bounds {
+        at_once: config.outbound_connections,
+        total: config.deliveries_max,
+        deadline: webhooks.deadline,
+    };
+    let opened = delivery::Opened {
+        database_url: url.to_owned(),
+        keys: Arc::clone(&webhooks.keys),
+        outbound: Arc::clone(&webhooks.outbound),
+        sealing: Arc::clone(&webhooks.sealing),
+        catalogue: Arc::clone(&exchange.catalogue),
+        bell: Arc::clone(&webhooks.bell),
+        bounds,
+    };
+    Post::open(opened).map_err(Error::failed)
+}
+
 fn listen(
     config: &Config,
     exchange: &Exchange,
+    webhooks: &Webhooks,
     trust_domain: String,
     metrics: PrometheusHandle,
 ) -> Result<Server, Error> {
@@ -100,9 +142,9 @@ fn listen(
         limits: limits(config),
     };
     let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics) };
-    let data = Data::new(exchange.clone());
+    let (data, webhooks) = (Data::new(exchange.clone()), Data::new(webhooks.clone()));
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
-        routes.app_data(data.clone()).configure(v1::configure);
+        routes.app_data(data.clone()).app_data(webhooks.clone()).configure(v1::configure);
     };
     let database = Data::new(exchange.database.clone());
     let public = move |routes: &mut actix_web::web::ServiceConfig| {
@@ -162,16 +204,32 @@ fn readiness(checked: Result<durability::Durability, crate::store::Error>, waiti
     Readiness { ready, checks }
 }
 
-fn work(url: &str, exchange: &Exchange) -> std::io::Result<Workers> {
+fn work(config: &Config, url: &str, exchange: &Exchange, webhooks: &Webhooks) -> Result<Workers, Error> {
+    // Made before any thread is: what it cannot do is told at once.
+    let mut post = post(config, url, exchange, webhooks)?;
     let mut workers = Workers::default();
+    let bell = Arc::clone(&webhooks.bell);
+    spawn(&mut workers, url, exchange, bell).map_err(Error::failed)?;
+    let delivering = move || worker::delivery::tick(&mut post);
+    workers.spawn("delivery", POST_EVERY, delivering).map_err(Error::failed)?;
+    Ok(workers)
+}
+
+fn spawn(workers: &mut Workers, url: &str, exchange: &Exchange, bell: Arc<Notify>) -> std::io::Result<()> {
     let mut feed = Feed::new(url);
-    workers.spawn("sealing", SEAL_EVERY, move || worker::sealing::tick(&mut feed))?;
+    let sealing = move || {
+        let tick = worker::sealing::tick(&mut feed)?;
+        if tick == worker::Tick::Worked {
+            bell.notify_waiters();
+        }
+        Ok::<_, crate::service::feed::Error>(tick)
+    };
+    workers.spawn("sealing", SEAL_EVERY, sealing)?;
     let mut run = ExpiryRun::new(url, exchange.book.clone())?;
     workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
     let mut settler = Settler::new(url, exchange.keys.clone(), exchange.catalogue.clone());
     workers.spawn("settlement", SETTLE_EVERY, move || worker::settlement::tick(&mut settler))?;
     let keys = exchange.keys.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))?;
-    Ok(workers)
+    workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))
 }

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod change;
 pub mod confirmation;
 pub mod cycle;
+pub mod delivery;
 pub mod expiry;
 pub mod holder;
 pub mod ids;

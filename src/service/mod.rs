@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod certificates;
 pub mod clock;
 pub mod conversions;
+pub mod delivery;
 pub mod erasures;
 pub mod events;
 pub mod exchange;

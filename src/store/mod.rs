@@ -18,6 +18,7 @@ pub mod memberships;
 pub mod proposals;
 pub mod settlement;
 pub mod signing_keys;
+pub mod webhooks;
 
 use crate::clock;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};

@@ -1,6 +1,7 @@
 //! Loops that run beside the servers. Each has a `tick` that does one bounded piece of work and can be tested;
 //! `Workers` calls them on threads of their own until told to stop.
 
+pub mod delivery;
 pub mod expiry;
 pub mod sealing;
 pub mod settlement;
