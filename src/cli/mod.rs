@@ -20,6 +20,7 @@ mod rates;
 mod serve;
 pub mod settle;
 mod verify;
+mod webhooks;
 
 use crate::config::{self, Config, Flags};
 use crate::telemetry;
@@ -84,6 +85,9 @@ enum Command {
     Settle(settle::Action),
     /// Check statements, lines and proofs from their files alone, without a server
     Verify(verify::Args),
+    /// Where partners' feeds are pushed, and how that goes
+    #[command(subcommand)]
+    Webhooks(webhooks::Action),
 }
 
 impl Command {
@@ -103,6 +107,7 @@ impl Command {
             Command::Serve(args) => serve::run(&args, global),
             Command::Settle(action) => settle::run(&action, global),
             Command::Verify(args) => verify::run(&args, global),
+            Command::Webhooks(action) => webhooks::run(&action, global),
         }
     }
 }

@@ -188,6 +188,7 @@ impl Courier {
             currency: shared.currency(),
             read_to: self.window.read_to(),
             probe: self.probe != Probe::No,
+            newest: Uuid::new_v4().as_u128().is_multiple_of(2),
             sealing: Arc::clone(&shared.sealing),
         };
         self.more = false;
@@ -357,7 +358,9 @@ impl Courier {
     fn on_sent(&mut self, sent: Sent) {
         let Sent { item, attempt, probe, _turn } = sent;
         let was_open = self.health.is_open();
-        self.health = self.health.on(attempt.outcome, clock::now());
+        if probe || is_the_endpoints(&item, &attempt) {
+            self.health = self.health.on(attempt.outcome, clock::now());
+        }
         let labels = [("partner", self.row.partner.as_str().to_owned())];
         metrics::histogram!("hanse_delivery_seconds", &labels).record(attempt.took);
         let state = match attempt.outcome {
@@ -423,6 +426,13 @@ impl Courier {
             self.probe = Probe::No;
         }
     }
+}
+
+/// Whether an outcome says how the endpoint fares. An event that was refused before and is refused again, by somebody who
+/// answers, says nothing new: else one that nobody will ever take would stop all others.
+fn is_the_endpoints(item: &Item, attempt: &Attempt) -> bool {
+    let is_refused_again = item.tries > 0 && attempt.status.is_some_and(|status| !matches!(status, 502..=504));
+    attempt.outcome != Outcome::Failed || !is_refused_again
 }
 
 fn settled(

@@ -30,6 +30,8 @@ pub struct Asked {
     pub read_to: i64,
     /// Only the first there is, to see whether the endpoint answers.
     pub probe: bool,
+    /// A probe begins with the feed: were it always the same event, one that nobody takes would never let others by.
+    pub newest: bool,
     pub sealing: Arc<SealingKey>,
 }
 
@@ -53,15 +55,18 @@ pub fn look(conn: &mut PgConnection, asked: &Asked) -> Result<Option<Looked>, Er
     let secrets = sealed.iter().map(|one| open(&asked.sealing, one)).collect::<Result<Vec<_>, _>>()?;
     let retries = if asked.probe { 1 } else { RETRIES_MAX };
     let due = courier::due(conn, asked.no, asked.probe, retries)?;
-    let mut items = again(conn, asked, &due)?;
-    let mut written = Vec::new();
-    if asked.probe && !items.is_empty() {
-        return Ok(Some(Looked { row, secrets, items, written, read_to: asked.read_to, more: true }));
+    let again = again(conn, asked, &due)?;
+    let (mut items, mut written) = (Vec::new(), Vec::new());
+    if asked.probe && !asked.newest && !again.is_empty() {
+        return Ok(Some(Looked { row, secrets, items: again, written, read_to: asked.read_to, more: true }));
     }
     let found = seal::read(conn, &asked.partner, asked.read_to, PAGE)?;
     let full = i64::try_from(found.len()).unwrap_or(PAGE) == PAGE;
     let read_to = found.last().map_or(asked.read_to, |last| last.sequence);
     fresh(conn, asked, &row, found, (&mut items, &mut written))?;
+    if !asked.probe || items.is_empty() {
+        items.extend(again);
+    }
     let more = full || due.len() == usize::try_from(retries).unwrap_or(usize::MAX);
     Ok(Some(Looked { row, secrets, items, written, read_to, more }))
 }

@@ -356,6 +356,22 @@ fn fault_42_a_poisoned_event_dies_its_key_goes_on_and_it_can_be_sent_again() {
 }
 
 #[test]
+fn fault_42_an_event_that_nobody_takes_does_not_keep_the_breaker_open() {
+    let mail = Mail::new("fault-42-probe");
+    let receiver = mail.receiver(|_| Reply::Status(503));
+    let running = mail.run();
+    let id = down(&mail, &receiver, 50, 50);
+    // Whatever was tried while it was down is taken no more; the rest would be.
+    let tried: Vec<i64> = mail.deliveries("aa", id).iter().map(|one| one.sequence).collect();
+    receiver.script(move |got| Reply::Status(if tried.contains(&got.sequence()) { 503 } else { 200 }));
+    mail.until("closed", || {
+        mail.sql(AWAKE);
+        mail.deliveries("aa", id).iter().any(|one| one.state == "delivered")
+    });
+    drop(running);
+}
+
+#[test]
 fn fault_42_what_has_died_since_an_instant_is_recovered_in_order() {
     let mail = Mail::new("fault-42-recover");
     let receiver = mail.receiver(|_| Reply::Status(200));

@@ -2,6 +2,7 @@
 
 mod dial;
 mod faults;
+mod interop;
 mod order;
 mod served;
 

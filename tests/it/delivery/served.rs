@@ -105,6 +105,12 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     assert_eq!(send(&aa, "GET", &own, None).status, 404);
     let metrics = served.plain("/metrics");
     assert!(metrics.contains(r#"hanse_deliveries_total{partner="aa",outcome="delivered"} "#), "{metrics}");
+    let mut list = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
+    crate::support::without_settings(&mut list);
+    list.args(["webhooks", "list", "--json", "--data-dir"]).arg(stage.folder.path());
+    let listed = list.env("DATABASE_URL", &book.database.url).output().expect("it runs");
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!(listed, json!({ "webhooks": [] }), "it has ended");
     let (code, lines) = served.terminate();
     assert_eq!(code, Some(0));
     assert!(lines.iter().all(|line| !line.contains("whsec_")), "no secret in the log");
