@@ -123,6 +123,10 @@ settings! {
     crossings_max: usize = 512, |n| within(*n, 1, 65_536);
     /// Those of them that wait for one partner.
     crossings_each: usize = 128, |n| within(*n, 1, 65_536);
+    /// Seconds that a call to a partner's endpoint may take, its answer included.
+    outbound_timeout_s: u64 = 15, |n| within(*n, 1, 60);
+    /// Events under way at once to all webhooks together; to each at most as many as its partner has calls.
+    deliveries_max: usize = 1024, |n| within(*n, 1, 100_000);
     /// What is logged: a level, or directives such as info,hanse::book=debug.
     log: String = "info".to_owned(), |text| crate::telemetry::check_filter(text);
     /// How it is logged: human, json, or auto, which is human on a terminal.

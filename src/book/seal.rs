@@ -117,6 +117,19 @@ fn conversion_event(id: ConversionId, is_from: bool) -> EventId {
     EventId(Uuid::from_u128(id.0.as_u128() ^ side))
 }
 
+#[derive(QueryableByName)]
+struct Head {
+    #[diesel(sql_type = BigInt)]
+    head: i64,
+}
+
+/// The last sequence of a partner's feed; 0 when there is none.
+pub fn head(conn: &mut PgConnection, partner: &Slug) -> QueryResult<i64> {
+    let sql = "SELECT coalesce((SELECT first_sequence + events - 1 FROM feed WHERE partner = $1 \
+               ORDER BY first_sequence DESC LIMIT 1), 0) AS head";
+    sql_query(sql).bind::<Text, _>(partner.as_str()).get_result(conn).map(|row: Head| row.head)
+}
+
 /// A partner's events with a sequence above `after`, in order, at most `limit`.
 pub fn read(conn: &mut PgConnection, partner: &Slug, after: i64, limit: i64) -> Result<Vec<FeedEvent>, Error> {
     // A run of numbers is found by its first; then its conversions, which the partner's own lines of the journal name, and

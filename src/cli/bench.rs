@@ -3,12 +3,13 @@
 //! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
 //! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
 //! answered, and its proof · `window` a settlement window filled and closed · `prove` that its statements
-//! say what was posted · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+//! say what was posted · `deliveries`, `receivers` webhooks · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
 
 mod answer;
 mod batch;
 mod client;
 mod closer;
+mod deliveries;
 mod list;
 mod load;
 mod members;
@@ -17,6 +18,7 @@ mod pgbench;
 mod probe;
 mod process;
 mod prove;
+mod receivers;
 mod report;
 mod scenario;
 mod tally;
@@ -84,6 +86,9 @@ pub struct Args {
     /// Conversions of the scenario window
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     conversions: u64,
+    /// Events of the scenario deliveries, each to four webhooks
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    events: u64,
     /// Windows to close during each run, with latencies then and otherwise apart
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000))]
     closes: u32,
@@ -113,6 +118,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     if args.scenario == Scenario::Window {
         return window(LocalSet::new().block_on(&runtime, settle(args))?, global);
     }
+    if args.scenario == Scenario::Deliveries {
+        return deliver(args, global, &runtime);
+    }
     let (runs, others) = LocalSet::new().block_on(&runtime, bench(args))?;
     if global.json {
         println!("{:#}", report::to_json(&runs, &others));
@@ -120,6 +128,19 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         println!("{}", report::to_text(&runs, &others));
     }
     judge(&runs)
+}
+
+fn deliver(args: &Args, global: &Global, runtime: &tokio::runtime::Runtime) -> Result<(), Error> {
+    let (setting, pki, bar) = (args.setting()?, args.pki(), progress_bar());
+    let delivering = deliveries::run(&setting, &pki, args.events, &bar);
+    let delivered = LocalSet::new().block_on(runtime, delivering)?;
+    bar.finish_and_clear();
+    if global.json {
+        println!("{:#}", serde_json::json!({ "deliveries": delivered }));
+    } else {
+        println!("{delivered}");
+    }
+    Ok(())
 }
 
 fn window(closed: window::Closed, global: &Global) -> Result<(), Error> {
@@ -259,14 +280,13 @@ fn judge(runs: &[Measured]) -> Result<(), Error> {
 
 impl Args {
     fn setting(&self) -> Result<Setting, Error> {
-        let pki = self.pki.clone().unwrap_or_else(|| self.data_dir.join("pki"));
         let spread = pairs::spread(pairs::SPREAD);
         let each = self.members / u64::try_from(spread.len()).unwrap_or(1);
         let population = |pair, members| Population { seed: self.seed, pair, members };
         // The hot pair is among the others: the larger population serves both.
         let of_spread = |pair| population(pair, if pair == self.hot_pair { self.members } else { each.max(1) });
         Ok(Setting {
-            clients: Clients::new(&self.url, &pki)?,
+            clients: Clients::new(&self.url, &self.pki())?,
             hot: population(self.hot_pair, self.members),
             spread: spread.into_iter().map(of_spread).collect(),
             singles: self.clients.into(),
@@ -275,6 +295,10 @@ impl Args {
             list: self.list.clone(),
             closer: None,
         })
+    }
+
+    fn pki(&self) -> PathBuf {
+        self.pki.clone().unwrap_or_else(|| self.data_dir.join("pki"))
     }
 
     fn scenarios(&self) -> Vec<Scenario> {

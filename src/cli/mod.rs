@@ -22,6 +22,7 @@ mod serve;
 pub mod settle;
 mod sim;
 mod verify;
+mod webhooks;
 
 use crate::config::{self, Config, Flags};
 use crate::domain::ids::Slug;
@@ -89,6 +90,9 @@ enum Command {
     Sim(Box<sim::Args>),
     /// Check statements, lines and proofs from their files alone, without a server
     Verify(verify::Args),
+    /// Where partners' feeds are pushed, and how that goes
+    #[command(subcommand)]
+    Webhooks(webhooks::Action),
 }
 
 impl Command {
@@ -109,6 +113,7 @@ impl Command {
             Command::Settle(action) => settle::run(&action, global),
             Command::Sim(args) => sim::run(&args, global),
             Command::Verify(args) => verify::run(&args, global),
+            Command::Webhooks(action) => webhooks::run(&action, global),
         }
     }
 }

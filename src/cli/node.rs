@@ -9,7 +9,8 @@ use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
 use crate::service::certificate_watch::Watch;
-use crate::service::crossings::{self, Carrier, Crossings, Patience};
+use crate::service::crossings::{self, Carrier, Crossings, Next, Patience};
+use crate::service::delivery::{self, Post, Webhooks};
 use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
@@ -18,6 +19,7 @@ use crate::service::keys::Keys;
 use crate::service::lifecycle::Departures;
 use crate::service::outbound::Outbound;
 use crate::service::settlement::deadlines::Settler;
+use crate::signing::sealing::SealingKey;
 use crate::store::catalogue;
 use crate::store::durability;
 use crate::worker::{self, Workers};
@@ -28,6 +30,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 
 /// How long committed events wait for their number at most, when nothing else goes wrong.
 const SEAL_EVERY: Duration = Duration::from_millis(50);
@@ -42,6 +46,8 @@ const DEPART_EVERY: Duration = Duration::from_secs(2);
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(600);
 /// What a server without the authority's key has revoked is on the list within this time.
 const LIST_EVERY: Duration = Duration::from_secs(2);
+/// Between rounds of the post, each of which waits by itself.
+const POST_EVERY: Duration = Duration::from_millis(1);
 
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.
 pub struct Node {
@@ -49,6 +55,8 @@ pub struct Node {
     carrier: Carrier,
     workers: Workers,
     pub exchange: Exchange,
+    /// Calls to partners, whatever for.
+    pub outbound: Arc<Outbound>,
 }
 
 impl Node {
@@ -75,12 +83,12 @@ impl Node {
         let keys = Arc::new(Keys::open(database.clone(), config.keys_dir()).await.map_err(Error::failed)?);
         let (crossings, waiting) = Crossings::channel();
         let exchange = Exchange { database, book, catalogue: shared, keys, crossings };
-        let server = listen(config, &exchange, trust_domain, metrics)?;
-        let workers = work(&house.database_url, &exchange, config.pki_dir()).map_err(Error::failed)?;
-        let outbound = Arc::new(Outbound::new(config.pki_dir(), &config.outbound_allow, config.outbound_connections));
-        let (patience, bounds) = crossing_limits(config);
-        let carrier = Carrier::start(exchange.clone(), outbound, waiting, patience, bounds).map_err(Error::failed)?;
-        Ok(Node { server, carrier, workers, exchange })
+        let webhooks = webhooks(config, &exchange)?;
+        let server = listen(config, &exchange, &webhooks, trust_domain, metrics)?;
+        let workers = work(config, &house.database_url, &exchange, &webhooks)?;
+        let outbound = Arc::clone(&webhooks.outbound);
+        let carrier = carry(config, &exchange, waiting).map_err(Error::failed)?;
+        Ok(Node { server, carrier, workers, exchange, outbound })
     }
 
     /// Where the partner API listens.
@@ -94,7 +102,7 @@ impl Node {
 
     /// Drains: no new requests, those under way are answered, the lanes end. Blocks.
     pub fn stop(self) -> Result<(), Error> {
-        let Node { server, carrier, workers, exchange } = self;
+        let Node { server, carrier, workers, exchange, .. } = self;
         server.stop().map_err(Error::failed)?;
         drop(carrier);
         drop(workers);
@@ -103,9 +111,41 @@ impl Node {
     }
 }
 
+/// What webhooks stand on; who may be called is said in the log.
+fn webhooks(config: &Config, exchange: &Exchange) -> Result<Webhooks, Error> {
+    let outbound = Outbound::new(config.pki_dir(), &config.outbound_allow, config.outbound_connections);
+    Ok(Webhooks {
+        database: exchange.database.clone(),
+        keys: Arc::clone(&exchange.keys),
+        outbound: Arc::new(outbound),
+        sealing: Arc::new(SealingKey::open(&config.keys_dir()).map_err(Error::failed)?),
+        bell: Arc::new(Notify::new()),
+        deadline: Duration::from_secs(config.outbound_timeout_s),
+    })
+}
+
+fn post(config: &Config, url: &str, exchange: &Exchange, webhooks: &Webhooks) -> Result<Post, Error> {
+    let bounds = delivery::Bounds {
+        at_once: config.outbound_connections,
+        total: config.deliveries_max,
+        deadline: webhooks.deadline,
+    };
+    let opened = delivery::Opened {
+        database_url: url.to_owned(),
+        keys: Arc::clone(&webhooks.keys),
+        outbound: Arc::clone(&webhooks.outbound),
+        sealing: Arc::clone(&webhooks.sealing),
+        catalogue: Arc::clone(&exchange.catalogue),
+        bell: Arc::clone(&webhooks.bell),
+        bounds,
+    };
+    Post::open(opened).map_err(Error::failed)
+}
+
 fn listen(
     config: &Config,
     exchange: &Exchange,
+    webhooks: &Webhooks,
     trust_domain: String,
     metrics: PrometheusHandle,
 ) -> Result<Server, Error> {
@@ -118,9 +158,9 @@ fn listen(
     };
     let issuing = Issuing { database: exchange.database.clone(), pki: config.pki_dir() };
     let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics), issuing };
-    let data = Data::new(exchange.clone());
+    let (data, webhooks) = (Data::new(exchange.clone()), Data::new(webhooks.clone()));
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
-        routes.app_data(data.clone()).configure(v1::configure);
+        routes.app_data(data.clone()).app_data(webhooks.clone()).configure(v1::configure);
     };
     let database = Data::new(exchange.database.clone());
     let public = move |routes: &mut actix_web::web::ServiceConfig| {
@@ -133,6 +173,13 @@ fn listen(
 pub fn tls_files(folder: &Path) -> TlsFiles {
     let file = |name: &str| -> PathBuf { folder.join(name) };
     TlsFiles { ca: file("ca.crt"), crl: file("ca.crl"), certificate: file("server.crt"), key: file("server.key") }
+}
+
+/// Calls of its own: whatever is delivered takes no connection of a conversion's.
+fn carry(config: &Config, exchange: &Exchange, waiting: Receiver<Next>) -> std::io::Result<Carrier> {
+    let outbound = Outbound::new(config.pki_dir(), &config.outbound_allow, config.crossings_each);
+    let (patience, bounds) = crossing_limits(config);
+    Carrier::start(exchange.clone(), Arc::new(outbound), waiting, patience, bounds)
 }
 
 fn crossing_limits(config: &Config) -> (Patience, crossings::Bounds) {
@@ -191,10 +238,33 @@ fn readiness(checked: Result<durability::Durability, crate::store::Error>, waiti
     Readiness { ready, checks }
 }
 
-fn work(url: &str, exchange: &Exchange, pki: PathBuf) -> std::io::Result<Workers> {
+fn work(config: &Config, url: &str, exchange: &Exchange, webhooks: &Webhooks) -> Result<Workers, Error> {
+    // Made before any thread is: what it cannot do is told at once.
+    let mut post = post(config, url, exchange, webhooks)?;
     let mut workers = Workers::default();
+    let bell = Arc::clone(&webhooks.bell);
+    spawn(&mut workers, url, exchange, config.pki_dir(), bell).map_err(Error::failed)?;
+    let delivering = move || worker::delivery::tick(&mut post);
+    workers.spawn("delivery", POST_EVERY, delivering).map_err(Error::failed)?;
+    Ok(workers)
+}
+
+fn spawn(
+    workers: &mut Workers,
+    url: &str,
+    exchange: &Exchange,
+    pki: PathBuf,
+    bell: Arc<Notify>,
+) -> std::io::Result<()> {
     let mut feed = Feed::new(url);
-    workers.spawn("sealing", SEAL_EVERY, move || worker::sealing::tick(&mut feed))?;
+    let sealing = move || {
+        let tick = worker::sealing::tick(&mut feed)?;
+        if tick == worker::Tick::Worked {
+            bell.notify_waiters();
+        }
+        Ok::<_, crate::service::feed::Error>(tick)
+    };
+    workers.spawn("sealing", SEAL_EVERY, sealing)?;
     let mut run = ExpiryRun::new(url, exchange.book.clone())?;
     workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
     let mut settler = Settler::new(url, exchange.keys.clone(), exchange.catalogue.clone());
@@ -210,6 +280,5 @@ fn work(url: &str, exchange: &Exchange, pki: PathBuf) -> std::io::Result<Workers
     workers.spawn("revocation-list", LIST_EVERY, move || worker::certificates::list(&mut list, crate::clock::now()))?;
     let keys = exchange.keys.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))?;
-    Ok(workers)
+    workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))
 }

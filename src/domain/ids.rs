@@ -61,6 +61,9 @@ ids! {
     AdjustmentId = "adj";
     DisputeId = "dis";
     ReconciliationId = "rec";
+    WebhookId = "whk";
+    /// An event at an endpoint: the endpoint's number, then the event's sequence.
+    DeliveryId = "dlv";
 }
 
 /// A partner's slug: 2 to 32 characters of `a–z`, `0–9`, `-`, the first a letter.

@@ -9,6 +9,7 @@ pub mod change;
 pub mod confirmation;
 pub mod crossing;
 pub mod cycle;
+pub mod delivery;
 pub mod expiry;
 pub mod holder;
 pub mod ids;

@@ -3,6 +3,7 @@
 use super::answer::{self, Shown, Side};
 use super::exchange::{Error, Exchange};
 use crate::book::command::{ConversionRow, CrossingRow, ReversalRow};
+use crate::book::engine::world::EventKind;
 use crate::book::seal::{self, FeedEvent};
 use crate::book::store::crossings::{self, Wished};
 use crate::book::store::rows;
@@ -33,6 +34,11 @@ pub struct Event {
     pub data: Box<RawValue>,
 }
 
+/// Whether there are events of this type in feeds.
+pub fn is_type(text: &str) -> bool {
+    EventKind::ALL.iter().any(|(_, name)| *name == text)
+}
+
 /// Events after `after`, in order, at most `limit`: whatever was answered before this was asked is among them.
 pub async fn list(exchange: &Exchange, caller: &Slug, after: i64, limit: i64) -> Result<Vec<Event>, Error> {
     let (caller, currency) = (caller.clone(), exchange.currency());
@@ -59,9 +65,22 @@ pub fn render(
     currency: &str,
     found: Vec<FeedEvent>,
 ) -> Result<Vec<Event>, Error> {
+    Ok(tell(conn, reader, currency, found)?.into_iter().map(|told| told.event).collect())
+}
+
+/// An event, and what it is about: of one subject, events are told in order.
+pub struct Told {
+    pub event: Event,
+    pub subject: Uuid,
+}
+
+/// The same with their subjects; of an undo and a reversal that is the conversion.
+pub fn tell(conn: &mut PgConnection, reader: &Slug, currency: &str, found: Vec<FeedEvent>) -> Result<Vec<Told>, Error> {
     let rows = Rows::read(conn, &found)?;
     let event = |row: FeedEvent| {
-        Ok(Event {
+        let subject =
+            rows.reversals.get(&ReversalId(row.subject)).map_or(row.subject, |reversal| reversal.conversion.0);
+        let event = Event {
             id: Shown(row.id),
             r#type: row.kind,
             timestamp: row.at,
@@ -72,7 +91,8 @@ pub fn render(
                 }
                 None => rows.render(&row, reader, currency)?,
             },
-        })
+        };
+        Ok(Told { event, subject })
     };
     found.into_iter().map(event).collect()
 }

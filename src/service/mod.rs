@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod clock;
 pub mod conversions;
 pub mod crossings;
+pub mod delivery;
 pub mod erasures;
 pub mod events;
 pub mod exchange;

@@ -21,6 +21,7 @@ pub mod partners;
 pub mod proposals;
 pub mod settlement;
 pub mod signing_keys;
+pub mod webhooks;
 
 use crate::clock;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};

@@ -2,6 +2,7 @@
 //! `Workers` calls them on threads of their own until told to stop.
 
 pub mod certificates;
+pub mod delivery;
 pub mod departures;
 pub mod expiry;
 pub mod sealing;

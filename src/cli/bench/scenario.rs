@@ -30,7 +30,9 @@ pub enum Scenario {
     Import,
     /// A settlement window filled with random conversions on 25 pairs, and closed
     Window,
-    /// All of these but the window, one after the other
+    /// Events pushed to four webhooks here, over mutual TLS, signed twice
+    Deliveries,
+    /// All of these but the last two, one after the other
     All,
 }
 
@@ -46,6 +48,7 @@ impl Scenario {
             Scenario::Batches => "batches",
             Scenario::Import => "import",
             Scenario::Window => "window",
+            Scenario::Deliveries => "deliveries",
             Scenario::All => "all",
         }
     }
@@ -100,7 +103,7 @@ impl Worker {
                 Scenario::HotPair | Scenario::Pairs => self.convert(&key).await,
                 Scenario::Quoted => self.quote_and_convert(&key).await,
                 Scenario::Batches => self.convert_batch(&key).await,
-                Scenario::Import | Scenario::Window | Scenario::All => self.import(&key).await,
+                Scenario::Import | Scenario::Window | Scenario::Deliveries | Scenario::All => self.import(&key).await,
             }
             let closing = closing || self.job.is_closing();
             self.job.tally.borrow_mut().answered(begun.elapsed(), closing);

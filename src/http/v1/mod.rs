@@ -16,6 +16,8 @@ mod reply;
 mod reports;
 mod settlements;
 mod wanted;
+mod webhook_answer;
+mod webhooks;
 
 pub(super) use fields::NOTE_MAX;
 pub use member_answer::ExportAnswer;
@@ -48,7 +50,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/v1/links/accept", web::post().to(links::accept)))
         .service(one("/v1/links/{id}", web::get().to(links::get)).route(web::delete().to(links::end)))
         .service(one("/v1/events", web::get().to(events::list)))
-        .configure(configure_disputes);
+        .configure(configure_disputes)
+        .configure(configure_webhooks);
 }
 
 fn configure_disputes(config: &mut ServiceConfig) {
@@ -66,6 +69,18 @@ fn configure_disputes(config: &mut ServiceConfig) {
         .service(reconciled("/{id}", web::get().to(reconciliations::get)))
         .service(reconciled("/{id}/differences", web::get().to(reconciliations::differences)))
         .service(reconciled("/{id}/disputes", web::post().to(reconciliations::open)));
+}
+
+fn configure_webhooks(config: &mut ServiceConfig) {
+    let hook = one("/v1/webhooks/{id}", web::get().to(webhooks::get));
+    config
+        .service(one("/v1/webhooks", web::get().to(webhooks::list)).route(web::post().to(webhooks::create)))
+        .service(hook.route(web::put().to(webhooks::change)).route(web::delete().to(webhooks::end)))
+        .service(one("/v1/webhooks/{id}/secret-rotations", web::post().to(webhooks::rotate)))
+        .service(one("/v1/webhooks/{id}/test", web::post().to(webhooks::test)))
+        .service(one("/v1/webhooks/{id}/deliveries", web::get().to(webhooks::deliveries)))
+        .service(one("/v1/webhooks/{id}/recover", web::post().to(webhooks::recover)))
+        .service(one("/v1/deliveries/{id}/resend", web::post().to(webhooks::resend)));
 }
 
 fn configure_conversions(config: &mut ServiceConfig) {
@@ -126,6 +141,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(reports::Document::openapi());
     document.merge(disputes::Document::openapi());
     document.merge(reconciliations::Document::openapi());
+    document.merge(webhooks::Document::openapi());
     document
 }
 

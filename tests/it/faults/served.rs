@@ -37,6 +37,8 @@ pub struct Served {
     child: Child,
     pub api: SocketAddr,
     pub public: SocketAddr,
+    /// What it said until it served.
+    pub told: Vec<String>,
     lines: Receiver<String>,
 }
 
@@ -63,6 +65,16 @@ impl Stage {
 
     /// Starts a server and waits until it serves.
     pub fn serve(&self) -> Served {
+        self.serve_with(&[])
+    }
+
+    /// The same with more flags.
+    pub fn serve_with(&self, flags: &[&str]) -> Served {
+        self.serve_in(flags, &[])
+    }
+
+    /// The same with more of an environment.
+    pub fn serve_in(&self, flags: &[&str], variables: &[(&str, &str)]) -> Served {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
         command.args([
             "serve",
@@ -78,6 +90,7 @@ impl Stage {
             command.env_remove(name);
         }
         command.env_remove("DATABASE_URL").env("RUST_LOG", "info");
+        command.args(flags).envs(variables.iter().copied());
         if let Some(url) = &self.database_url {
             command.env("DATABASE_URL", url);
         }
@@ -101,7 +114,7 @@ impl Stage {
             let url = serving[name].as_str().expect("an address");
             url.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address")
         };
-        Served { api: address("api"), public: address("public"), child, lines }
+        Served { api: address("api"), public: address("public"), child, told, lines }
     }
 
     /// The database of the server that runs now.

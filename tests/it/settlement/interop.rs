@@ -46,17 +46,17 @@ fn done(command: &mut Command) {
 /// `./test` has installed Python and Node: then they are there. Elsewhere a test may go without.
 fn without(what: &str) {
     assert!(std::env::var_os("HANSE_TEST_INTEROP").is_none(), "{what}, though ./test installs it");
-    println!("SKIPPED: {what}, so its scripts of docs/finance.md were not run");
+    println!("SKIPPED: {what}, so its scripts were not run");
 }
 
 /// The libraries, installed once and again when what they are has changed. `None`: there is no interpreter to run them.
-struct Libraries {
-    python: Option<PathBuf>,
-    node: bool,
+pub struct Libraries {
+    pub python: Option<PathBuf>,
+    pub node: bool,
 }
 
 impl Libraries {
-    fn install() -> Libraries {
+    pub fn install() -> Libraries {
         let folder = scratch("interop");
         fs::create_dir_all(&folder).expect("a folder");
         // Another run may be at it.

@@ -3,7 +3,7 @@
 mod closing;
 mod hostile;
 mod incoming;
-mod interop;
+pub mod interop;
 mod killed;
 mod random;
 mod reports;

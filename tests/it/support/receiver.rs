@@ -19,8 +19,6 @@ pub struct Got {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Which connection of this receiver it came on, from 1.
-    pub connection: usize,
 }
 
 impl Got {
@@ -161,13 +159,13 @@ impl Drop for Receiver {
 
 impl State {
     fn serve(&self, tcp: TcpStream) {
-        let connection = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let Ok(tls) = ServerConnection::new(Arc::clone(&self.tls)) else { return };
         let _ = tcp.set_nodelay(true);
         let _ = tcp.set_read_timeout(Some(Duration::from_secs(120)));
         let mut stream = StreamOwned::new(tls, tcp);
         let mut buffer = Vec::new();
-        while let Ok(Some(got)) = read(&mut stream, &mut buffer, connection) {
+        while let Ok(Some(got)) = read(&mut stream, &mut buffer) {
             if self.stopped.load(Ordering::Relaxed) {
                 return;
             }
@@ -237,7 +235,7 @@ impl State {
 }
 
 /// The next request; `None` when there is no more.
-fn read(stream: &mut impl Read, buffer: &mut Vec<u8>, connection: usize) -> io::Result<Option<Got>> {
+fn read(stream: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<Option<Got>> {
     let mut part = [0; 16 * 1024];
     loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -255,7 +253,7 @@ fn read(stream: &mut impl Read, buffer: &mut Vec<u8>, connection: usize) -> io::
                 buffer.drain(..end + 4 + length);
                 let mut first = head.lines().next().unwrap_or_default().split(' ').map(str::to_owned);
                 let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
-                return Ok(Some(Got { at: Instant::now(), method, path, headers, body, connection }));
+                return Ok(Some(Got { at: Instant::now(), method, path, headers, body }));
             }
         }
         match stream.read(&mut part)? {
