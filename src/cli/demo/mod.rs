@@ -39,6 +39,9 @@ pub struct Args {
     /// Serve, but play no conversions of its own
     #[arg(long)]
     quiet: bool,
+    /// Keep every brand's accounts here, in a folder of its own, and run no partners beside
+    #[arg(long, conflicts_with = "check")]
+    hosted: bool,
     /// Folder of the alliances' manifests
     #[arg(long, default_value = "partners", value_name = "DIR")]
     partners: PathBuf,
@@ -75,7 +78,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         // Invented members would stream into somebody's real book.
         return Err(Error::Usage("the demo brings its own database: unset DATABASE_URL".to_owned()));
     }
-    config.data_dir = config.data_dir.join("demo");
+    config.data_dir = config.data_dir.join(if args.hosted { "hosted" } else { "demo" });
     lively(&mut config)?;
     if args.check {
         free_ports(&mut config);
@@ -83,7 +86,12 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     let metrics = telemetry::start_metrics().map_err(Error::failed)?;
     actix_web::rt::System::new().block_on(async {
         let mut stop = Stop::listen()?;
-        let plan = partners::read(&args.partners.join(ALLIANCE))?;
+        let mut plan = partners::read(&args.partners.join(ALLIANCE))?;
+        if args.hosted {
+            for planned in plan.partners.values_mut() {
+                (planned.endpoint, planned.partner.hosted) = (None, true);
+            }
+        }
         let known = plan.clone();
         let house = blocking(move || open(config, &known)).await?;
         let first = raise(house, plan, metrics.clone()).await?;
