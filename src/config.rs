@@ -119,8 +119,6 @@ settings! {
     crossing_credit_s: u64 = 300, |n| within(*n, 1, 86_400);
     /// Seconds a capture, a void or a release may be without an answer before the conversion is in doubt.
     crossing_settle_s: u64 = 3_600, |n| within(*n, 1, 604_800);
-    /// Seconds one call to a partner's endpoint may take; it is made again then.
-    crossing_call_s: u64 = 10, |n| within(*n, 1, 120);
     /// Conversions over two ledgers carried on at once.
     crossings_max: usize = 512, |n| within(*n, 1, 65_536);
     /// Those of them that wait for one partner.

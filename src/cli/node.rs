@@ -142,7 +142,6 @@ fn crossing_limits(config: &Config) -> (Patience, crossings::Bounds) {
         hold: seconds(config.crossing_hold_s),
         credit: seconds(config.crossing_credit_s),
         settle: seconds(config.crossing_settle_s),
-        call: seconds(config.crossing_call_s),
     };
     (patience, crossings::Bounds { crossings: config.crossings_max, each: config.crossings_each })
 }

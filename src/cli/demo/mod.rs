@@ -49,9 +49,9 @@ pub struct Args {
     flags: Flags,
 }
 
-/// Seconds in which a partner that gave no answer is asked again, and in which a hold or a credit is given up: what goes
-/// wrong in a demo is to be over while somebody looks on.
-const CALL_S: u64 = 2;
+/// What goes wrong in a demo is to be over while somebody looks on: milliseconds in which a partner that gives no answer is
+/// asked again, and seconds in which a hold or a credit is given up.
+const CALL_MS: u64 = 2_000;
 const GIVEN_UP_S: u64 = 20;
 
 /// A served alliance. Fields end in this order: nobody is asked any more before the partners go, and nobody posts any
@@ -117,7 +117,7 @@ fn lively(config: &mut Config) -> Result<(), Error> {
             *own = lively;
         }
     };
-    shorten(&mut config.crossing_call_s, standard.crossing_call_s, CALL_S);
+    shorten(&mut config.crossing_call_ms, standard.crossing_call_ms, CALL_MS);
     shorten(&mut config.crossing_hold_s, standard.crossing_hold_s, GIVEN_UP_S);
     shorten(&mut config.crossing_credit_s, standard.crossing_credit_s, GIVEN_UP_S);
     Ok(())

@@ -33,8 +33,6 @@ pub struct Patience {
     pub credit: Duration,
     /// A capture, a void or a release that was not answered is in doubt.
     pub settle: Duration,
-    /// One call, after which it is made again: shorter than any of these.
-    pub call: Duration,
 }
 
 /// The door to whoever makes the calls. Cheap to clone.
