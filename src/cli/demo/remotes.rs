@@ -26,8 +26,9 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A partner that was told to end and does not is killed after this long.
 const END_PATIENCE: Duration = Duration::from_secs(5);
-/// Its own log, in its folder.
+/// Its own log, in its folder, and where its owner reaches it.
 const LOG: &str = "sim.log";
+const CONTROL: &str = "control";
 
 /// What goes wrong at a partner now and then, so that a demo shows how conversions come through it.
 pub fn faults(partner: &str) -> &'static str {
@@ -89,9 +90,11 @@ impl Remote {
         (post.listen, post.control) = (running.listen, running.control);
         let (endpoint, control) = (format!("https://{}", running.listen), format!("http://{}", running.control));
         tracing::info!(partner.slug = slug.as_str(), endpoint, "a partner keeps its own ledger");
+        let noted = post.folder.join(CONTROL);
         let (stop, stopped) = mpsc::channel();
         let keeper = std::thread::Builder::new().name(format!("keeper-{slug}"));
         let keeper = keeper.spawn(move || post.keep(running, &stopped)).map_err(Error::failed)?;
+        fs::write(noted, format!("{control}\n")).map_err(Error::failed)?;
         let control = Control::at(&control)?;
         Ok(Remote { slug: slug.clone(), endpoint, control, stop: Some(stop), keeper: Some(keeper) })
     }
@@ -180,6 +183,8 @@ impl Post {
         ] {
             command.arg(flag).arg(file);
         }
+        // With the alliance's address and a certificate of its own it can do more than register: whatever a partner does at
+        // the end of a month belongs here.
         command.args(["--hanse", &self.setup.api, "--jwks", &format!("{}/.well-known/jwks.json", self.setup.public)]);
         if register {
             command.arg("--register");
