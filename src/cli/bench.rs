@@ -57,7 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     metrics_url: Vec<String>,
     /// Folder of the running server's data: its certificates and its private database are found there
-    #[arg(long, value_name = "DIR", default_value = ".hanse/demo")]
+    #[arg(long, value_name = "DIR", default_value = ".hanse/hosted")]
     data_dir: PathBuf,
     /// Folder with ca.crt and each partner's .crt and .key; pki in the data folder unless given
     #[arg(long, value_name = "DIR")]

@@ -104,6 +104,9 @@ pub struct Args {
     /// Register the members at the alliance too
     #[arg(long, requires = "hanse")]
     register: bool,
+    /// End when standard input ends: with whoever started it, however that ends
+    #[arg(long)]
+    until_closed: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -116,8 +119,25 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         tokio::select! {
             outcome = play(args, global) => outcome,
             () = stop.asked() => Ok(()),
+            () = closed(args.until_closed) => Ok(()),
         }
     })
+}
+
+/// Waits for the end of standard input, if it is to be waited for.
+async fn closed(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    // Not one of the runtime's threads: it would wait for a read that may never end.
+    std::thread::spawn(move || {
+        // However it ends, it has ended.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(end);
+    });
+    // Nothing is ever sent: the other end is dropped.
+    let _ = ended.await;
 }
 
 async fn play(args: &Args, global: &Global) -> Result<(), Error> {

@@ -126,7 +126,7 @@ impl Authority {
         write(&key_file, key.serialize_pem().as_bytes(), PRIVATE)?;
         let locked = authority.lock()?;
         authority.write_list(&locked, Vec::new(), 1, now)?;
-        authority.issue_server_locked(&locked, now)?;
+        authority.issue_server_locked(&locked, &authority.path("server"), now)?;
         Ok(authority)
     }
 
@@ -147,10 +147,16 @@ impl Authority {
     /// Renews `server.crt` and `server.key`, for `localhost` and the loopback addresses.
     pub fn issue_server(&self, now: DateTime<Utc>) -> Result<(), PkiError> {
         let locked = self.lock()?;
-        self.issue_server_locked(&locked, now)
+        self.issue_server_locked(&locked, &self.path("server"), now)
     }
 
-    fn issue_server_locked(&self, locked: &Locked, now: DateTime<Utc>) -> Result<(), PkiError> {
+    /// The same for somebody else's server on this machine: `<stem>.crt` and `<stem>.key`.
+    pub fn issue_local(&self, stem: &Path, now: DateTime<Utc>) -> Result<(), PkiError> {
+        let locked = self.lock()?;
+        self.issue_server_locked(&locked, stem, now)
+    }
+
+    fn issue_server_locked(&self, locked: &Locked, stem: &Path, now: DateTime<Utc>) -> Result<(), PkiError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = params("localhost", now, SERVER_DAYS)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -160,8 +166,8 @@ impl Authority {
             SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         ];
         let certificate = params.signed_by(&key, &locked.issuer)?;
-        write(&self.path("server.key"), key.serialize_pem().as_bytes(), PRIVATE)?;
-        write(&self.path("server.crt"), certificate.pem().as_bytes(), PUBLIC)
+        write(&stem.with_extension("key"), key.serialize_pem().as_bytes(), PRIVATE)?;
+        write(&stem.with_extension("crt"), certificate.pem().as_bytes(), PUBLIC)
     }
 
     /// A new key and certificate in `<name>.key` and `<name>.crt`; the holder's earlier certificate stays good.

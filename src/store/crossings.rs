@@ -146,3 +146,36 @@ pub fn backlog(conn: &mut PgConnection) -> QueryResult<Vec<Backlog>> {
     )
     .load(conn)
 }
+
+/// What has become of conversions over two ledgers at a brand that keeps its own, as the book has posted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Moved {
+    /// Points that conversions took there, and those that undos and reversals took back of what had arrived.
+    #[diesel(sql_type = BigInt)]
+    pub captured: i64,
+    /// Points that conversions brought, bonuses among them.
+    #[diesel(sql_type = BigInt)]
+    pub credited: i64,
+    /// Points that undos and reversals gave back.
+    #[diesel(sql_type = BigInt)]
+    pub given_back: i64,
+    /// Conversions, undos and reversals still on their way: while there are any, its ledger is ahead or behind.
+    #[diesel(sql_type = BigInt)]
+    pub under_way: i64,
+}
+
+/// All that was posted and has moved points of `partner`.
+pub fn moved(conn: &mut PgConnection, partner: &Slug) -> QueryResult<Moved> {
+    sql_query(
+        "SELECT (sent + taken)::bigint AS captured, received::bigint AS credited, returned::bigint AS given_back, under_way FROM \
+         (SELECT coalesce(sum(debit) FILTER (WHERE from_partner = $1), 0) AS sent, \
+         coalesce(sum(credit + (SELECT coalesce(sum(b), 0) FROM unnest(bonuses) b)) FILTER (WHERE to_partner = $1), 0) AS received \
+         FROM conversions WHERE $1 IN (from_partner, to_partner)) c, \
+         (SELECT coalesce(sum(r.debit) FILTER (WHERE c.from_partner = $1), 0) AS returned, \
+         coalesce(sum(r.credit + r.bonus) FILTER (WHERE c.to_partner = $1), 0) AS taken \
+         FROM reversals r JOIN conversions c USING (conversion_id) WHERE r.state = 1 AND $1 IN (c.from_partner, c.to_partner)) r, \
+         (SELECT count(*) AS under_way FROM crossings WHERE state NOT IN (3, 6) AND $1 IN (from_partner, to_partner)) x",
+    )
+    .bind::<Text, _>(partner.as_str())
+    .get_result(conn)
+}

@@ -27,7 +27,7 @@ def free_port():
 
 
 class Exchange:
-    """A running `hanse demo --quiet`."""
+    """A running `hanse demo --quiet`, in which every brand's accounts are kept here."""
 
     def __init__(self, binary, folder):
         self.binary, self.folder = Path(binary).resolve(), Path(folder).resolve()
@@ -37,7 +37,7 @@ class Exchange:
 
     @property
     def data_dir(self):
-        return self.folder / "demo"
+        return self.folder / "hosted"
 
     @property
     def pki(self):
@@ -48,7 +48,7 @@ class Exchange:
         self.folder.mkdir(parents=True)
         listen = {"--api-listen": self.api, "--public-listen": self.public}
         flags = [word for flag, url in listen.items() for word in (flag, url.split("//")[1])]
-        command = [self.binary, "demo", "--quiet", "--data-dir", self.folder, "--log", "warn", *flags]
+        command = [self.binary, "demo", "--quiet", "--hosted", "--data-dir", self.folder, "--log", "warn", *flags]
         self.log = open(self.folder / "server.log", "w")
         self.process = subprocess.Popen(command, cwd=CHECKOUT, stdout=self.log, stderr=subprocess.STDOUT)
         self.await_ready()

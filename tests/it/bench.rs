@@ -45,7 +45,7 @@ impl Demo {
         let [api, public] = self.ports;
         let (url, metrics) = (format!("https://127.0.0.1:{api}"), format!("http://127.0.0.1:{public}"));
         let place =
-            ["bench", "--url", &url, "--metrics-url", &metrics, "--data-dir", &self.file("demo")].map(str::to_owned);
+            ["bench", "--url", &url, "--metrics-url", &metrics, "--data-dir", &self.file("hosted")].map(str::to_owned);
         let size = ["--members", "100", "--clients", "8", "--batch-clients", "2"].map(str::to_owned);
         let given = arguments.iter().map(|argument| (*argument).to_owned());
         let how = how.iter().map(|argument| (*argument).to_owned());
@@ -67,7 +67,7 @@ fn serve(home: &Scratch, [api, public]: [u16; 2]) -> Child {
     let partners = concat!(env!("CARGO_MANIFEST_DIR"), "/partners");
     let (api, public) = (format!("127.0.0.1:{api}"), format!("127.0.0.1:{public}"));
     let folder = home.path().to_str().expect("a plain path");
-    let arguments = ["demo", "--quiet", "--partners", partners, "--data-dir", folder];
+    let arguments = ["demo", "--quiet", "--hosted", "--partners", partners, "--data-dir", folder];
     let listen = ["--api-listen", &api, "--public-listen", &public, "--log", "error"];
     let told = home.path().join("told");
     let out = File::create(&told).expect("a file");

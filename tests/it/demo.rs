@@ -1,10 +1,12 @@
-//! `hanse demo` as it is typed: the acceptance story holds, and what runs for people can be called and stopped.
+//! `hanse demo` as it is typed: the acceptance story holds, what runs for people can be called and stopped, and the partners
+//! that keep their own ledgers live and end with it.
 
 use crate::support::{self, Scratch, poll};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -29,14 +31,18 @@ fn hanse_demo_at(home: &Path, arguments: &[&str], api: &str) -> Command {
 pub struct Demo {
     child: Child,
     lines: Receiver<String>,
-    home: Scratch,
+    home: Arc<Scratch>,
     pub api: String,
     pub public: String,
 }
 
 impl Demo {
     pub fn start(name: &str, arguments: &[&str]) -> Demo {
-        let home = Scratch::new(name);
+        Demo::start_in(&Arc::new(Scratch::new(name)), arguments)
+    }
+
+    fn start_in(home: &Arc<Scratch>, arguments: &[&str]) -> Demo {
+        let home = Arc::clone(home);
         let mut child = hanse_demo(home.path(), arguments).stdout(Stdio::piped()).spawn().expect("it starts");
         let (told, lines) = mpsc::channel();
         let out = BufReader::new(child.stdout.take().expect("piped"));
@@ -61,6 +67,23 @@ impl Demo {
 
     pub fn pki(&self) -> PathBuf {
         self.home.path().join("demo/pki")
+    }
+
+    /// The processes of the partners that keep their own ledgers here: which, and where each listens.
+    fn partners(&self) -> Vec<(u32, String)> {
+        let ledgers = self.home.path().join("demo/sim").display().to_string();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // One that has ended meanwhile has none.
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            if words.iter().any(|word| word == "sim") && words.iter().any(|word| word.starts_with(&ledgers)) {
+                let listen = words.iter().skip_while(|word| *word != "--listen").nth(1);
+                found.push((pid, listen.map(|word| word.to_string()).unwrap_or_default()));
+            }
+        }
+        found
     }
 
     /// Asks it to stop, as Ctrl-C and a service's keeper do.
@@ -99,7 +122,7 @@ fn the_story_holds_and_every_quote_is_the_tables_twice_on_one_database() {
 
 /// What a play has left verifies by itself, is of one window, and proves lines of every partner that has any.
 fn the_files_hold(folder: &Path) {
-    let slugs = ["harvest", "lumen", "operator"];
+    let slugs = ["harvest", "lumen", "nest", "operator", "sprout"];
     let verify = |given: &[PathBuf]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
         support::without_settings(command.args(["--json", "verify"]).args(given));
@@ -136,8 +159,8 @@ fn the_files_hold(folder: &Path) {
     let unchecked = checks.iter().filter(|check| check["mark"] == "unchecked");
     let unchecked: Vec<&Value> = unchecked.filter(|check| check["check"] != "previous").collect();
     assert!(unchecked.is_empty(), "but for the statements before, it takes no other file: {unchecked:#?}");
-    assert_eq!(says("3 of 3 hold"), 2, "Lumen and Harvest have counter-signed: {report:#}");
-    assert_eq!(says(", each leading to the root"), 3, "{report:#}");
+    assert_eq!(says("3 of 3 hold"), 3, "Lumen, Harvest and Sprout have counter-signed: {report:#}");
+    assert_eq!(says(", each leading to the root"), 5, "{report:#}");
     let windows: std::collections::BTreeSet<String> = inside(&folder.join("reports"))
         .iter()
         .filter_map(|file| file.file_name()?.to_str()?.split_once("-w")?.1.get(..4).map(str::to_owned))
@@ -150,14 +173,86 @@ fn the_demo_fills_with_members_and_conversions_and_stops_when_told() {
     let demo = Demo::start("stream", &[]);
     let client = hanse::cli::demo::client::Client::open(&demo.api, &demo.pki(), "lumen").expect("a certificate");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let converted = || {
+    let told = |kind: &str, with: fn(&Value) -> bool| {
         let reply = runtime.block_on(client.get("/v1/events?limit=1000")).expect("an answer");
         let events = reply.at("/items").as_array().cloned().unwrap_or_default();
-        events.into_iter().find(|event| event["type"] == "conversion.completed")
+        events.into_iter().find(|event| event["type"] == kind && with(&event["data"]))
     };
-    let event = poll("a conversion of the stream", PATIENCE, converted);
+    let event = poll("a conversion of the stream", PATIENCE, || told("conversion.completed", |_| true));
     assert_eq!(event["data"]["confirmation"].as_str().map(str::len), Some(14), "{event}");
+    // The same between two ledgers: told when it is accepted, and when it has arrived.
+    let sides: [(&str, fn(&Value) -> bool); 2] =
+        [("from", |data| keeps_its_own(&data["from"])), ("to", |data| keeps_its_own(&data["to"]))];
+    for (side, with) in sides {
+        let accepted = poll("a conversion on its way", PATIENCE, || told("conversion.pending", with));
+        let arrived = || {
+            let all = runtime.block_on(client.get("/v1/events?limit=1000")).expect("an answer");
+            let same = |one: &&Value| one["data"]["confirmation"] == accepted["data"]["confirmation"];
+            let mut events = all.at("/items").as_array().into_iter().flatten().filter(same);
+            events.find(|one| one["type"] == "conversion.completed").cloned()
+        };
+        let arrived = poll("it has arrived", PATIENCE, arrived);
+        assert!(keeps_its_own(&arrived["data"][side]), "{arrived}");
+    }
     let members = runtime.block_on(client.get("/v1/memberships?limit=200")).expect("an answer");
     assert_eq!(members.at("/items").as_array().map(Vec::len), Some(36));
+    assert!(demo.stop().success());
+}
+
+fn keeps_its_own(slug: &Value) -> bool {
+    slug == "sprout" || slug == "nest"
+}
+
+#[test]
+fn partners_with_their_own_ledgers_are_started_again_and_none_outlives_the_demo() {
+    let mut demo = Demo::start("partners", &["--quiet"]);
+    let before = demo.partners();
+    assert_eq!(before.len(), 2, "{before:?}");
+    let killed = before[0].0;
+    let kill = |pid: u32| {
+        let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+    };
+    kill(killed);
+    let again = poll("it is started again", PATIENCE, || {
+        let now = demo.partners();
+        let new = now.iter().find(|one| !before.contains(one)).cloned();
+        new.filter(|_| now.len() == 2)
+    });
+    // Where it was: that is what is published.
+    assert_ne!(again.0, killed);
+    poll("it answers where it was", PATIENCE, || std::net::TcpStream::connect(&again.1).ok());
+    // The process is ours, and has not been waited for.
+    kill(demo.child.id());
+    demo.child.wait().expect("it has ended");
+    poll("no partner is left", Duration::from_secs(10), || demo.partners().is_empty().then_some(()));
+}
+
+#[test]
+fn an_older_demos_folder_makes_way_and_is_kept() {
+    let manifests = Scratch::new("hosted");
+    let folder = manifests.path().join("lumen");
+    std::fs::create_dir(&folder).expect("a folder");
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("partners/lumen")).expect("manifests") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a manifest");
+        let hosted: Vec<&str> = text.lines().filter(|line| !line.starts_with("endpoint = ")).collect();
+        std::fs::write(folder.join(path.file_name().expect("a name")), hosted.join("\n")).expect("written");
+    }
+    let home = Arc::new(Scratch::new("older"));
+    let older = Demo::start_in(&home, &["--quiet", "--partners", &manifests.path().display().to_string()]);
+    assert!(older.partners().is_empty());
+    let known = std::fs::read(older.pki().join("ca.crt")).expect("an authority");
+    assert!(older.stop().success());
+    let demo = Demo::start_in(&home, &["--quiet"]);
+    assert_eq!(demo.partners().len(), 2);
+    let aside: Vec<PathBuf> = std::fs::read_dir(home.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("demo-until-")))
+        .collect();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    assert_eq!(std::fs::read(aside[0].join("pki/ca.crt")).expect("kept"), known);
+    assert!(aside[0].join("postgres").is_dir());
     assert!(demo.stop().success());
 }

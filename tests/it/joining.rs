@@ -15,14 +15,6 @@ fn a_remote_partner_joins_with_its_first_certificate() {
     let database = support::database();
     let mut conn = database.connection();
     let manifests = Manifests::lumen("joining");
-    for slug in ["sprout", "nest"] {
-        manifests.edit(
-            &format!("{slug}.toml"),
-            "[partner]",
-            "[partner]",
-            "[partner]\nendpoint = \"https://127.0.0.1:9443\"",
-        );
-    }
     let house = House::on(database, "joining", Limits { workers: 1, ..Limits::default() }, |_| {});
     // Its key signs approvals before anything is published: then it has a certificate already.
     house.client("partner", "nest");

@@ -4,7 +4,9 @@
 //! audits both, stops, and says by its exit code whether everything held.
 
 pub mod client;
+mod control;
 mod prepare;
+mod remotes;
 pub mod story;
 pub mod stream;
 pub mod travel;
@@ -12,10 +14,14 @@ pub mod travel;
 use super::house::House;
 use super::node::Node;
 use super::serve::{Stop, blocking};
-use super::{Error, Global, audit};
+use super::{Error, Global, audit, partners};
+use crate::clock;
 use crate::config::{Config, Flags};
+use crate::domain::network::Network;
+use crate::domain::plan::Plan;
 use crate::telemetry;
 use metrics_exporter_prometheus::PrometheusHandle;
+use remotes::Remote;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +39,9 @@ pub struct Args {
     /// Serve, but play no conversions of its own
     #[arg(long)]
     quiet: bool,
+    /// Keep every brand's accounts here, in a folder of its own, and run no partners beside
+    #[arg(long, conflicts_with = "check")]
+    hosted: bool,
     /// Folder of the alliances' manifests
     #[arg(long, default_value = "partners", value_name = "DIR")]
     partners: PathBuf,
@@ -40,10 +49,27 @@ pub struct Args {
     flags: Flags,
 }
 
-/// A served alliance.
+/// What goes wrong in a demo is to be over while somebody looks on: milliseconds in which a partner that gives no answer is
+/// asked again, and seconds in which a hold or a credit is given up.
+const CALL_MS: u64 = 2_000;
+const GIVEN_UP_S: u64 = 20;
+
+/// A served alliance. Fields end in this order: nobody is asked any more before the partners go, and nobody posts any
+/// more before the database does.
 pub struct Stage {
-    pub house: House,
-    pub node: Node,
+    node: Node,
+    remotes: Vec<Remote>,
+    house: House,
+}
+
+impl Stage {
+    /// Ends everything. Blocks.
+    fn end(self) -> Result<(), Error> {
+        let Stage { node, remotes, house } = self;
+        let stopped = node.stop();
+        drop(remotes);
+        stopped.and_then(|()| house.close())
+    }
 }
 
 pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
@@ -52,23 +78,68 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         // Invented members would stream into somebody's real book.
         return Err(Error::Usage("the demo brings its own database: unset DATABASE_URL".to_owned()));
     }
-    config.data_dir = config.data_dir.join("demo");
+    config.data_dir = config.data_dir.join(if args.hosted { "hosted" } else { "demo" });
+    lively(&mut config)?;
     if args.check {
         free_ports(&mut config);
     }
     let metrics = telemetry::start_metrics().map_err(Error::failed)?;
     actix_web::rt::System::new().block_on(async {
         let mut stop = Stop::listen()?;
-        let folder = args.partners.join(ALLIANCE);
-        let first = raise(blocking(move || House::open(config)).await?, folder, metrics.clone()).await?;
+        let mut plan = partners::read(&args.partners.join(ALLIANCE))?;
+        if args.hosted {
+            for planned in plan.partners.values_mut() {
+                (planned.endpoint, planned.partner.hosted) = (None, true);
+            }
+        }
+        let known = plan.clone();
+        let house = blocking(move || open(config, &known)).await?;
+        let first = raise(house, plan, metrics.clone()).await?;
         let outcome = tokio::select! {
             outcome = play(args, global, &first, metrics) => outcome,
             () = stop.asked() => Ok(()),
         };
-        let Stage { house, node } = first;
-        blocking(move || node.stop().and_then(|()| house.close())).await?;
+        blocking(move || first.end()).await?;
         outcome
     })
+}
+
+/// What only a demo wants: partners' endpoints on this machine, and little patience; unless it is said otherwise.
+fn lively(config: &mut Config) -> Result<(), Error> {
+    let standard = Config::default();
+    if config.outbound_allow.is_empty() {
+        let loopback: Result<Network, _> = "127.0.0.0/8".parse();
+        config.outbound_allow.push(loopback.map_err(|_| Error::Failed("the loopback is no network".to_owned()))?);
+        tracing::info!("partners' endpoints may be on this machine, as they are in this demo");
+    }
+    let shorten = |own: &mut u64, standard: u64, lively: u64| {
+        if *own == standard {
+            *own = lively;
+        }
+    };
+    shorten(&mut config.crossing_call_ms, standard.crossing_call_ms, CALL_MS);
+    shorten(&mut config.crossing_hold_s, standard.crossing_hold_s, GIVEN_UP_S);
+    shorten(&mut config.crossing_credit_s, standard.crossing_credit_s, GIVEN_UP_S);
+    Ok(())
+}
+
+/// Opens the demo's folder. One of an older demo, in which other brands were hosted, makes way for a new one and stays
+/// beside it: what is published of a partner's accounts never changes. Blocks.
+fn open(config: Config, plan: &Plan) -> Result<House, Error> {
+    let house = House::open(config)?;
+    let moved = prepare::moved(&house.database_url, plan)?;
+    if moved.is_empty() {
+        return Ok(house);
+    }
+    let config = house.config.clone();
+    house.close()?;
+    let (folder, until) = (&config.data_dir, clock::now().format("%Y%m%dT%H%M%SZ"));
+    let aside = folder.with_file_name(format!("demo-until-{until}"));
+    std::fs::rename(folder, &aside).map_err(|why| Error::Failed(format!("{}: {why}", folder.display())))?;
+    let moved: Vec<&str> = moved.iter().map(|slug| slug.as_str()).collect();
+    let (moved, folder, aside) = (moved.join(" and "), folder.display(), aside.display());
+    eprintln!("{folder} was of an older demo, in which Hanse kept the accounts of {moved}; it is {aside} now.");
+    House::open(config)
 }
 
 /// A check is about what happens, not where: whoever has its ports may keep them.
@@ -81,12 +152,33 @@ fn free_ports(config: &mut Config) {
     }
 }
 
-/// Publishes the alliance, issues what certificates are missing, and serves it.
-async fn raise(house: House, manifests: PathBuf, metrics: PrometheusHandle) -> Result<Stage, Error> {
+/// Publishes the alliance, issues what certificates are missing, serves it, and starts the partners that keep their own
+/// ledgers.
+async fn raise(house: House, plan: Plan, metrics: PrometheusHandle) -> Result<Stage, Error> {
     let (url, pki) = (house.database_url.clone(), house.config.pki_dir());
-    blocking(move || prepare::alliance(&url, &pki, &manifests)).await?;
+    let plan = blocking(move || prepare::alliance(&url, &pki, &plan).map(|()| plan)).await?;
     let node = Node::start(&house, metrics).await?;
-    Ok(Stage { house, node })
+    let setup = remotes::Setup {
+        pki: house.config.pki_dir(),
+        folder: house.config.data_dir.join("sim"),
+        api: node.api_url(),
+        public: node.public_url(),
+    };
+    let url = house.database_url.clone();
+    let remotes = blocking(move || settle(&url, &setup, plan)).await?;
+    Ok(Stage { node, remotes, house })
+}
+
+/// Starts the partners, and publishes where they are if that is not where their manifests say. Blocks.
+fn settle(url: &str, setup: &remotes::Setup, mut plan: Plan) -> Result<Vec<Remote>, Error> {
+    let remotes = remotes::start(setup, &plan)?;
+    for remote in &remotes {
+        if let Some(planned) = plan.partners.get_mut(&remote.slug) {
+            planned.endpoint = Some(remote.endpoint.clone());
+        }
+    }
+    prepare::publish(url, &plan)?;
+    Ok(remotes)
 }
 
 async fn play(args: &Args, global: &Global, first: &Stage, metrics: PrometheusHandle) -> Result<(), Error> {
@@ -113,8 +205,7 @@ async fn play(args: &Args, global: &Global, first: &Stage, metrics: PrometheusHa
             failed.push(format!("{name}: {broken}"));
         }
     }
-    let Stage { house, node } = second;
-    blocking(move || node.stop().and_then(|()| house.close())).await?;
+    blocking(move || second.end()).await?;
     if failed.is_empty() { Ok(()) } else { Err(Error::Failed(failed.join("; "))) }
 }
 
@@ -124,7 +215,8 @@ async fn watch(args: &Args, stage: &Stage) -> Result<(), Error> {
         welcome(stage);
         return std::future::pending().await;
     }
-    let cast = stream::seed(&stage.node.api_url(), &stage.house.config.pki_dir()).await.map_err(Error::failed)?;
+    let (api, pki) = (stage.node.api_url(), stage.house.config.pki_dir());
+    let cast = stream::seed(&api, &pki, &stage.remotes).await.map_err(Error::failed)?;
     welcome(stage);
     stream::play(&cast).await;
     Ok(())
@@ -138,11 +230,12 @@ fn place(stage: &Stage) -> story::Place {
         zone: stage.node.exchange.catalogue.load().alliance.zone,
         keys: stage.node.exchange.keys.clone(),
         folder: stage.house.config.data_dir.join("settlement"),
+        controls: stage.remotes.iter().map(|remote| (remote.slug.clone(), remote.control.clone())).collect(),
     }
 }
 
 /// The second alliance: a database of its own on the same cluster, ports of its own, everything else the same.
-async fn second(first: &Stage, partners: &Path, metrics: PrometheusHandle) -> Result<Stage, Error> {
+async fn second(first: &Stage, manifests: &Path, metrics: PrometheusHandle) -> Result<Stage, Error> {
     let mut config: Config = first.house.config.clone();
     config.data_dir = config.data_dir.join(SECOND);
     // Port 0 asks for any free one.
@@ -157,7 +250,7 @@ async fn second(first: &Stage, partners: &Path, metrics: PrometheusHandle) -> Re
     cluster.create_database("travel").map_err(Error::failed)?;
     let url = cluster.url("travel");
     let house = blocking(move || House::at(config, url)).await?;
-    raise(house, partners.join(SECOND), metrics).await
+    raise(house, partners::read(&manifests.join(SECOND))?, metrics).await
 }
 
 fn welcome(stage: &Stage) {
@@ -168,7 +261,12 @@ fn welcome(stage: &Stage) {
     println!("  partner API    {api}   (mutual TLS)");
     println!("  health, keys   {public}   /healthz /readyz /metrics /openapi.json");
     println!("  certificates   {}", pki.display());
-    println!("  database       {}\n", stage.house.database_url);
+    println!("  database       {}", stage.house.database_url);
+    for remote in &stage.remotes {
+        let (slug, endpoint, control) = (remote.slug.as_str(), &remote.endpoint, remote.control.base());
+        println!("  {slug:<14} {endpoint}   keeps its own ledger; its owner sees it at {control}/totals");
+    }
+    println!();
     println!("Who may see what, as Lumen:\n");
     println!(
         "  curl --cacert {} --cert {} --key {} {api}/v1/partners\n",

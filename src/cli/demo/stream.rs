@@ -2,25 +2,39 @@
 //! between all the brands, for as long as somebody watches.
 //!
 //! Everything goes through the partner API, each call under the certificate of the brand that makes it. Who the members
-//! are and what they do comes from a seeded generator, so that every demo begins alike; nobody here is anybody.
+//! are and what they do comes from a seeded generator, so that every demo begins alike; nobody here is anybody. Members of
+//! brands that keep their own ledgers have their points there; a conversion to or from them is followed until it has arrived.
+//! `told` is the line that says how it goes.
+
+mod told;
 
 use super::client::{Client, Error, Reply};
-use super::travel::grouped;
+use super::control::Control;
+use super::remotes::Remote;
+use crate::clock;
+use crate::domain::ids::Slug;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use told::Told;
 use uuid::Uuid;
 
 /// People of the demo; each is a member of three brands, so 36 at every brand, and 12 for every pair of brands.
 const PEOPLE: usize = 84;
 /// Any two of seven brands meet in exactly one of the seven triples that these steps make.
 const TRIPLE: [usize; 3] = [0, 1, 3];
+/// Last day of what members begin with where the brand keeps its own ledger; elsewhere the programme's rule says.
+const OPENING_ENDS: &str = "2031-12-31";
 const BETWEEN: Duration = Duration::from_millis(300);
 const AFTER_SILENCE: Duration = Duration::from_secs(1);
 /// Of a member's wish, in steps of 10: every rate of the demo is exact in these.
 const WISH_MAX: u64 = 6;
 const EARNED: i64 = 120;
+/// Of the conversions on their way, how many are asked after between two new ones.
+const FOLLOWED: usize = 4;
 
 /// A brand of the demo alliance, its members' references and the rungs of its ladder that are handed out.
 struct Brand {
@@ -43,9 +57,10 @@ const BRANDS: [Brand; 7] = [
     Brand { slug: "kettle", name: "Kettle 壶语", letter: 'K', tiers: METALS },
 ];
 
-/// The clients of the seven brands.
+/// The clients of the seven brands, and the ledgers of those that keep their own.
 pub struct Cast {
     clients: Vec<Client>,
+    controls: BTreeMap<usize, Control>,
 }
 
 /// One member's wish to convert.
@@ -57,18 +72,19 @@ struct Wish {
     points: i64,
 }
 
-/// What the stream has done so far.
-#[derive(Default)]
-struct Told {
-    conversions: i64,
-    refused: i64,
-    last: String,
+/// A conversion that was accepted and has not arrived yet.
+struct Underway {
+    wish: Wish,
+    id: String,
+    since: Instant,
 }
 
 /// Registers the members, gives them points and links them; again on the same database, it finds them there.
-pub async fn seed(api: &str, pki: &Path) -> Result<Cast, Error> {
+pub async fn seed(api: &str, pki: &Path, remotes: &[Remote]) -> Result<Cast, Error> {
     let open = |brand: &Brand| Client::open(api, pki, brand.slug);
-    let cast = Cast { clients: BRANDS.iter().map(open).collect::<Result<_, _>>()? };
+    let own = |number: usize| remotes.iter().find(|remote| remote.slug.as_str() == BRANDS[number].slug);
+    let controls = (0..BRANDS.len()).filter_map(|number| Some((number, own(number)?.control.clone()))).collect();
+    let cast = Cast { clients: BRANDS.iter().map(open).collect::<Result<_, _>>()?, controls };
     let bar = bar(BRANDS.len() + PEOPLE);
     for (number, brand) in BRANDS.iter().enumerate() {
         bar.set_message(brand.name);
@@ -84,12 +100,25 @@ pub async fn seed(api: &str, pki: &Path) -> Result<Cast, Error> {
     Ok(cast)
 }
 
+/// The members of a brand that keeps its own ledger, with their points, as `hanse sim` takes them in.
+pub fn members_csv(slug: &Slug) -> String {
+    let mut text = String::from("member_ref,tier,status,lot1_points,lot1_expires_on,lot2_points,lot2_expires_on\n");
+    let Some(brand) = BRANDS.iter().position(|brand| brand.slug == slug.as_str()) else { return text };
+    for person in (0..PEOPLE).filter(|person| brands_of(*person).contains(&brand)) {
+        let (member, tier) = (reference(person, brand), BRANDS[brand].tiers[rung(person)]);
+        // Writing into a text cannot fail.
+        let _ = writeln!(text, "{member},{tier},active,{},{OPENING_ENDS},,", opening_points(person, brand));
+    }
+    text
+}
+
 /// Plays conversions, a few a second, until it is dropped; prints one line that lives.
 pub async fn play(cast: &Cast) {
     let line = spinner();
     let run = Uuid::new_v4().simple().to_string();
     let mut chance = Chance(0x0048_616e_7365);
     let mut told = Told::default();
+    let mut underway = VecDeque::new();
     let mut beat = tokio::time::interval(BETWEEN);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut number = 0_u64;
@@ -97,13 +126,22 @@ pub async fn play(cast: &Cast) {
         beat.tick().await;
         number += 1;
         let wish = Wish::draw(&mut chance);
-        match cast.convert(&wish, &format!("stream-{}-{number}", &run[..8])).await {
-            Ok(reply) => told.count(&wish, &reply),
-            Err(silent) => {
-                line.set_message(format!("{} · {silent}", told.line()));
-                tokio::time::sleep(AFTER_SILENCE).await;
-                continue;
+        let played = match cast.convert(&wish, &format!("stream-{}-{number}", &run[..8])).await {
+            Ok(reply) => {
+                if told.count(&wish, &reply)
+                    && let Some(id) = reply.text("/conversion_id")
+                {
+                    underway.push_back(Underway { wish, id: id.to_owned(), since: clock::instant() });
+                }
+                cast.follow(&mut underway, &mut told).await
             }
+            Err(silent) => Err(silent),
+        };
+        told.underway = underway.len();
+        if let Err(silent) = played {
+            line.set_message(format!("{} · {silent}", told.line()));
+            tokio::time::sleep(AFTER_SILENCE).await;
+            continue;
         }
         line.set_message(told.line());
     }
@@ -111,6 +149,10 @@ pub async fn play(cast: &Cast) {
 
 impl Cast {
     async fn register(&self, brand: usize) -> Result<(), Error> {
+        if self.controls.contains_key(&brand) {
+            // Its own process has brought them in.
+            return Ok(());
+        }
         let here = || (0..PEOPLE).filter(|person| brands_of(*person).contains(&brand));
         let register = |person| {
             let tier = BRANDS[brand].tiers[rung(person)];
@@ -158,7 +200,34 @@ impl Cast {
         Ok(())
     }
 
-    /// Converts; who has too few points makes a purchase first.
+    /// Asks after some that are on their way: what has arrived or come to nothing is told, the others wait on.
+    async fn follow(&self, underway: &mut VecDeque<Underway>, told: &mut Told) -> Result<(), Error> {
+        for _ in 0..underway.len().min(FOLLOWED) {
+            let Some(one) = underway.pop_front() else { break };
+            let reply = self.clients[one.wish.from].get(&format!("/v1/conversions/{}", one.id)).await;
+            match reply.as_ref().map(|reply| reply.text("/state")) {
+                Ok(Some("completed")) => told.arrived(&one, reply.as_ref().ok()),
+                Ok(Some("released")) => {
+                    told.released += 1;
+                    self.earn(&one.wish).await;
+                }
+                _ => underway.push_back(one),
+            }
+            reply?;
+        }
+        Ok(())
+    }
+
+    /// A purchase at a brand that keeps its own ledger, so that the next wish can be met.
+    async fn earn(&self, wish: &Wish) {
+        if let Some(control) = self.controls.get(&wish.from)
+            && let Err(cause) = control.earn(&reference(wish.person, wish.from), EARNED).await
+        {
+            tracing::warn!(error = %cause, "a purchase could not be made at a partner's own ledger");
+        }
+    }
+
+    /// Converts; who has too few points makes a purchase first. A brand that keeps its own ledger finds that out later.
     async fn convert(&self, wish: &Wish, name: &str) -> Result<Reply, Error> {
         let body = |name: &str| {
             json!({
@@ -189,29 +258,6 @@ impl Wish {
         // At most WISH_MAX tens.
         let points = 10 * i64::try_from(1 + chance.next() % WISH_MAX).unwrap_or(1);
         Wish { person, from: brands[from], to: brands[to], points }
-    }
-}
-
-impl Told {
-    fn count(&mut self, wish: &Wish, reply: &Reply) {
-        let (from, to) = (BRANDS[wish.from].name, BRANDS[wish.to].name);
-        if reply.is_done() {
-            self.conversions += 1;
-            let number = |pointer| grouped(reply.number(pointer).unwrap_or(0));
-            let (debit, credit) = (number("/debit_points"), number("/total_credit_points"));
-            let confirmation = reply.text("/confirmation").unwrap_or_default();
-            self.last = format!("{confirmation} · {from} {debit} to {to} {credit}");
-        } else {
-            self.refused += 1;
-        }
-    }
-
-    fn line(&self) -> String {
-        let refused = match self.refused {
-            0 => String::new(),
-            some => format!(", {} refused", grouped(some)),
-        };
-        format!("{} conversions{refused} · last {}", grouped(self.conversions), self.last)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The partner's own port, on the loopback alone: sets faults, sends the endpoint away, shows the ledger.
 //!
 //! `GET /totals`, `GET /ledger` · `PUT /faults` with a spec as its body, `DELETE /faults` · `POST /down/{seconds}` ·
-//! `POST /seed/{ref}/{points}` · `PUT /members/{ref}/{status}`.
+//! `POST /seed/{ref}/{points}` a new member, `POST /earn/{ref}/{points}` one that is there · `PUT /members/{ref}/{status}`.
 
 use super::Sim;
 use super::body::{self, Answer};
@@ -92,6 +92,13 @@ async fn command(sim: &Sim, method: &Method, parts: &[&str], text: &str) -> Resu
                 let lots = vec![Lot { points, expires_on: None, kind: None }];
                 let (member_ref, tier) = ((*member_ref).to_owned(), "standard".to_owned());
                 told(sim.store.apply(Command::Seed { member_ref, tier, lots }).await?)
+            }
+            Err(_) => wrong("Points are a whole number."),
+        },
+        ("POST", ["earn", member_ref, points]) => match points.parse() {
+            Ok(points) => {
+                let lot = Lot { points, expires_on: None, kind: None };
+                told(sim.store.apply(Command::Earn { member_ref: (*member_ref).to_owned(), lot }).await?)
             }
             Err(_) => wrong("Points are a whole number."),
         },

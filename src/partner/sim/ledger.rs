@@ -36,6 +36,11 @@ pub enum Command {
         tier: String,
         lots: Vec<Lot>,
     },
+    /// Points for a member that is there: a purchase at the brand itself.
+    Earn {
+        member_ref: String,
+        lot: Lot,
+    },
     /// `active`, `frozen` or `closed`.
     SetStatus {
         member_ref: String,
@@ -71,6 +76,7 @@ pub fn apply<R: Rows>(rows: &mut R, command: &Command) -> Result<Outcome, R::Err
         Command::RefuseCredit(asked, why) => credit(rows, asked, Some(why)),
         Command::Void(asked) => void(rows, asked),
         Command::Seed { member_ref, tier, lots } => seed(rows, member_ref, tier, lots),
+        Command::Earn { member_ref, lot } => earn(rows, member_ref, lot),
         Command::SetStatus { member_ref, status } => set_status(rows, member_ref, status),
         Command::Expire { member_ref, today } => expire(rows, member_ref, *today),
         Command::Remember(event) => remember(rows, event),
@@ -376,6 +382,21 @@ fn seed<R: Rows>(rows: &mut R, member_ref: &str, tier: &str, lots: &[Lot]) -> Re
     rows.put_member(member_ref, &member)?;
     let mut totals = rows.totals()?;
     totals.seeded += sum(lots);
+    rows.put_totals(&totals)?;
+    Ok(Ok(Answer::Done(true)))
+}
+
+fn earn<R: Rows>(rows: &mut R, member_ref: &str, lot: &Lot) -> Result<Outcome, R::Error> {
+    let Some(member) = rows.member(member_ref)? else {
+        return no("not_found", "There is no such member.");
+    };
+    let sum = member.balance().checked_add(lot.points);
+    if lot.points < 1 || sum.is_none_or(|sum| sum > POINTS_MAX) {
+        return no("invalid", "Points must be positive, and no balance is that large.");
+    }
+    give(rows, member_ref, std::slice::from_ref(lot))?;
+    let mut totals = rows.totals()?;
+    totals.seeded += lot.points;
     rows.put_totals(&totals)?;
     Ok(Ok(Answer::Done(true)))
 }

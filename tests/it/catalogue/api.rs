@@ -79,12 +79,12 @@ fn both_sides_approve_over_the_api_and_a_third_finds_nothing() {
     manifests.edit("lumen.toml", "to = \"kettle\"", "give = 2\nget = 1", "give = 1\nget = 1");
     let id = proposals::propose(&mut conn, &manifests.plan()).expect("proposed")[0].id;
 
-    let [lumen, kettle, nest] = ["lumen", "kettle", "nest"].map(|name| house.client("partner", name));
+    let [lumen, kettle, velvet] = ["lumen", "kettle", "velvet"].map(|name| house.client("partner", name));
     let newest = |client: &Client| get(client, "/v1/proposals?limit=1").1["items"][0]["id"].clone();
     assert_eq!(newest(&lumen), json!(id.to_string()));
-    assert_ne!(newest(&nest), json!(id.to_string()));
+    assert_ne!(newest(&velvet), json!(id.to_string()));
     let path = format!("/v1/proposals/{id}");
-    assert_eq!(get(&nest, &path).0, 404);
+    assert_eq!(get(&velvet, &path).0, 404);
     assert_eq!(get(&lumen, "/v1/proposals/prp_none").0, 404);
 
     let approvals = format!("{path}/approvals");
@@ -99,7 +99,7 @@ fn both_sides_approve_over_the_api_and_a_third_finds_nothing() {
         let answer = client.post(&approvals, body.as_bytes()).expect("an answer");
         (answer.status, answer.json())
     };
-    assert_eq!(approve(&nest, "nest").0, 404);
+    assert_eq!(approve(&velvet, "velvet").0, 404);
     let forged = lumen.post(&approvals, br#"{"jws":"a.b.c"}"#).expect("an answer");
     assert_eq!((forged.status, &forged.json()["errors"][0]["pointer"]), (422, &json!("/jws")));
     let (status, half) = approve(&lumen, "lumen");

@@ -79,8 +79,8 @@ impl Matrix {
             self.stage.kill_sim(partner);
         }
         if matches!(killed, Killed::Hanse | Killed::Both) {
-            self.stage.kill();
-            self.stage.start();
+            self.stage.kill(0);
+            self.stage.start(0);
         }
         if matches!(killed, Killed::Partner | Killed::Both) {
             self.stage.start_sim(partner, MEMBERS);

@@ -4,3 +4,4 @@
 mod matrix;
 mod stage;
 mod taken_back;
+mod volume;

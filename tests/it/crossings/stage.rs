@@ -13,7 +13,6 @@ use hanse::store;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +23,8 @@ pub const OPENING: i64 = 1_000_000;
 
 /// Where everybody listens, kept over restarts.
 struct Ports {
-    api: u16,
-    public: u16,
+    api: [u16; 2],
+    public: [u16; 2],
     sims: [u16; 2],
     controls: [u16; 2],
 }
@@ -37,7 +36,7 @@ pub struct Stage {
     settings: Vec<String>,
     http: reqwest::blocking::Client,
     plain: reqwest::blocking::Client,
-    hanse: Option<Child>,
+    servers: [Option<Child>; 2],
     sims: [Option<Child>; 2],
 }
 
@@ -73,26 +72,26 @@ impl Stage {
         let plain = reqwest::blocking::Client::builder().tls_backend_preconfigured((*tls).clone()).no_proxy();
         let plain = plain.build().expect("a client");
         let settings = settings.iter().map(|text| (*text).to_owned()).collect();
-        let (hanse, sims) = (None, [None, None]);
-        let mut stage = Stage { folder, database, ports, settings, http, plain, hanse, sims };
-        stage.start();
+        let (servers, sims) = ([None, None], [None, None]);
+        let mut stage = Stage { folder, database, ports, settings, http, plain, servers, sims };
+        stage.start(0);
         for at in [AA, BB] {
             stage.start_sim(at, members);
         }
         stage
     }
 
-    /// Starts the server and waits until it serves.
-    pub fn start(&mut self) {
+    /// Starts one of the two servers and waits until it serves.
+    pub fn start(&mut self, nth: usize) {
         let mut command = self.program();
         command.args(["serve", "--log-format", "json", "--outbound-allow", "127.0.0.0/8"]);
-        command.args(["--api-listen", &format!("127.0.0.1:{}", self.ports.api)]);
-        command.args(["--public-listen", &format!("127.0.0.1:{}", self.ports.public)]);
+        command.args(["--api-listen", &format!("127.0.0.1:{}", self.ports.api[nth])]);
+        command.args(["--public-listen", &format!("127.0.0.1:{}", self.ports.public[nth])]);
         command.arg("--data-dir").arg(self.folder.path()).args(&self.settings);
         command.env("DATABASE_URL", &self.database.url).env("RUST_LOG", "warn");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("hanse.log"));
-        self.hanse = Some(command.stderr(log.expect("a log")).spawn().expect("it starts"));
-        let ready = format!("http://127.0.0.1:{}/readyz", self.ports.public);
+        self.servers[nth] = Some(command.stderr(log.expect("a log")).spawn().expect("it starts"));
+        let ready = format!("http://127.0.0.1:{}/readyz", self.ports.public[nth]);
         let plain = self.plain.clone();
         poll("ready", PATIENCE, || plain.get(&ready).send().ok().filter(|answer| answer.status().is_success()));
     }
@@ -106,7 +105,7 @@ impl Stage {
         command.args(["--key", &file("server.key"), "--ca", &file("ca.crt"), "--log", "error"]);
         command.args(["--listen", &format!("127.0.0.1:{}", self.ports.sims[at])]);
         command.args(["--control", &format!("127.0.0.1:{}", self.ports.controls[at])]);
-        command.args(["--jwks", &format!("http://127.0.0.1:{}/.well-known/jwks.json", self.ports.public)]);
+        command.args(["--jwks", &format!("http://127.0.0.1:{}/.well-known/jwks.json", self.ports.public[0])]);
         command.args(["--members", &members.to_string(), "--points", &OPENING.to_string()]);
         command.arg("--data").arg(self.folder.path().join(SLUGS[at])).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
@@ -123,8 +122,8 @@ impl Stage {
         command
     }
 
-    pub fn kill(&mut self) {
-        end(self.hanse.take());
+    pub fn kill(&mut self, nth: usize) {
+        end(self.servers[nth].take());
     }
 
     pub fn kill_sim(&mut self, at: usize) {
@@ -133,9 +132,13 @@ impl Stage {
 
     /// Asks for a conversion of `AA-n`, until it is answered; the key makes it one.
     pub fn convert(&self, key: &str, member: usize, points: i64) -> Value {
+        self.convert_at(0, key, member, points)
+    }
+
+    pub fn convert_at(&self, server: usize, key: &str, member: usize, points: i64) -> Value {
         let body =
             json!({ "member_ref": format!("AA-{member}"), "to": "bb", "points": points, "external_reference": key });
-        let url = format!("https://127.0.0.1:{}/v1/conversions", self.ports.api);
+        let url = format!("https://127.0.0.1:{}/v1/conversions", self.ports.api[server]);
         poll("an answer", PATIENCE, || {
             let request = self.http.post(&url).header("Idempotency-Key", key).json(&body);
             let answer = request.send().ok().filter(|answer| answer.status() != 503)?;
@@ -147,12 +150,12 @@ impl Stage {
     }
 
     pub fn get(&self, path: &str) -> Value {
-        let url = format!("https://127.0.0.1:{}{path}", self.ports.api);
+        let url = format!("https://127.0.0.1:{}{path}", self.ports.api[0]);
         poll("an answer", PATIENCE, || self.http.get(&url).send().ok()?.json().ok())
     }
 
     pub fn post(&self, path: &str, key: &str) -> (u16, Value) {
-        let url = format!("https://127.0.0.1:{}{path}", self.ports.api);
+        let url = format!("https://127.0.0.1:{}{path}", self.ports.api[0]);
         let sent = self.http.post(&url).header("Idempotency-Key", key).send().expect("an answer");
         (sent.status().as_u16(), sent.json().expect("JSON"))
     }
@@ -211,15 +214,22 @@ impl Stage {
         }
     }
 
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("hanse.log")).unwrap_or_default()
+    /// A client of the partner API with this brand's certificate.
+    pub fn client(&self, slug: &str) -> reqwest::blocking::Client {
+        let pki = self.folder.path().join("pki");
+        let tls = client_config(&pki, Some(&pki.join(slug)));
+        let builder = reqwest::blocking::Client::builder().tls_backend_preconfigured((*tls).clone()).no_proxy();
+        builder.timeout(Duration::from_secs(30)).build().expect("a client")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.ports.api[0])
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let sims = self.sims.iter_mut().map(Option::take);
-        [self.hanse.take()].into_iter().chain(sims).for_each(end);
+        self.servers.iter_mut().chain(&mut self.sims).map(Option::take).for_each(end);
     }
 }
 
@@ -233,9 +243,14 @@ fn end(child: Option<Child>) {
 
 /// Ports that were free a moment ago; each is asked for by one test alone.
 fn free_ports() -> Ports {
-    let held: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+    let held: Vec<TcpListener> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
     let port = |at: usize| held[at].local_addr().expect("bound").port();
-    Ports { api: port(0), public: port(1), sims: [port(2), port(3)], controls: [port(4), port(5)] }
+    Ports {
+        api: [port(0), port(6)],
+        public: [port(1), port(7)],
+        sims: [port(2), port(3)],
+        controls: [port(4), port(5)],
+    }
 }
 
 fn register(database: &TestDatabase, members: usize) {
@@ -296,9 +311,4 @@ fn totals(conn: &mut diesel::PgConnection) -> Totals {
                coalesce(sum(reversed_debit), 0)::bigint AS debits_back, \
                coalesce(sum(reversed_credit + reversed_bonus), 0)::bigint AS credits_back FROM conversions";
     diesel::sql_query(sql).get_result(conn).expect("summed")
-}
-
-/// The server's folder of certificates, for whoever wants to look.
-pub fn pki(stage: &Stage) -> std::path::PathBuf {
-    Path::new(stage.folder.path()).join("pki")
 }

@@ -1,7 +1,7 @@
 //! What the month leaves in a folder: everybody's files, which verify by themselves, and what finance prints.
 
 use super::board::Row;
-use super::{Broken, Error, FINANCE, HARVEST, LUMEN, Scene};
+use super::{Broken, Error, FINANCE, HARVEST, LUMEN, SPROUT, Scene};
 use crate::cli::settle::{export, reports};
 use crate::domain::ids::WindowId;
 use crate::domain::settlement::Participant;
@@ -45,7 +45,7 @@ impl Scene {
         let asked = format!("leaves the files of window {number} in {}", self.folder.display());
         let (expected, holds) = ("statements, lines, proofs, reports".to_owned(), !files.is_empty());
         self.board.put(Row { who: FINANCE, asked, expected, got: format!("{} files", files.len()), holds });
-        for (who, slug) in [(LUMEN, "lumen"), (HARVEST, "harvest")] {
+        for (who, slug) in [(LUMEN, "lumen"), (HARVEST, "harvest"), (SPROUT, "sprout")] {
             self.verify(who, slug, &files)?;
         }
         Ok(())

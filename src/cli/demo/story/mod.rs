@@ -1,5 +1,5 @@
-//! The acceptance story: two brands, three members and a year's rules, played through the partner API as the brands
-//! themselves would, and judged step by step.
+//! The acceptance story: two brands, their members and a year's rules, and two brands more that keep their own ledgers,
+//! played through the partner API as the brands themselves would, and judged step by step.
 //!
 //! Members are new at every play, so the story can be told again on the same database, whatever limits of the day were
 //! used before.
@@ -8,13 +8,15 @@ mod board;
 mod files;
 mod first;
 mod later;
+mod ledgers;
 mod month;
 
 pub use board::{Board, Chapter, Row, compact};
 
 use super::client::{Client, Error as ClientError, Reply};
+use super::control::Control;
 use crate::domain::expiry::Expiry;
-use crate::domain::ids::ConversionId;
+use crate::domain::ids::{ConversionId, Slug};
 use crate::service::clock;
 use crate::service::keys::Keys;
 use crate::store::Database;
@@ -22,12 +24,15 @@ use board::Expect;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use uuid::Uuid;
 
 const LUMEN: &str = "Lumen 流明";
 const HARVEST: &str = "Harvest 丰禾";
+const SPROUT: &str = "Sprout 小芽";
+const NEST: &str = "Nest 安巢";
 const CLOCK: &str = "Clock 时钟";
 const FINANCE: &str = "Finance 财务";
 
@@ -43,6 +48,10 @@ pub enum Error {
     Settlement(#[from] crate::service::settlement::Error),
     #[error("a statement is no document of ours: {0}")]
     Document(crate::signing::general::Refused),
+    #[error("a partner's own ledger does not answer: {0}")]
+    Ledger(crate::cli::Error),
+    #[error("a partner that should keep its own ledger does not run")]
+    NoLedger,
     #[error("a signing key cannot be made")]
     Key,
     #[error("the files cannot be written: {0}")]
@@ -68,6 +77,8 @@ pub struct Place {
     pub keys: Arc<Keys>,
     /// Where the month's files are left.
     pub folder: PathBuf,
+    /// The owners' sides of the brands that keep their own ledgers.
+    pub controls: BTreeMap<Slug, Control>,
 }
 
 /// Plays the whole story. A step that goes wrong is a row that does not hold; what cannot go on without it is left out.
@@ -76,6 +87,9 @@ pub async fn play(place: &Place) -> Result<Board, Error> {
     let mut scene = Scene {
         lumen: Client::open(&place.api, &place.pki, "lumen")?,
         harvest: Client::open(&place.api, &place.pki, "harvest")?,
+        sprout: Client::open(&place.api, &place.pki, "sprout")?,
+        nest: Client::open(&place.api, &place.pki, "nest")?,
+        controls: place.controls.clone(),
         database: place.database.clone(),
         zone: place.zone,
         keys: place.keys.clone(),
@@ -115,6 +129,9 @@ struct Member {
 struct Scene {
     lumen: Client,
     harvest: Client,
+    sprout: Client,
+    nest: Client,
+    controls: BTreeMap<Slug, Control>,
     database: Database,
     zone: Tz,
     keys: Arc<Keys>,
@@ -138,6 +155,7 @@ impl Scene {
         self.top_tier().await?;
         self.a_purchase_comes_back().await?;
         self.time_passes(&member, &ends).await?;
+        self.two_ledgers().await?;
         self.a_month_closes().await
     }
 

@@ -1,7 +1,7 @@
 //! A month ends: it is closed, two brands add up their own lines and come to one figure, counter-sign, and are paid.
 
 use super::board::{Expect, Row};
-use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, Reply, Scene};
+use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, Reply, SPROUT, Scene};
 use crate::cli::demo::client::Client;
 use crate::domain::expiry::{Expiry, month_end};
 use crate::domain::holder::Holder;
@@ -50,15 +50,13 @@ impl Scene {
         let (window, last_day) = self.month_ends().await?;
         let lumen = self.ledger(self.lumen.clone(), LUMEN, &window).await?;
         let harvest = self.ledger(self.harvest.clone(), HARVEST, &window).await?;
-        let mine = self.judge_own_lines(&lumen, "harvest");
-        let theirs = self.judge_own_lines(&harvest, "lumen");
-        let holds = mine.is_some() && mine.map(Millionths::negated) == theirs;
-        let told = |sum: Option<Millionths>| sum.map_or_else(|| "nothing".to_owned(), |sum| sum.to_string());
-        let asked = format!("each from its own lines of the month to {last_day}");
-        let expected = format!("{} turned round", told(mine));
-        self.board.put(Row { who: "both 双方", asked, expected, got: told(theirs), holds });
+        let sprout = self.ledger(self.sprout.clone(), SPROUT, &window).await?;
+        for other in [&harvest, &sprout] {
+            self.judge_both(&lumen, other, last_day);
+        }
         self.dispute(&harvest, &window).await?;
-        for ledger in [&lumen, &harvest] {
+        self.reports_its_points(&window, last_day).await?;
+        for ledger in [&lumen, &harvest, &sprout] {
             self.countersign(ledger, &window).await?;
         }
         self.all_paid().await?;
@@ -69,6 +67,10 @@ impl Scene {
     /// Keeps which conversion it was: its lines are to be proven.
     fn settled(&mut self, reply: &Reply) -> Result<(), Broken> {
         let id = self.text(reply, "/conversion_id")?;
+        self.proven(&id)
+    }
+
+    pub(super) fn proven(&mut self, id: &str) -> Result<(), Broken> {
         self.month.push(id.parse().map_err(|_| Error::Settlement(settlement::Error::NotFound))?);
         Ok(())
     }
@@ -114,6 +116,41 @@ impl Scene {
         self.must(who, "fetches its lines", &reply)?;
         let lines = reply.bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
         Ok(Ledger { client, who, document, statement, lines: lines.collect() })
+    }
+
+    /// Both sides add up their own lines with each other, and come to one figure.
+    fn judge_both(&mut self, one: &Ledger, other: &Ledger, last_day: NaiveDate) {
+        let mine = self.judge_own_lines(one, other.client.name());
+        let theirs = self.judge_own_lines(other, one.client.name());
+        let holds = mine.is_some() && mine.map(Millionths::negated) == theirs;
+        let told = |sum: Option<Millionths>| sum.map_or_else(|| "nothing".to_owned(), |sum| sum.to_string());
+        let asked = format!("each from its own lines of the month to {last_day}");
+        let expected = format!("{} turned round", told(mine));
+        self.board.put(Row { who: "both 双方", asked, expected, got: told(theirs), holds });
+    }
+
+    /// Whose points are not kept here says itself how many are outstanding, and finance sees that it is only said.
+    async fn reports_its_points(&mut self, window: &str, last_day: NaiveDate) -> Result<(), Broken> {
+        let totals = self.control("sprout")?.totals().await.map_err(Error::Ledger)?;
+        let of = |pointer: &str| totals.pointer(pointer).and_then(Value::as_i64).unwrap_or(-1);
+        let points = of("/spendable") + of("/totals/held");
+        let body = json!({"points": points, "as_of": last_day.to_string(), "note": "from our own ledger"});
+        let reply = self.sprout.post(&format!("/v1/settlements/{window}/liabilities"), &body).await?;
+        let expect = Expect::done(201).is("points", "/points", points);
+        self.board.judge(SPROUT, "reports the points of its own ledger 自报积分", &expect, &reply);
+        let reply = self.sprout.get("/v1/reports/liability").await?;
+        let sections = reply.at("/sections").as_array().into_iter().flatten();
+        let rows = |code: &str| {
+            let section = sections.clone().find(|section| section["code"] == code);
+            section.map(|section| section["rows"].clone()).unwrap_or_default()
+        };
+        let (brands, remote) = (rows("brands"), rows("remote"));
+        let told = |proven: usize, row: &Value| format!("{proven} proven · {} · {}", row["reported"], row["points"]);
+        let expected = told(0, &json!({"reported": "reported", "points": points}));
+        let got = told(brands.as_array().map_or(0, Vec::len), &remote[0]);
+        let (asked, holds) = ("its liability 积分负债, as it is shown".to_owned(), expected == got);
+        self.board.put(Row { who: SPROUT, asked, expected, got, holds });
+        Ok(())
     }
 
     /// Adds up the lines with one counterparty, and nothing else, and compares with the statement.

@@ -203,6 +203,21 @@ fn what_arrived_is_taken_back_by_its_dates_and_what_was_captured_comes_back_once
 }
 
 #[test]
+fn a_purchase_is_for_a_member_that_is_there() {
+    let mut map = Map::new();
+    let earn = |member: &str, points| Command::Earn { member_ref: member.to_owned(), lot: lot(points, None) };
+    assert_eq!(map.ask(&earn("SPR-1", 7)), Ok(Answer::Done(true)));
+    assert_eq!(map.ask(&earn("SPR-1", 7)), Ok(Answer::Done(true)), "every purchase is one of its own");
+    assert_eq!(map.balance(), 114);
+    assert_eq!(code(&map.ask(&earn("SPR-2", 7))), "not_found");
+    for points in [0, -1, i64::MAX, POINTS_MAX] {
+        assert_eq!(code(&map.ask(&earn("SPR-1", points))), "invalid", "{points}");
+    }
+    assert_eq!(map.balance(), 114);
+    map.adds_up();
+}
+
+#[test]
 fn who_is_closed_or_frozen_or_nobody_is_refused() {
     let mut map = Map::new();
     let status = |status: &str| Command::SetStatus { member_ref: "SPR-1".to_owned(), status: status.to_owned() };
@@ -245,10 +260,6 @@ fn commands() -> impl Strategy<Value = Command> {
             of.as_deref()
         ))),
         id().prop_map(|id| Command::Void(void_of(&id))),
-        (28_u32..31).prop_map(|day| Command::Expire {
-            member_ref: "SPR-1".to_owned(),
-            today: NaiveDate::from_ymd_opt(2026, 12, day).expect("a day"),
-        }),
     ]
 }
 
