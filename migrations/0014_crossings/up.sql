@@ -61,9 +61,11 @@ CREATE TABLE crossing_evidence (
     call        text        NOT NULL CONSTRAINT crossing_evidence_call_known CHECK (call IN ('hold', 'credit', 'capture', 'void', 'release', 'resolution')),
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     by          text        NOT NULL,
-    document    text        NOT NULL
+    -- Of what makes it the same document again: an answer that was repeated is kept once.
+    digest      bytea       NOT NULL CONSTRAINT crossing_evidence_digest_length CHECK (octet_length(digest) = 32),
+    document    text        NOT NULL,
+    CONSTRAINT crossing_evidence_once PRIMARY KEY (crossing_id, call, by, digest)
 );
-CREATE INDEX crossing_evidence_by_crossing ON crossing_evidence (crossing_id);
 COMMENT ON TABLE crossing_evidence IS 'Signed answers of partners, and who resolved what was in doubt; never updated, never deleted.';
 
 ALTER TABLE exposures ADD COLUMN reserved bigint NOT NULL DEFAULT 0 CONSTRAINT exposures_reserved_range CHECK (reserved >= 0);

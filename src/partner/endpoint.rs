@@ -56,6 +56,10 @@ pub struct HoldRequest {
     /// For an undo or a reversal: of which dates to take, as they arrived; the last to arrive first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lots: Vec<Lot>,
+    /// The alliance's business date: lots whose last day is before it are not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
+    pub business_date: Option<NaiveDate>,
     /// The partner asks `GET /v1/conversions/{id}` after this, and goes on holding until it is told.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: DateTime<Utc>,

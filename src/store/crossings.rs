@@ -21,28 +21,38 @@ pub struct Due {
     pub age_ms: i64,
 }
 
-/// Takes up to `limit` that are due, the longest due first. No two servers take the same.
-pub fn take(conn: &mut PgConnection, limit: i64) -> QueryResult<Vec<Due>> {
+/// Takes up to `limit` that are due, the longest due first, but none that would be asked of one of these partners. No two
+/// servers take the same.
+pub fn take(conn: &mut PgConnection, limit: i64, but: &[String]) -> QueryResult<Vec<Due>> {
     sql_query(
         "UPDATE crossings c SET due_at = clock_timestamp() + interval '30 seconds' FROM (SELECT crossing_id FROM crossings \
-         WHERE state NOT IN (3, 6) AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) d \
+         WHERE state NOT IN (3, 6) AND due_at <= clock_timestamp() \
+         AND CASE WHEN (state IN (0, 2, 5)) = (kind = 0) THEN from_partner ELSE to_partner END <> ALL ($2) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) d \
          WHERE c.crossing_id = d.crossing_id RETURNING c.crossing_id, c.attempts, \
          (extract(epoch FROM clock_timestamp() - c.since) * 1000)::bigint AS age_ms",
     )
     .bind::<BigInt, _>(limit)
+    .bind::<Array<Text>, _>(but)
     .load(conn)
 }
 
-/// A call has had no outcome: tried again after `wait_ms`, unless a step has been taken since.
-pub fn later(conn: &mut PgConnection, id: Uuid, version: i64, wait_ms: i64, note: &str) -> QueryResult<usize> {
+/// No outcome: due again after so many milliseconds, having been tried so often since, unless a step has been taken.
+pub fn later(
+    conn: &mut PgConnection,
+    id: Uuid,
+    version: i64,
+    (wait_ms, tries): (i64, i32),
+    note: &str,
+) -> QueryResult<usize> {
     sql_query(
-        "UPDATE crossings SET due_at = clock_timestamp() + $3 * interval '1 millisecond', attempts = attempts + 1, note = $4 \
+        "UPDATE crossings SET due_at = clock_timestamp() + $3 * interval '1 millisecond', attempts = attempts + $5, note = $4 \
          WHERE crossing_id = $1 AND version = $2",
     )
     .bind::<SqlUuid, _>(id)
     .bind::<BigInt, _>(version)
     .bind::<BigInt, _>(wait_ms)
     .bind::<Text, _>(note)
+    .bind::<Integer, _>(tries)
     .execute(conn)
 }
 
@@ -86,15 +96,19 @@ pub struct Kept {
     pub crossing_id: Uuid,
     pub call: &'static str,
     pub by: String,
+    /// What makes it the same document again, which is kept once.
+    pub same: String,
     pub document: String,
 }
 
 /// Keeps documents for ever.
 pub fn keep(conn: &mut PgConnection, kept: &[Kept]) -> QueryResult<()> {
-    sql_query("INSERT INTO crossing_evidence (crossing_id, call, by, document) SELECT * FROM unnest($1, $2, $3, $4)")
+    sql_query("INSERT INTO crossing_evidence (crossing_id, call, by, digest, document) \
+         SELECT i, c, b, sha256(convert_to(s, 'UTF8')), d FROM unnest($1, $2, $3, $4, $5) x(i, c, b, s, d) ON CONFLICT DO NOTHING")
         .bind::<Array<SqlUuid>, _>(kept.iter().map(|kept| kept.crossing_id).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(kept.iter().map(|kept| kept.call).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(kept.iter().map(|kept| &kept.by).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(kept.iter().map(|kept| &kept.same).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(kept.iter().map(|kept| &kept.document).collect::<Vec<_>>())
         .execute(conn)?;
     Ok(())

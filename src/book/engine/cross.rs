@@ -16,7 +16,7 @@ use crate::book::exposures::ExposureKey;
 use crate::domain::catalogue::Catalogue;
 use crate::domain::crossing::{Next, State, Step};
 use crate::domain::ids::{AccountId, ReversalId};
-use crate::domain::lots::{Lot, Parcel, arriving};
+use crate::domain::lots::{Parcel, arriving};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::domain::quote::Price;
@@ -165,11 +165,16 @@ pub fn advance(world: &mut World, catalogue: &Catalogue, request: &Request, ask:
     world.account(row.from_account)?;
     world.account(row.to_account)?;
     if ask.doubt {
+        if ask.of != row.state {
+            return Ok(finished(row));
+        }
         return Ok(finished(doubt(world, request, row.as_ref().clone(), ask.cause.clone())));
     }
     let step = match (ask.step, ask.of, row.state) {
         // The credit was refused, if after we had stopped waiting for that.
         (Step::Refused, State::Crediting, State::Voiding) => Step::Voided,
+        // Whether it was credited is for the void to say: the points may be taken back already.
+        (Step::Credited, State::Crediting, State::Voiding) => return Ok(finished(row)),
         (Step::Refused | Step::GivenUp, of, state) if of != state => return Ok(finished(row)),
         (step, _, _) => step,
     };
@@ -186,7 +191,9 @@ pub fn advance(world: &mut World, catalogue: &Catalogue, request: &Request, ask:
         State::Crediting => held(world, catalogue, request, row, ask.lots.clone())?,
         State::Capturing => post(world, catalogue, request, row)?,
         State::Done => done(world, request, row),
-        State::Releasing if step == Step::GivenUp => back(world, catalogue, request, row, "no_answer"),
+        State::Releasing if step == Step::GivenUp => {
+            back(world, catalogue, request, row, ask.cause.as_deref().unwrap_or("no_answer"))
+        }
         State::Releasing | State::Released if row.state != State::Releasing => {
             // Who pays for points that are spent already was agreed: then nothing has to be held.
             if row.state == State::Holding && pays_spent(&row, ask.cause.as_deref()) {
@@ -382,12 +389,18 @@ fn back(
     if !is_hosted(catalogue, row.source_partner()) {
         return put(world, row);
     }
+    let day = world.now.day;
     if let Ok(source) = world.change(row.source()) {
         source.held = source.held.less(sum(&row.lots_held));
-        for parcel in &row.lots_held {
+        // A lot that ended while it was held ends once more after the grace days: its owner could not spend it.
+        let end = |parcel: &Parcel| {
             let expires = source.end_today(parcel.expires, row.source_entry_no);
-            source.lots.add(Lot { points: parcel.points, expires, available_on: None });
-        }
+            let expires = takeback::end_of_return(source, catalogue, expires, row.terms.grace_days, day);
+            Parcel { expires, ..*parcel }
+        };
+        let lots: Vec<Parcel> = row.lots_held.iter().map(end).collect();
+        let met = takeback::keep(source, &lots, Some(row.id));
+        world.writes.entries.extend(met);
     }
     released(world, request, row)
 }

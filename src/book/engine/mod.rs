@@ -174,7 +174,8 @@ fn take(world: &mut World, hash: DirectoryHash, row: Taken) {
 
 /// Refusals that say nothing about the command itself are not kept under its key.
 fn is_stored(code: Code) -> bool {
-    !matches!(code, Code::NotFound | Code::Forbidden | Code::Invalid | Code::IdempotencyMismatch)
+    // What is on its way now will be over: then the same may be asked again.
+    !matches!(code, Code::NotFound | Code::Forbidden | Code::Invalid | Code::IdempotencyMismatch | Code::OpenBusiness)
 }
 
 impl Subject {

@@ -88,9 +88,12 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
     if asked.asked_by == request.caller {
         return Err(Code::Forbidden.into());
     }
+    let from_account = row.from_account;
     // A repeat of the confirmation that landed is no second reversal.
     if asked.state != ReversalState::Requested {
-        return finished(world, id, row.from_account);
+        // Under another key: as it was first answered, so that this one can be given again too.
+        let row = super::first_answer(world, request, id).unwrap_or(Outcome::Reversal(asked.clone()));
+        return Ok((row, Subject::Reversal(id), Some(from_account)));
     }
     check_open(world, &row)?;
     let part = part_of(&row, asked.credit)?;
@@ -219,7 +222,8 @@ pub(super) fn arrived(to: &Account, row: &ConversionRow, part: &Part) -> Vec<Par
     let bonus_lots = row.lots_in.iter().skip(base.len());
     let mut wanted = tail(&base, row.reversed.credit, part.credit);
     let given = part.bonuses.iter().zip(&row.bonuses).filter(|(_, original)| !original.is_zero());
-    wanted.extend(given.zip(bonus_lots).map(|((points, _), lot)| Parcel { points: *points, expires: lot.expires }));
+    let given = given.zip(bonus_lots).filter(|((points, _), _)| !points.is_zero());
+    wanted.extend(given.map(|((points, _), lot)| Parcel { points: *points, expires: lot.expires }));
     let mut per_end: Vec<Parcel> = Vec::new();
     for parcel in wanted {
         let expires = to.end_today(parcel.expires, row.to_entry_no);

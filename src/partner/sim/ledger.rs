@@ -169,7 +169,7 @@ fn take_for_hold<R: Rows>(rows: &mut R, asked: &HoldRequest) -> Result<Result<Ve
         _ => Ok(()),
     };
     let taken = may.and_then(|()| match asked.kind {
-        Purpose::Base => take_first_to_end(&mut member.lots, asked.points)
+        Purpose::Base => take_first_to_end(&mut member.lots, asked.points, asked.business_date)
             .ok_or_else(|| refusal("insufficient_points", "The balance is smaller.")),
         Purpose::Undo | Purpose::Reversal => take_back(&mut member.lots, &asked.lots, asked.points)
             .ok_or_else(|| refusal("points_spent", "These points are not there any more.")),
@@ -455,9 +455,10 @@ fn add(lots: &mut Vec<Lot>, lot: &Lot) {
     }
 }
 
-/// `None`, and nothing is taken, when there are not as many.
-fn take_first_to_end(lots: &mut Vec<Lot>, points: i64) -> Option<Vec<Lot>> {
-    let wanted: Vec<Lot> = lots.clone();
+/// Of lots that have not ended by `day`; `None`, and nothing is taken, when there are not as many.
+fn take_first_to_end(lots: &mut Vec<Lot>, points: i64, day: Option<NaiveDate>) -> Option<Vec<Lot>> {
+    let is_live = |lot: &&Lot| lot.expires_on.zip(day).is_none_or(|(end, day)| end >= day);
+    let wanted: Vec<Lot> = lots.iter().filter(is_live).cloned().collect();
     take_back(lots, &wanted, points)
 }
 

@@ -6,20 +6,26 @@
 use crate::book::command::{CrossingRow, Parcel};
 use crate::book::crossing::Kind;
 use crate::domain::crossing::{State, Step};
-use crate::domain::expiry::Expiry;
+use crate::domain::expiry::{Expiry, is_month_end};
 use crate::domain::points::Points;
 use crate::partner::dial::Answer;
 use crate::partner::endpoint::{
     Credit, CreditRequest, CreditState, Hold, HoldRequest, HoldState, HoldStep, Lot, LotKind, Purpose, Refusal,
     VoidRequest,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Lots of one hold that are read.
-const LOTS_MAX: usize = 256;
+const LOTS_MAX: usize = 64;
+/// A hold may last this long without a word from us; a constant, so that the same hold is asked for by the same bytes.
+const HOLD_HOURS: i64 = 24;
+/// No lot ends later than this many years from now, but those that never do.
+const ENDS_YEARS: i32 = 50;
+/// What a partner says when the id is known to it with another request: something is there.
+const ID_TAKEN: &str = "id_mismatch";
 
 /// One request to a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +59,7 @@ pub fn credit_id(row: &CrossingRow) -> String {
 }
 
 /// How the state that is due is asked for; `None` when nothing is.
-pub fn question(row: &CrossingRow, member_ref: &str, hold_expires_at: DateTime<Utc>) -> Option<Question> {
+pub fn question(row: &CrossingRow, member_ref: &str) -> Option<Question> {
     let (hold_id, credit_id, conversion_id) = (hold_id(row), credit_id(row), row.conversion.to_string());
     let step = |action: &str| {
         let body = HoldStep { hold_id: hold_id.clone(), conversion_id: conversion_id.clone() };
@@ -68,7 +74,8 @@ pub fn question(row: &CrossingRow, member_ref: &str, hold_expires_at: DateTime<U
                 points: row.source_points().get(),
                 kind: purpose(row.kind),
                 lots: row.lots_wanted.iter().map(|parcel| lot(parcel, None)).collect(),
-                expires_at: hold_expires_at,
+                business_date: Some(row.day),
+                expires_at: accepted_at(row) + TimeDelta::hours(HOLD_HOURS),
             };
             ("/holds".to_owned(), hold_id, json(&body))
         }
@@ -97,10 +104,17 @@ pub fn question(row: &CrossingRow, member_ref: &str, hold_expires_at: DateTime<U
     Some(Question { method: Method::POST, path, id, body })
 }
 
+/// When it was accepted, by the clock on the wall: its id says so.
+fn accepted_at(row: &CrossingRow) -> DateTime<Utc> {
+    let stamp = row.id.get_timestamp().and_then(|stamp| i64::try_from(stamp.to_unix().0).ok());
+    stamp.and_then(|seconds| DateTime::from_timestamp(seconds, 0)).unwrap_or(row.at)
+}
+
 /// How to ask what has become of it, before it is asked for again; `None` where asking again is as good.
 pub fn look(row: &CrossingRow) -> Option<Question> {
     let path = match row.state {
         State::Holding | State::Capturing => format!("/holds/{}", hold_id(row)),
+        // Of one that is to be void it is asked only when the void was not granted: till then another server's may be.
         State::Crediting | State::Voiding => format!("/credits/{}", credit_id(row)),
         State::Releasing | State::Done | State::Released => return None,
     };
@@ -121,7 +135,7 @@ fn suffix(state: State) -> &'static str {
 pub fn news(row: &CrossingRow, answer: &Answer) -> News {
     let step = |step| News::Step { step, lots: Vec::new(), cause: None };
     match (row.state, answer.status) {
-        (State::Holding, 200..=299) => match read::<Hold>(answer).and_then(|hold| lots_of(row, &hold)) {
+        (State::Holding, 200..=299) => match read::<Hold>(answer).and_then(|hold| held(row, &hold)) {
             Ok(lots) => News::Step { step: Step::Held, lots, cause: None },
             Err(why) => News::Unknown(why),
         },
@@ -131,16 +145,27 @@ pub fn news(row: &CrossingRow, answer: &Answer) -> News {
             Err(why) => News::Unknown(why),
         },
         (State::Voiding, 200..=299) => match read_if_any::<Credit>(answer) {
-            Ok(credit) if credit.as_ref().is_none_or(|credit| credit.credit_id == credit_id(row)) => step(Step::Voided),
-            Ok(_) => News::Unknown("answered for another credit".to_owned()),
+            Ok(Some(credit)) if credit.credit_id != credit_id(row) => {
+                News::Unknown("answered for another credit".to_owned())
+            }
+            Ok(Some(Credit { state: Some(CreditState::Credited), .. })) => {
+                News::Unknown("answered that it is credited".to_owned())
+            }
+            Ok(_) => step(Step::Voided),
             Err(why) => News::Unknown(why),
         },
-        (State::Capturing, 200..=299) => same_hold(row, answer).map_or_else(News::Unknown, |()| step(Step::Captured)),
-        (State::Releasing, 200..=299) => same_hold(row, answer).map_or_else(News::Unknown, |()| step(Step::Released)),
+        (State::Capturing, 200..=299) => {
+            same_hold(row, answer, HoldState::Captured).map_or_else(News::Unknown, |()| step(Step::Captured))
+        }
+        (State::Releasing, 200..=299) => {
+            same_hold(row, answer, HoldState::Released).map_or_else(News::Unknown, |()| step(Step::Released))
+        }
         (State::Done | State::Released, _) => News::Unknown("nothing was asked".to_owned()),
         // A void is never refused for good: whether the credit is there is asked again.
         (State::Voiding, status) => News::Unknown(format!("answered {status}")),
         (_, 422) => match read::<Refusal>(answer).and_then(|refusal| plain_code(&refusal.code)) {
+            // Something is there under this id: that is no refusal of it.
+            Ok(code) if code == ID_TAKEN => News::Unknown("it knows this id with another request".to_owned()),
             Ok(code) => News::Step { step: Step::Refused, lots: Vec::new(), cause: Some(code) },
             Err(why) => News::Unknown(format!("answered 422, but {why}")),
         },
@@ -217,6 +242,14 @@ fn credited(row: &CrossingRow) -> Vec<Lot> {
     }
 }
 
+/// The lots of a hold that stands.
+fn held(row: &CrossingRow, hold: &Hold) -> Result<Vec<Parcel>, String> {
+    match hold.state {
+        None | Some(HoldState::Held) => lots_of(row, hold),
+        Some(state) => Err(format!("answered that it is {state:?}").to_lowercase()),
+    }
+}
+
 /// The lots of a hold, when it is this one and they are just what was asked for.
 fn lots_of(row: &CrossingRow, hold: &Hold) -> Result<Vec<Parcel>, String> {
     if hold.hold_id != hold_id(row) {
@@ -231,14 +264,24 @@ fn lots_of(row: &CrossingRow, hold: &Hold) -> Result<Vec<Parcel>, String> {
     }
     let parcel = |lot: &Lot| {
         let points = Points::new(lot.points).filter(|points| !points.is_zero())?;
-        Some(Parcel { points, expires: lot.expires_on.map_or(Expiry::Never, Expiry::On) })
+        let expires = lot.expires_on.map_or(Expiry::Never, Expiry::On);
+        // Of points that come back the dates are ours; of others, they are to be dates at which points can end.
+        (row.kind != Kind::Conversion || can_end(expires, row.day)).then_some(Parcel { points, expires })
     };
     let parcels: Option<Vec<Parcel>> = hold.lots.iter().map(parcel).collect();
-    let parcels = parcels.ok_or("holds a lot of no points")?;
+    let parcels = parcels.ok_or("holds a lot of no points, or one that ends at no month's end to come")?;
     if Points::sum(parcels.iter().map(|parcel| parcel.points)) != Some(wanted) {
         return Err("its lots are not the points it holds".to_owned());
     }
     Ok(parcels)
+}
+
+/// Whether lots may end so: never, or with a month that is not over, within reason.
+fn can_end(expires: Expiry, day: NaiveDate) -> bool {
+    match expires {
+        Expiry::Never => true,
+        Expiry::On(end) => is_month_end(end) && end >= day && end.year() <= day.year() + ENDS_YEARS,
+    }
 }
 
 fn check_credit(row: &CrossingRow, credit: &Credit) -> Result<Option<CreditState>, String> {
@@ -253,9 +296,12 @@ fn check_credit(row: &CrossingRow, credit: &Credit) -> Result<Option<CreditState
     Ok(credit.state)
 }
 
-fn same_hold(row: &CrossingRow, answer: &Answer) -> Result<(), String> {
+fn same_hold(row: &CrossingRow, answer: &Answer, wanted: HoldState) -> Result<(), String> {
     match read_if_any::<Hold>(answer)? {
         Some(hold) if hold.hold_id != hold_id(row) => Err("answered for another hold".to_owned()),
+        Some(Hold { state: Some(state), .. }) if state != wanted => {
+            Err(format!("answered that it is {state:?}").to_lowercase())
+        }
         _ => Ok(()),
     }
 }

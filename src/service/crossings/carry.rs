@@ -148,11 +148,12 @@ impl Work {
     }
 
     async fn take_due(self: Arc<Self>) -> Result<(), Error> {
-        let limit = i64::try_from(self.places.available_permits()).unwrap_or(0).min(256);
+        let (limit, but) = (self.places.available_permits().min(256), self.health.busy(clock::instant()));
+        let limit = i64::try_from(limit).unwrap_or(0);
         if limit == 0 {
             return Ok(());
         }
-        let due = self.exchange.database.run(move |conn| Ok::<_, Error>(crossings::take(conn, limit)?)).await?;
+        let due = self.exchange.database.run(move |conn| Ok::<_, Error>(crossings::take(conn, limit, &but)?)).await?;
         if due.is_empty() {
             return Ok(());
         }
@@ -213,12 +214,15 @@ impl Work {
             Turn::Go(turn) => turn,
             Turn::Rests(rest) => {
                 let wait = rest + Duration::from_millis(u64::from(chance(&row)) * 4);
-                return self.later(carried, wait, "its breaker is open").await;
+                return self.wait(carried, wait, "its breaker is open").await;
             }
-            Turn::Full => return self.later(carried, Duration::from_secs(1), "as many as may be are under way").await,
+            Turn::Full => return self.wait(carried, Duration::from_secs(1), "as many as may be are under way").await,
         };
         match self.ask(carried, partner).await? {
-            Asked::News(News::Step { step, lots, cause }) => self.advance(&row, step, lots, cause).await,
+            Asked::News(News::Step { step, lots, cause }) => match self.advance(&row, step, lots, cause).await? {
+                None if row.in_doubt => self.later(carried, DOUBTFUL_EVERY, "as before").await,
+                moved => Ok(moved),
+            },
             Asked::News(News::Unknown(note)) => {
                 let wait = ask::wait(carried.attempts, None, chance(&row));
                 self.later(carried, wait, &note).await
@@ -241,15 +245,14 @@ impl Work {
             _ => String::new(),
         };
         if carried.attempts > 0
+            && row.state != State::Voiding
             && let Some(look) = ask::look(&row)
             && let Ok(answer) = self.send(&row, partner, &endpoint, look).await
             && let Some(news) = ask::seen(&row, &answer)
         {
             return Ok(Asked::News(news));
         }
-        let patience = self.patience;
-        let expires_at = clock::now() + (patience.hold + patience.credit + patience.settle);
-        let Some(question) = ask::question(&row, &reference, expires_at) else {
+        let Some(question) = ask::question(&row, &reference) else {
             return Ok(Asked::Later(None, "nothing is due".to_owned()));
         };
         let answer = match self.send(&row, partner, &endpoint, question).await {
@@ -257,9 +260,27 @@ impl Work {
             Err(note) => return Ok(Asked::Later(None, note)),
         };
         match ask::news(&row, &answer) {
+            // A void that is not granted: perhaps the points did arrive.
+            News::Unknown(_) if row.state == State::Voiding && matches!(answer.status, 200..=299 | 422) => {
+                self.look_again(&row, partner, &endpoint).await
+            }
+            // The first of several may be held all the same; that it is released does no harm.
+            News::Step { step: Step::Refused, lots, cause } if carried.attempts > 0 && is_doubtful_no(&row, &cause) => {
+                Ok(Asked::News(News::Step { step: Step::GivenUp, lots, cause }))
+            }
             News::Unknown(note) => Ok(Asked::Later(answer.retry_after, note)),
             news => Ok(Asked::News(news)),
         }
+    }
+
+    async fn look_again(&self, row: &CrossingRow, partner: &Slug, endpoint: &str) -> Result<Asked, Error> {
+        if let Some(look) = ask::look(row)
+            && let Ok(answer) = self.send(row, partner, endpoint, look).await
+            && let Some(news) = ask::seen(row, &answer)
+        {
+            return Ok(Asked::News(news));
+        }
+        Ok(Asked::Later(None, "it does not void the credit".to_owned()))
     }
 
     /// The partner's answer; `Err`: why there is none, or none to be believed.
@@ -270,7 +291,7 @@ impl Work {
         endpoint: &str,
         question: Question,
     ) -> Result<Answer, String> {
-        let call = call_name(row.state);
+        let (call, asked) = (call_name(row.state), question.id.clone());
         let body = Bytes::from(question.body);
         let signed = self.exchange.keys.webhook_headers(&question.id, &body, &[]);
         let mut headers = signed.map_err(|error| error.to_string())?;
@@ -295,7 +316,7 @@ impl Work {
         match sent {
             Ok(answer) if answer.status < 500 => {
                 self.health.answered(partner);
-                self.evidence.check(row.id, partner, call, &answer).await.map(|()| answer)
+                self.evidence.check(row.id, partner, (call, &asked), &answer).await.map(|()| answer)
             }
             Ok(answer) => {
                 self.health.failed(partner, clock::instant());
@@ -347,12 +368,28 @@ impl Work {
         }
     }
 
+    /// Nothing was asked: it waits, and that is no try.
+    async fn wait(&self, carried: &Carried, wait: Duration, note: &str) -> Result<Option<Arc<CrossingRow>>, Error> {
+        self.due(carried, wait, note, 0).await
+    }
+
     async fn later(&self, carried: &Carried, wait: Duration, note: &str) -> Result<Option<Arc<CrossingRow>>, Error> {
+        self.due(carried, wait, note, 1).await
+    }
+
+    async fn due(
+        &self,
+        carried: &Carried,
+        wait: Duration,
+        note: &str,
+        tries: i32,
+    ) -> Result<Option<Arc<CrossingRow>>, Error> {
         let (id, version, note) = (carried.row.id, carried.version, note.chars().take(200).collect::<String>());
         let wait = if carried.row.in_doubt { wait.max(DOUBTFUL_EVERY) } else { wait };
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let unit =
-            move |conn: &mut diesel::PgConnection| Ok::<_, Error>(crossings::later(conn, id, version, wait, &note)?);
+        let unit = move |conn: &mut diesel::PgConnection| {
+            Ok::<_, Error>(crossings::later(conn, id, version, (wait, tries), &note)?)
+        };
         self.exchange.database.run(unit).await?;
         Ok(None)
     }
@@ -412,6 +449,11 @@ impl Patience {
         };
         (age > patience).then_some(over)
     }
+}
+
+/// Whether a refusal to hold may be of a repetition alone. Points that are spent are spent.
+fn is_doubtful_no(row: &CrossingRow, cause: &Option<String>) -> bool {
+    row.state == State::Holding && cause.as_deref() != Some(Code::PointsSpent.text())
 }
 
 /// Who is asked in this state.

@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 /// How long a partner's keys are taken to be what they were.
 const KEYS_KEPT: Duration = Duration::from_secs(10);
+/// No answer of the contract is larger.
+const BODY_MAX: usize = 16 * 1024;
 /// Answers written in one transaction.
 const TOGETHER_MAX: usize = 512;
 
@@ -41,7 +43,13 @@ impl Evidence {
 
     /// Judges an answer's signature. One without is taken as it is, and so is a signature of a partner that has registered
     /// no key; one that no key of its partner has made is no answer.
-    pub async fn check(&self, id: Uuid, partner: &Slug, call: &'static str, answer: &Answer) -> Result<(), String> {
+    pub async fn check(
+        &self,
+        id: Uuid,
+        partner: &Slug,
+        (call, asked): (&'static str, &str),
+        answer: &Answer,
+    ) -> Result<(), String> {
         let Some(signed) = &answer.signed else { return Ok(()) };
         let keys = self.keys_of(partner).await.map_err(|error| error.to_string())?;
         if keys.is_empty() {
@@ -50,11 +58,19 @@ impl Evidence {
         let stamp = Stamp { id: &signed.id, timestamp: &signed.timestamp, signature: &signed.signature };
         webhook::verify(stamp, &answer.body, &[], &keys, clock::now().timestamp())
             .map_err(|why| format!("its answer is signed by nobody who may: {why}"))?;
+        if signed.id != asked {
+            return Err("its signature is of another call's answer".to_owned());
+        }
+        // What it did is worth keeping; what it would not do may speak of a member.
+        if !answer.is_success() || answer.body.len() > BODY_MAX {
+            return Ok(());
+        }
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
         let document = json!({
             "webhook-id": signed.id, "webhook-timestamp": signed.timestamp, "webhook-signature": signed.signature,
-            "status": answer.status, "body": String::from_utf8_lossy(&answer.body),
+            "status": answer.status, "body": body,
         });
-        let kept = Kept { crossing_id: id, call, by: partner.to_string(), document: document.to_string() };
+        let kept = Kept { crossing_id: id, call, by: partner.to_string(), same: body, document: document.to_string() };
         let (done, told) = oneshot::channel();
         let written = self.keeper.send((kept, done)).await.is_ok() && told.await.unwrap_or(false);
         if written { Ok(()) } else { Err("its signed answer could not be kept".to_owned()) }

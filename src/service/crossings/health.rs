@@ -53,6 +53,15 @@ impl Health {
         })
     }
 
+    /// Whom it is no use to begin with now: who rests, and whose places are taken.
+    pub fn busy(&self, now: Instant) -> Vec<String> {
+        let partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_busy = |known: &Partner| {
+            known.rests_until.is_some_and(|until| until > now) || known.places.available_permits() == 0
+        };
+        partners.iter().filter(|(_, known)| is_busy(known)).map(|(partner, _)| partner.to_string()).collect()
+    }
+
     /// The partner has answered, whatever it said.
     pub fn answered(&self, partner: &Slug) {
         self.with(partner, |known| {

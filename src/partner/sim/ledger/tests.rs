@@ -86,6 +86,7 @@ fn lot(points: i64, day: Option<u32>) -> Lot {
 
 fn hold_of(id: &str, points: i64, kind: Purpose, lots: Vec<Lot>) -> HoldRequest {
     HoldRequest {
+        business_date: None,
         hold_id: id.to_owned(),
         conversion_id: format!("cnv_{id}"),
         member_ref: "SPR-1".to_owned(),

@@ -129,6 +129,11 @@ fn fault_46_an_answer_that_is_not_just_what_was_asked_is_no_answer() {
         (422, ""),
         (422, r#"{"code":"Not A Code"}"#),
         (422, r#"{"title":"no code"}"#),
+        (422, r#"{"code":"id_mismatch"}"#),
+        (200, r#"{"hold_id":"HLD","points":100,"state":"released","lots":[{"points":100,"expires_on":null}]}"#),
+        (200, r#"{"hold_id":"HLD","points":100,"lots":[{"points":100,"expires_on":"1969-12-31"}]}"#),
+        (200, r#"{"hold_id":"HLD","points":100,"lots":[{"points":100,"expires_on":"2026-12-30"}]}"#),
+        (200, r#"{"hold_id":"HLD","points":100,"lots":[{"points":100,"expires_on":"9999-12-31"}]}"#),
     ];
     for (status, body) in bad {
         assert!(is_unknown(State::Holding, status, body), "{status} {body}");
@@ -143,6 +148,11 @@ fn fault_46_an_answer_that_is_not_just_what_was_asked_is_no_answer() {
         assert!(is_unknown(State::Crediting, 200, body), "{body}");
     }
     assert_eq!(stepped(State::Crediting, 200, r#"{"credit_id":"CRD","points":55}"#), Some(Step::Credited));
+    let hold = |state: &str| format!(r#"{{"hold_id":"HLD","points":100,"lots":[],"state":"{state}"}}"#);
+    assert!(is_unknown(State::Capturing, 200, &hold("released")) && is_unknown(State::Capturing, 200, &hold("held")));
+    assert!(is_unknown(State::Releasing, 200, &hold("captured")));
+    assert_eq!(stepped(State::Releasing, 200, &hold("released")), Some(Step::Released));
+    assert!(is_unknown(State::Voiding, 200, r#"{"credit_id":"CRD","points":55,"state":"credited"}"#));
 }
 
 #[test]
@@ -186,7 +196,7 @@ fn a_look_proves_what_it_says_and_a_404_nothing() {
 
 #[test]
 fn the_same_question_has_the_same_bytes_and_says_all_lots() {
-    let question = |state| question(&row(state), "SPR-1", DateTime::UNIX_EPOCH).expect("one is due");
+    let question = |state| question(&row(state), "SPR-1").expect("one is due");
     assert_eq!(question(State::Crediting), question(State::Crediting));
     let body: serde_json::Value = serde_json::from_slice(&question(State::Crediting).body).expect("JSON");
     assert_eq!(
