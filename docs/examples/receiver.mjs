@@ -2,7 +2,8 @@
 //
 //     node receiver.mjs CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY
 //
-// SECRET is `whsec_…` of the webhook, PUBLIC_KEY `whpk_…` of the alliance (its JWK set, purpose `webhook`: `x`). Prints what it took.
+// SECRET is `whsec_…` of the webhook, PUBLIC_KEY `whpk_…` of the alliance: `whpk_` and the `x` of its JWK of purpose `webhook`, in
+// base64 with padding. Prints what it took.
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";

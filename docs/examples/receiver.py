@@ -2,12 +2,10 @@
 
     receiver.py CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY
 
-SECRET is `whsec_…` of the webhook, PUBLIC_KEY `whpk_…` of the alliance (its JWK set, purpose `webhook`: `x`). Prints what it took.
+SECRET is `whsec_…` of the webhook, PUBLIC_KEY `whpk_…` of the alliance: `whpk_` and the `x` of its JWK of purpose `webhook`, in
+base64 with padding. Prints what it took.
 """
-import base64
-import http.server
-import ssl
-import sys
+import base64, http.server, ssl, sys
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -39,13 +37,14 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
             event = Webhook(secret).verify(body, dict(self.headers))  # The secret's signature, five minutes either way.
-            status = 204 if is_ours(self.headers, body) else 401
+            status = 200 if is_ours(self.headers, body) else 401
         except WebhookVerificationError:
             status = 401
-        if status == 204 and event["id"] not in seen:
+        if status == 200 and event["id"] not in seen:
             seen.add(event["id"])
             print(event["sequence"], event["type"], flush=True)
         self.send_response(status)
+        self.send_header("content-length", "0")
         self.end_headers()
 
     def log_message(self, *_):

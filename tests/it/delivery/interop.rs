@@ -90,11 +90,8 @@ fn the_receivers_of_the_guide_take_what_is_ours_and_nothing_else() {
                 })
             };
             let (state, attempt) = poll("an answer", PATIENCE, last);
-            assert_eq!(
-                (state == "delivered", attempt["status"].as_u64()),
-                (takes, Some(if takes { 204 } else { 401 })),
-                "{index}"
-            );
+            let status = attempt["status"].as_u64().expect("a status");
+            assert_eq!((state == "delivered", status != 401), (takes, takes), "{index}: {attempt}");
             if takes {
                 let printed: String = poll("printed", PATIENCE, || script.lines.try_recv().ok());
                 assert!(printed.ends_with(" exposure.warned"), "{printed}");

@@ -5,6 +5,7 @@ use crate::faults::served::Stage;
 use crate::support::book::Book;
 use crate::support::poll;
 use crate::support::receiver::{Got, Receiver, Reply};
+use crate::tls::{Answer, Client};
 use hanse::domain::holder::Holder;
 use hanse::signing::pki::Authority;
 use hanse::signing::webhook::{self, Secret, Stamp};
@@ -25,6 +26,27 @@ fn receiver(stage: &Stage, script: impl Fn(&Got) -> Reply + Send + Sync + 'stati
     Receiver::start(&stage.folder.path().join("pki"), script)
 }
 
+fn send(client: &Client, method: &str, path: &str, body: Option<Value>) -> Answer {
+    let body = body.map(|body| body.to_string().into_bytes());
+    client.connect().and_then(|mut open| open.send(method, path, body.as_deref())).expect("answered")
+}
+
+/// Who does not own a webhook finds none.
+fn is_nobodys(client: &Client, own: &str, url: &str) {
+    for (method, path, body) in [
+        ("GET", own.to_owned(), None),
+        ("DELETE", own.to_owned(), None),
+        ("GET", format!("{own}/deliveries"), None),
+        ("POST", format!("{own}/test"), None),
+        ("POST", format!("{own}/secret-rotations"), Some(json!({}))),
+        ("POST", format!("{own}/recover"), Some(json!({ "since": "2026-01-01T00:00:00Z" }))),
+        ("PUT", own.to_owned(), Some(json!({ "url": url, "types": null, "state": "active" }))),
+    ] {
+        let answer = send(client, method, &path, body);
+        assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{method} {path}");
+    }
+}
+
 #[test]
 fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     let book = Book::new("");
@@ -32,10 +54,6 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     let receiver = receiver(&stage, |_| Reply::Status(200));
     let served = stage.serve_with(&LOOPBACK);
     let (aa, bb) = (stage.client(&served, "aa"), stage.client(&served, "bb"));
-    let send = |client: &crate::tls::Client, method: &str, path: &str, body: Option<Value>| {
-        let body = body.map(|body| body.to_string().into_bytes());
-        client.connect().and_then(|mut open| open.send(method, path, body.as_deref())).expect("answered")
-    };
     let made = send(&aa, "POST", "/v1/webhooks", Some(json!({ "url": receiver.url("/hooks") })));
     assert_eq!(made.status, 201, "{made:?}");
     let made = made.json();
@@ -45,18 +63,7 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     let shown = send(&aa, "GET", &own, None).json();
     assert_eq!((shown.get("secret"), &shown["state"], &shown["breaker"]), (None, &json!("active"), &json!("closed")));
     assert_eq!(send(&aa, "GET", "/v1/webhooks", None).json()["items"], json!([shown]));
-    for (method, path, body) in [
-        ("GET", own.clone(), None),
-        ("DELETE", own.clone(), None),
-        ("GET", format!("{own}/deliveries"), None),
-        ("POST", format!("{own}/test"), None),
-        ("POST", format!("{own}/secret-rotations"), Some(json!({}))),
-        ("POST", format!("{own}/recover"), Some(json!({ "since": "2026-01-01T00:00:00Z" }))),
-        ("PUT", own.clone(), Some(json!({ "url": receiver.url("/"), "types": null, "state": "active" }))),
-    ] {
-        let answer = send(&bb, method, &path, body);
-        assert_eq!((answer.status, answer.code().as_str()), (404, "not_found"), "{method} {path}");
-    }
+    is_nobodys(&bb, &own, &receiver.url("/"));
     let tested = send(&aa, "POST", &format!("{own}/test"), None).json();
     assert_eq!((&tested["delivered"], &tested["status"]), (&json!(true), &json!(200)), "{tested}");
     let [got] = receiver.got().try_into().expect("one");

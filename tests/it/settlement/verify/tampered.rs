@@ -61,14 +61,17 @@ async fn every_byte_of_a_statement_a_proof_a_checkpoint_and_a_key_counts() {
         !report.sections.iter().any(grew)
     });
     assert_eq!(found, NOTHING, "of the proof that the log grew");
-    // The key of quotes, which are not checked here, is the only one that is not used.
+    // The keys of quotes and webhooks, which are not checked here, are the only ones that are not used.
     let text = String::from_utf8(jwks.to_vec()).expect("text");
-    let quotes =
-        text.find('{').and_then(|open| text[open + 1..].find('{').map(|at| open + 1 + at)).expect("a first key");
-    let after = quotes + text[quotes..].find('}').expect("its end") + 1;
+    let unused = ["quote", "webhook"].map(|purpose| {
+        let named = text.find(&format!(r#""purpose":"{purpose}""#)).expect("a key of this purpose");
+        let (open, close) = (text[..named].rfind('{').expect("its begin"), text[named..].find('}').expect("its end"));
+        open..named + close + 1
+    });
     let check = |changed: &[u8]| verify(&[("k", changed), ("s", &statement), ("c", &note)]);
-    assert_eq!(unnoticed(jwks, 0..quotes, check), NOTHING, "of the keys");
-    assert_eq!(unnoticed(jwks, after..jwks.len(), check), NOTHING, "of the keys");
+    for used in [0..unused[0].start, unused[0].end..unused[1].start, unused[1].end..jwks.len()] {
+        assert_eq!(unnoticed(jwks, used, check), NOTHING, "of the keys");
+    }
 }
 
 /// Whether this line is what is said to be wrong first of all lines.
