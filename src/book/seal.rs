@@ -52,6 +52,22 @@ pub fn seal_now(conn: &mut PgConnection) -> Result<(), Error> {
     }
 }
 
+#[derive(QueryableByName)]
+struct Lag {
+    #[diesel(sql_type = BigInt)]
+    seconds: i64,
+}
+
+/// Business seconds since the oldest batch that has no numbers yet was written; 0 when all have.
+pub fn lag(conn: &mut PgConnection) -> QueryResult<i64> {
+    let lag: Lag = sql_query(
+        "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(business_at)) + (SELECT clock_offset_us / 1000000 FROM \
+         alliance), 0)::bigint AS seconds FROM batches WHERE NOT sealed",
+    )
+    .get_result(conn)?;
+    Ok(lag.seconds.max(0))
+}
+
 /// With the sealer's lock held.
 fn number(conn: &mut PgConnection) -> Result<usize, Error> {
     // A statement of its own after the lock, so that it sees what the last sealer did.

@@ -9,6 +9,7 @@ mod breakage;
 pub mod client;
 mod clock;
 mod conform;
+mod conversions;
 pub mod demo;
 pub mod house;
 mod import;
@@ -65,6 +66,9 @@ enum Command {
     Breakage(breakage::Action),
     /// Show or move the business time of a sandbox alliance
     Clock(clock::Args),
+    /// Conversions on their way between two ledgers: list them, see one, resolve what is in doubt
+    #[command(subcommand)]
+    Conversions(conversions::Action),
     /// Bring members and their opening points in from a CSV, through the partner API
     Import(import::Args),
     /// Bring the database's schema up to this version
@@ -103,6 +107,7 @@ impl Command {
             Command::Bench(args) => bench::run(&args, global),
             Command::Breakage(action) => breakage::run(&action, global),
             Command::Clock(args) => clock::run(&args, global),
+            Command::Conversions(action) => conversions::run(&action, global),
             Command::Import(args) => import::run(&args, global),
             Command::Migrate(args) => migrate::run(&args, global),
             Command::Keys(action) => keys::run(&action, global),

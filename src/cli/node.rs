@@ -42,6 +42,8 @@ const KEYS_EVERY: Duration = Duration::from_secs(60);
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// Partners join and leave rarely, and are in no hurry.
 const DEPART_EVERY: Duration = Duration::from_secs(2);
+/// What is on its way, for whoever watches.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Oftener than warnings need, so that a look that failed is made up for.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(600);
 /// What a server without the authority's key has revoked is on the list within this time.
@@ -278,6 +280,9 @@ fn spawn(
     })?;
     let mut list = Watch::new(url, pki);
     workers.spawn("revocation-list", LIST_EVERY, move || worker::certificates::list(&mut list, crate::clock::now()))?;
+    let mut business = crate::service::watch::Watch::new(url);
+    let mut shown = worker::watch::Gauges::default();
+    workers.spawn("watch", WATCH_EVERY, move || worker::watch::tick(&mut business, &mut shown))?;
     let keys = exchange.keys.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))

@@ -23,6 +23,7 @@ pub mod points;
 pub mod proposal;
 pub mod quote;
 pub mod rate;
+pub mod resolution;
 pub mod settings;
 pub mod settlement;
 pub mod terms;

@@ -31,6 +31,7 @@ pub mod reports;
 pub mod settlement;
 pub mod signing_keys;
 pub mod verify;
+pub mod watch;
 
 // Handlers speak of the book's questions and answers, and of the database, without naming the layers below.
 pub use crate::book::command;

@@ -1,6 +1,8 @@
 //! What the callers of partners keep of a crossing: when the next call is due, how often it was tried, what was answered.
 //! Its states are the book's.
 
+pub mod seen;
+
 use crate::domain::ids::{AccountId, Slug};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -127,7 +129,7 @@ pub struct Evidence {
     pub document: String,
 }
 
-/// What was kept, oldest first.
+/// Everything that was kept, oldest first.
 pub fn evidence(conn: &mut PgConnection, id: Uuid) -> QueryResult<Vec<Evidence>> {
     sql_query("SELECT call, at, by, document FROM crossing_evidence WHERE crossing_id = $1 ORDER BY at")
         .bind::<SqlUuid, _>(id)

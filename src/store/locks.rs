@@ -13,6 +13,8 @@ pub const PUBLISHING: i64 = 0x4841_4e53_4500_0004;
 pub const PAYMENTS: i64 = 0x4841_4e53_4500_0005;
 /// Of whoever gives out certificates or takes them back.
 pub const CERTIFICATES: i64 = 0x4841_4e53_4500_0010;
+/// Of whoever says what has become of a crossing in doubt: each hears what the one before has said.
+pub const RESOLUTIONS: i64 = 0x4841_4e53_4500_0017;
 
 #[cfg(test)]
 mod tests {
@@ -21,7 +23,7 @@ mod tests {
 
     #[test]
     fn every_turn_is_one_of_its_own() {
-        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, CERTIFICATES];
+        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, CERTIFICATES, RESOLUTIONS];
         assert_eq!(BTreeSet::from(all).len(), all.len());
     }
 }

@@ -7,6 +7,7 @@ pub mod departures;
 pub mod expiry;
 pub mod sealing;
 pub mod settlement;
+pub mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -17,6 +17,7 @@ mod joining;
 mod keys;
 mod pki;
 mod readme;
+mod resolutions;
 mod settlement;
 mod signing_keys;
 mod sim;

@@ -2,6 +2,7 @@
 
 mod activities;
 mod conversions;
+mod crossings;
 mod disputes;
 mod events;
 mod fields;
@@ -91,6 +92,9 @@ fn configure_conversions(config: &mut ServiceConfig) {
         .service(one("/v1/conversions/{id}", web::get().to(conversions::get)))
         .service(one("/v1/conversions/{id}/undo", web::post().to(conversions::undo)))
         .service(one("/v1/conversions/{id}/reversals", web::post().to(conversions::reverse)))
+        .service(one("/v1/conversions/{id}/resolution", web::post().to(crossings::resolve)))
+        .service(one("/v1/crossings", web::get().to(crossings::list)))
+        .service(one("/v1/crossings/backlog", web::get().to(crossings::backlog)))
         .service(one("/v1/reversals/{id}/confirmation", web::post().to(conversions::confirm)))
         .service(one("/v1/credits/{id}/reversals", web::post().to(movements::reverse_credit)))
         .service(one("/v1/debits/{id}/reversals", web::post().to(movements::reverse_debit)));
@@ -130,6 +134,7 @@ fn one(path: &str, route: Route) -> Resource {
 /// This part of the contract.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = conversions::Document::openapi();
+    document.merge(crossings::Document::openapi());
     document.merge(quotes::Document::openapi());
     document.merge(movements::Document::openapi());
     document.merge(memberships::Document::openapi());

@@ -458,9 +458,16 @@ fn is_doubtful_no(row: &CrossingRow, cause: &Option<String>) -> bool {
 
 /// Who is asked in this state.
 fn asked(row: &CrossingRow) -> &Slug {
-    match row.state {
-        State::Crediting | State::Voiding => row.target_partner(),
-        State::Holding | State::Capturing | State::Releasing | State::Done | State::Released => row.source_partner(),
+    let (source, target) = (row.source_partner(), row.target_partner());
+    asked_of(row.state, source, target).unwrap_or(source)
+}
+
+/// Of source and target, who is asked; nobody when it is over.
+pub(super) fn asked_of<T>(state: State, source: T, target: T) -> Option<T> {
+    match state {
+        State::Holding | State::Capturing | State::Releasing => Some(source),
+        State::Crediting | State::Voiding => Some(target),
+        State::Done | State::Released => None,
     }
 }
 

@@ -4,12 +4,14 @@
 //! due. Calls are idempotent by their ids, and a step that has landed is no step, so two servers at one crossing harm nobody.
 //!
 //! `ask` what is asked and what an answer comes to · `carry` the tasks that ask · `evidence` signed
-//! answers · `health` whom to leave alone for a while.
+//! answers · `health` whom to leave alone for a while · `seen` how people look at it · `resolve` what two of them say of it.
 
 mod ask;
 mod carry;
 mod evidence;
 mod health;
+pub mod resolve;
+pub mod seen;
 
 pub use carry::{Bounds, Carrier};
 

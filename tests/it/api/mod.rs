@@ -2,6 +2,7 @@
 
 mod contract;
 mod conversions;
+mod crossings;
 mod disputes;
 mod import;
 mod late;
