@@ -172,6 +172,9 @@ fn keep(conn: &mut PgConnection, known: &Seen, wanted: &Wanted, agrees_with: Opt
     };
     let document = serde_json::to_string(&document).map_err(|_| Broken::Broken("a word that cannot be written"))?;
     let (crossing_id, by) = (known.row.crossing_id, wanted.by.clone());
-    crossings::keep(conn, &[Kept { crossing_id, call: "resolution", by, document }])?;
+    crossings::keep(
+        conn,
+        &[Kept { crossing_id, call: "resolution", by, same: uuid::Uuid::new_v4().to_string(), document }],
+    )?;
     Ok(())
 }

@@ -70,7 +70,7 @@ fn row(state: State) -> CrossingRow {
         batch_no: 1,
         ordinal: 1,
         at: DateTime::UNIX_EPOCH,
-        day: chrono::NaiveDate::default(),
+        day: "2026-01-05".parse().expect("a date"),
         cause: None,
         in_doubt: false,
         version: 1,
