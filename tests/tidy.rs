@@ -3,6 +3,8 @@
 //! Every rule is a function from text to findings with a test that plants a violation; this file runs them all on
 //! what is really there.
 
+#[path = "tidy/alerts.rs"]
+mod alerts;
 #[path = "tidy/dependencies.rs"]
 mod dependencies;
 #[path = "tidy/rules.rs"]
@@ -108,4 +110,39 @@ fn a_migration_without_a_way_back_is_found() {
 #[test]
 fn every_dependency_is_allowed() {
     none(&dependencies::violations(&dependencies::metadata()));
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_asks_for_what_is_emitted() {
+    let texts = rust_files("src").into_iter().map(|path| fs::read_to_string(root().join(path)).expect("a text"));
+    let emitted: BTreeSet<String> = texts.flat_map(|text| alerts::emitted(&text)).collect();
+    let rules = fs::read_to_string(root().join("docs/alerts/hanse.rules.yml")).expect("the rules");
+    none(&alerts::findings(&rules, |page| page.ends_with(".md") && root().join(page).is_file(), &emitted));
+}
+
+#[test]
+fn an_alert_without_a_runbook_or_of_nothing_is_found() {
+    let alert = |name: &str, expr: &str, severity: &str, page: &str| {
+        format!(
+            "      - alert: {name}\n        expr: {expr}\n        labels:\n          severity: {severity}\n        annotations:\n          \
+             summary: \"s\"\n          runbook: {page}\n"
+        )
+    };
+    let rules = [
+        alert("Sound", "max by (partner) (rate(hanse_a_total[5m])) > 0", "page", "a.md"),
+        alert("Sound", "up{job=\"hanse\"} == 0", "ticket", "a.md"),
+        alert("Lost", "hanse_a_total > 0", "loud", "b.md"),
+        alert("Unknown", "hanse_b_total > hanse_a_total", "page", "a.md"),
+        alert("Others", "node_load1 > 0", "page", "a.md"),
+    ];
+    let emitted = alerts::emitted("metrics::counter!(\"hanse_a_total\").increment(1); \"the hanse_c is not one\"");
+    let wanted = [
+        "Sound: there are two",
+        "Lost: its severity is neither page nor ticket",
+        "Lost: no page at b.md",
+        "Unknown: nothing emits hanse_b_total",
+        "Others: asks for nothing of ours",
+    ];
+    assert_eq!(alerts::findings(&rules.concat(), |page| page == "a.md", &emitted), wanted);
+    assert_eq!(alerts::findings("groups:", |_| true, &emitted), ["there are no alerts"]);
 }

@@ -62,6 +62,14 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_is_away_is_shown() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let mut watch = Watch::new("postgresql://127.0.0.1:1/nowhere");
+        metrics::with_local_recorder(&recorder, || assert!(tick(&mut watch, &mut Gauges::default()).is_err()));
+        assert!(recorder.handle().render().contains("hanse_database_ready 0"));
+    }
+
+    #[test]
     fn what_is_gone_is_shown_as_nothing() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let shown = recorder.handle();

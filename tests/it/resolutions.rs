@@ -2,14 +2,34 @@
 
 use crate::cli::{hanse, run};
 use crate::support::book::{Book, conversion, credit, link, member, request};
-use hanse::book::Handle;
+use diesel::connection::SimpleConnection;
 use hanse::book::command::{Advance, Command, Outcome};
+use hanse::book::{Handle, seal};
 use hanse::domain::crossing::{State, Step};
 use hanse::domain::expiry::Expiry;
 use hanse::domain::ids::ConversionId;
+use hanse::service::watch::Watch;
 use hanse::store::crossings::{self, Kept};
 use serde_json::Value;
 use uuid::Uuid;
+
+#[actix_web::test]
+async fn a_look_counts_what_is_under_way_and_how_far_the_feed_is_behind() {
+    let book = Book::new("UPDATE partners SET hosted = false, endpoint = 'https://bb.example' WHERE slug = 'bb'");
+    let server = book.server();
+    in_doubt(&book, &server).await;
+    let mut watch = Watch::new(&book.database.url);
+    let mut conn = book.database.connection();
+    conn.batch_execute("UPDATE alliance SET clock_offset_us = clock_offset_us + 60000000").expect("a sandbox");
+    let look = watch.look().expect("a look");
+    let rows: Vec<_> =
+        look.crossings.iter().map(|row| (row.partner.as_str(), row.state, row.crossings, row.in_doubt)).collect();
+    assert_eq!(rows, [("bb", "voiding", 1, 1)]);
+    assert!((60..120).contains(&look.feed_lag_seconds), "{look:?}");
+    seal::seal_now(&mut conn).expect("sealed");
+    assert_eq!(watch.look().expect("a look").feed_lag_seconds, 0);
+    server.close();
+}
 
 /// aa's points are kept here; bb's ledger has answered neither the credit nor the void.
 async fn in_doubt(book: &Book, server: &Handle) -> Uuid {

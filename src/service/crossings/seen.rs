@@ -296,7 +296,7 @@ impl CrossingAnswer {
         let is_open = !seen.state.is_over();
         CrossingAnswer {
             conversion_id: Shown(ConversionId(row.conversion_id)),
-            reversal_id: (seen.kind != Kind::Conversion).then(|| Shown(ReversalId(row.crossing_id))),
+            reversal_id: (seen.kind != Kind::Conversion).then_some(Shown(ReversalId(row.crossing_id))),
             kind: seen.kind_code(),
             from: row.from_partner.clone(),
             to: row.to_partner.clone(),
