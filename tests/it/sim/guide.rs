@@ -24,8 +24,8 @@ fn a_partner_is_added_as_the_guide_writes_it() {
         (".hanse/bloom", &own),
         (".hanse/demo", &data),
         ("target/release/hanse", program),
-        ("127.0.0.1:9501", &endpoint),
-        ("127.0.0.1:9502", &control),
+        ("127.0.0.1:9511", &endpoint),
+        ("127.0.0.1:9512", &control),
     ];
     let said = run(&script_of(PAGE, "partner", &here), home.path());
     for wanted in [
