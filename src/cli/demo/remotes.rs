@@ -29,6 +29,8 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Its own log, in its folder, and where its owner reaches it.
 const LOG: &str = "sim.log";
 const CONTROL: &str = "control";
+/// The key it made for itself.
+const KEY: &str = "signing.p8";
 
 /// What goes wrong at a partner now and then, so that a demo shows how conversions come through it.
 pub fn faults(partner: &str) -> &'static str {
@@ -90,12 +92,12 @@ impl Remote {
         (post.listen, post.control) = (running.listen, running.control);
         let (endpoint, control) = (format!("https://{}", running.listen), format!("http://{}", running.control));
         tracing::info!(partner.slug = slug.as_str(), endpoint, "a partner keeps its own ledger");
-        let noted = post.folder.join(CONTROL);
+        let (noted, key) = (post.folder.join(CONTROL), post.folder.join(KEY));
         let (stop, stopped) = mpsc::channel();
         let keeper = std::thread::Builder::new().name(format!("keeper-{slug}"));
         let keeper = keeper.spawn(move || post.keep(running, &stopped)).map_err(Error::failed)?;
         fs::write(noted, format!("{control}\n")).map_err(Error::failed)?;
-        let control = Control::at(&control)?;
+        let control = Control::at(&control, key)?;
         Ok(Remote { slug: slug.clone(), endpoint, control, stop: Some(stop), keeper: Some(keeper) })
     }
 }

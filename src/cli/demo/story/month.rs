@@ -3,11 +3,11 @@
 use super::board::{Expect, Row};
 use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, Reply, SPROUT, Scene};
 use crate::cli::demo::client::Client;
+use crate::cli::demo::control::registration;
 use crate::domain::expiry::{Expiry, month_end};
-use crate::domain::holder::Holder;
+use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
 use crate::service::settlement::{self, pay};
-use crate::service::signing_keys;
 use crate::signing::general::{Document, TYP};
 use crate::signing::jws::SigningKey;
 use crate::store::settlement::{exposures, obligations};
@@ -185,14 +185,16 @@ impl Scene {
         Ok(())
     }
 
-    /// Registers a key, signs the statement with it in the same document, and lets the key rest.
+    /// Registers a key, signs the statement with it in the same document, and lets the key rest. A brand that has one of its
+    /// own signs with that, and goes on with it.
     async fn countersign(&mut self, ledger: &Ledger, window: &str) -> Result<(), Broken> {
-        let pkcs8 = SigningKey::generate().map_err(|_| Error::Key)?;
-        let key = SigningKey::from_pkcs8(&pkcs8).map_err(|_| Error::Key)?;
-        let slug = ledger.client.name().parse().map_err(|_| Error::Key)?;
-        let proof = signing_keys::proof_payload(&Holder::Partner(slug), key.kid());
-        let body = json!({"jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof)});
-        let reply = ledger.client.post("/v1/signing-keys", &body).await?;
+        let slug: Slug = ledger.client.name().parse().map_err(|_| Error::Key)?;
+        let own = self.controls.get(&slug).map(|control| control.key().map_err(Error::Ledger)).transpose()?;
+        let (key, rests) = match own {
+            Some(key) => (key, false),
+            None => (new_key()?, true),
+        };
+        let reply = ledger.client.post("/v1/signing-keys", &registration(&slug, &key)).await?;
         self.must(ledger.who, "registers a signing key", &reply)?;
         let made = key.sign_detached(TYP, ledger.document.payload());
         let body = json!({"protected": made.protected, "signature": made.signature});
@@ -201,6 +203,9 @@ impl Scene {
         let seen = ledger.client.get(&format!("/v1/settlements/{window}")).await?;
         let expect = Expect::done(200).is("statement", "/statement/state", "acknowledged");
         self.board.judge(ledger.who, "counter-signs its statement 会签", &expect, &seen);
+        if !rests {
+            return Ok(());
+        }
         let retired = ledger.client.post(&format!("/v1/signing-keys/{}/retire", key.kid()), &Value::Null).await?;
         self.must(ledger.who, "retires the key of this play", &retired)
     }
@@ -234,6 +239,11 @@ impl Scene {
         self.board.put(Row { who: FINANCE, asked, expected, got, holds });
         Ok(())
     }
+}
+
+fn new_key() -> Result<SigningKey, Error> {
+    let made = SigningKey::generate().map_err(|_| Error::Key)?;
+    SigningKey::from_pkcs8(&made).map_err(|_| Error::Key)
 }
 
 /// The published window that ended on this day.
