@@ -1,7 +1,7 @@
 //! A month ends: it is closed, two brands add up their own lines and come to one figure, counter-sign, and are paid.
 
 use super::board::{Expect, Row};
-use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, Reply, SPROUT, Scene};
+use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, NEST, Reply, SPROUT, Scene};
 use crate::cli::demo::client::Client;
 use crate::cli::demo::control::registration;
 use crate::domain::expiry::{Expiry, month_end};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Windows are looked at every few seconds, and closing a small one takes less.
-const ROUNDS: u32 = 300;
+const ROUNDS: u32 = 600;
 const REST: Duration = Duration::from_millis(100);
 
 /// One brand's copy of its statement, and what it signs with.
@@ -56,8 +56,11 @@ impl Scene {
         }
         self.dispute(&harvest, &window).await?;
         self.reports_its_points(&window, last_day).await?;
-        for ledger in [&lumen, &harvest, &sprout] {
+        for ledger in [&lumen, &harvest] {
             self.countersign(ledger, &window).await?;
+        }
+        for (who, client) in [(SPROUT, self.sprout.clone()), (NEST, self.nest.clone())] {
+            self.countersigns_itself(who, &client, &window).await?;
         }
         self.all_paid().await?;
         let window = window.parse().map_err(|_| Error::Settlement(settlement::Error::NotFound))?;
@@ -185,15 +188,11 @@ impl Scene {
         Ok(())
     }
 
-    /// Registers a key, signs the statement with it in the same document, and lets the key rest. A brand that has one of its
-    /// own signs with that, and goes on with it.
+    /// Registers a key, signs the statement with it in the same document, and lets the key rest.
     async fn countersign(&mut self, ledger: &Ledger, window: &str) -> Result<(), Broken> {
         let slug: Slug = ledger.client.name().parse().map_err(|_| Error::Key)?;
-        let own = self.controls.get(&slug).map(|control| control.key().map_err(Error::Ledger)).transpose()?;
-        let (key, rests) = match own {
-            Some(key) => (key, false),
-            None => (new_key()?, true),
-        };
+        let made = SigningKey::generate().map_err(|_| Error::Key)?;
+        let key = SigningKey::from_pkcs8(&made).map_err(|_| Error::Key)?;
         let reply = ledger.client.post("/v1/signing-keys", &registration(&slug, &key)).await?;
         self.must(ledger.who, "registers a signing key", &reply)?;
         let made = key.sign_detached(TYP, ledger.document.payload());
@@ -203,11 +202,24 @@ impl Scene {
         let seen = ledger.client.get(&format!("/v1/settlements/{window}")).await?;
         let expect = Expect::done(200).is("statement", "/statement/state", "acknowledged");
         self.board.judge(ledger.who, "counter-signs its statement 会签", &expect, &seen);
-        if !rests {
-            return Ok(());
-        }
         let retired = ledger.client.post(&format!("/v1/signing-keys/{}/retire", key.kid()), &Value::Null).await?;
         self.must(ledger.who, "retires the key of this play", &retired)
+    }
+
+    /// A partner that keeps its own ledger is told by a webhook, verifies its statement, compares it with what its ledger has
+    /// counted, and signs when both hold; nobody asks it to.
+    async fn countersigns_itself(&mut self, who: &'static str, client: &Client, window: &str) -> Result<(), Broken> {
+        let mut seen = client.get(&format!("/v1/settlements/{window}")).await?;
+        for _ in 0..ROUNDS {
+            if seen.text("/statement/state") == Some("acknowledged") {
+                break;
+            }
+            tokio::time::sleep(REST).await;
+            seen = client.get(&format!("/v1/settlements/{window}")).await?;
+        }
+        let expect = Expect::done(200).is("statement", "/statement/state", "acknowledged");
+        self.board.judge(who, "compares with its own ledger, counter-signs", &expect, &seen);
+        Ok(())
     }
 
     /// Records a payment of everything that is owed; then no exposure is left.
@@ -239,11 +251,6 @@ impl Scene {
         self.board.put(Row { who: FINANCE, asked, expected, got, holds });
         Ok(())
     }
-}
-
-fn new_key() -> Result<SigningKey, Error> {
-    let made = SigningKey::generate().map_err(|_| Error::Key)?;
-    SigningKey::from_pkcs8(&made).map_err(|_| Error::Key)
 }
 
 /// The published window that ended on this day.
