@@ -1,9 +1,14 @@
-//! The owner's side of a partner that the demo runs: its control port, on this machine alone.
+//! The owner's side of a partner that the demo runs: its control port, on this machine alone, and the key that it signs with.
 
 use crate::cli::Error;
+use crate::domain::holder::Holder;
+use crate::domain::ids::Slug;
+use crate::service::signing_keys;
+use crate::signing::jws::SigningKey;
 use reqwest::Method;
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,23 +19,31 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Control {
     http: reqwest::Client,
     base: String,
+    key: PathBuf,
 }
 
 impl Control {
-    /// `base` is `http://…`, as the partner says it.
-    pub fn at(base: &str) -> Result<Control, Error> {
+    /// `base` is `http://…`, as the partner says it; `key` the file of its signing key.
+    pub fn at(base: &str, key: PathBuf) -> Result<Control, Error> {
         // Plain HTTP; the client wants to know how it would speak TLS all the same.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
         let tls = tls.map_err(Error::failed)?.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         let http = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(PATIENCE);
         let http = http.redirect(reqwest::redirect::Policy::none()).build().map_err(Error::failed)?;
-        Ok(Control { http, base: base.trim_end_matches('/').to_owned() })
+        Ok(Control { http, base: base.trim_end_matches('/').to_owned(), key })
     }
 
     /// Where it is, for people.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The partner's own key: it signs every answer.
+    pub fn key(&self) -> Result<SigningKey, Error> {
+        let unread = |why: &dyn std::fmt::Display| Error::Failed(format!("{}: {why}", self.key.display()));
+        let bytes = std::fs::read(&self.key).map_err(|why| unread(&why))?;
+        SigningKey::from_pkcs8(&bytes).map_err(|why| unread(&why))
     }
 
     /// Its figures, and which calls and faults it has met.
@@ -67,4 +80,10 @@ impl Control {
         }
         serde_json::from_str(&said).map_err(|why| Error::Failed(format!("{url}: {why}")))
     }
+}
+
+/// What registers a key at the alliance; the same again changes nothing.
+pub fn registration(partner: &Slug, key: &SigningKey) -> Value {
+    let proof = signing_keys::proof_payload(&Holder::Partner(partner.clone()), key.kid());
+    json!({ "jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof) })
 }

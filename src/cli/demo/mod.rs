@@ -20,6 +20,8 @@ use crate::config::{Config, Flags};
 use crate::domain::network::Network;
 use crate::domain::plan::Plan;
 use crate::telemetry;
+use client::Client;
+use control::registration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use remotes::Remote;
 use std::io::IsTerminal;
@@ -165,7 +167,17 @@ async fn raise(house: House, plan: Plan, metrics: PrometheusHandle) -> Result<St
         public: node.public_url(),
     };
     let url = house.database_url.clone();
+    let (api, pki) = (setup.api.clone(), setup.pki.clone());
     let remotes = blocking(move || settle(&url, &setup, plan)).await?;
+    for remote in &remotes {
+        // From here on an answer that it has not signed with this key is none.
+        let body = registration(&remote.slug, &remote.control.key()?);
+        let client = Client::open(&api, &pki, remote.slug.as_str()).map_err(Error::failed)?;
+        let reply = client.post("/v1/signing-keys", &body).await.map_err(Error::failed)?;
+        if !reply.is_done() {
+            return Err(Error::Failed(format!("the key of {} is not taken: {}", remote.slug, reply.summary())));
+        }
+    }
     Ok(Stage { node, remotes, house })
 }
 

@@ -17,7 +17,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,6 +29,8 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Its own log, in its folder, and where its owner reaches it.
 const LOG: &str = "sim.log";
 const CONTROL: &str = "control";
+/// The key it made for itself.
+const KEY: &str = "signing.p8";
 
 /// What goes wrong at a partner now and then, so that a demo shows how conversions come through it.
 pub fn faults(partner: &str) -> &'static str {
@@ -90,12 +92,12 @@ impl Remote {
         (post.listen, post.control) = (running.listen, running.control);
         let (endpoint, control) = (format!("https://{}", running.listen), format!("http://{}", running.control));
         tracing::info!(partner.slug = slug.as_str(), endpoint, "a partner keeps its own ledger");
-        let noted = post.folder.join(CONTROL);
+        let (noted, key) = (post.folder.join(CONTROL), post.folder.join(KEY));
         let (stop, stopped) = mpsc::channel();
         let keeper = std::thread::Builder::new().name(format!("keeper-{slug}"));
         let keeper = keeper.spawn(move || post.keep(running, &stopped)).map_err(Error::failed)?;
         fs::write(noted, format!("{control}\n")).map_err(Error::failed)?;
-        let control = Control::at(&control)?;
+        let control = Control::at(&control, key)?;
         Ok(Remote { slug: slug.clone(), endpoint, control, stop: Some(stop), keeper: Some(keeper) })
     }
 }
@@ -134,8 +136,6 @@ struct Running {
     child: Child,
     /// Closed to end it.
     pipe: ChildStdin,
-    /// Read to its first line; kept, so that nothing it says can fail.
-    _said: BufReader<ChildStdout>,
     listen: SocketAddr,
     control: SocketAddr,
 }
@@ -153,7 +153,12 @@ impl Post {
         let told: Value = serde_json::from_str(&line).unwrap_or_default();
         let address = |name: &str| told[name].as_str()?.split_once("//")?.1.parse::<SocketAddr>().ok();
         match (read, address("endpoint"), address("control")) {
-            (Ok(_), Some(listen), Some(control)) => Ok(Running { child, pipe, _said: said, listen, control }),
+            (Ok(_), Some(listen), Some(control)) => {
+                // What it says of its months goes to its log; the thread ends with it.
+                let mut log = self.log()?;
+                std::thread::spawn(move || std::io::copy(&mut said, &mut log));
+                Ok(Running { child, pipe, listen, control })
+            }
             _ => {
                 // It has failed, and is failing, or is none of ours.
                 let _ = child.kill();
@@ -164,9 +169,11 @@ impl Post {
         }
     }
 
+    fn log(&self) -> Result<File, Error> {
+        File::options().append(true).create(true).open(self.folder.join(LOG)).map_err(Error::failed)
+    }
+
     fn command(&self, register: bool) -> Result<Command, Error> {
-        let log = self.folder.join(LOG);
-        let log = File::options().append(true).create(true).open(&log);
         let (pki, slug) = (&self.setup.pki, self.slug.as_str());
         let mut command = Command::new(&self.program);
         command.args(["--json", "sim", "--partner", slug, "--until-closed", "--log", "info", "--log-format", "json"]);
@@ -183,14 +190,13 @@ impl Post {
         ] {
             command.arg(flag).arg(file);
         }
-        // With the alliance's address and a certificate of its own it can do more than register: whatever a partner does at
-        // the end of a month belongs here.
+        // With the alliance's address and a certificate of its own it hears of its months, and answers its statements.
         command.args(["--hanse", &self.setup.api, "--jwks", &format!("{}/.well-known/jwks.json", self.setup.public)]);
         if register {
             command.arg("--register");
         }
         // A group of its own: an interrupt typed at the demo is the demo's to tell it.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.map_err(Error::failed)?).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(self.log()?).process_group(0);
         Ok(command)
     }
 

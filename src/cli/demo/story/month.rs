@@ -1,13 +1,13 @@
 //! A month ends: it is closed, two brands add up their own lines and come to one figure, counter-sign, and are paid.
 
 use super::board::{Expect, Row};
-use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, Reply, SPROUT, Scene};
+use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, NEST, Reply, SPROUT, Scene};
 use crate::cli::demo::client::Client;
+use crate::cli::demo::control::registration;
 use crate::domain::expiry::{Expiry, month_end};
-use crate::domain::holder::Holder;
+use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
 use crate::service::settlement::{self, pay};
-use crate::service::signing_keys;
 use crate::signing::general::{Document, TYP};
 use crate::signing::jws::SigningKey;
 use crate::store::settlement::{exposures, obligations};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Windows are looked at every few seconds, and closing a small one takes less.
-const ROUNDS: u32 = 300;
+const ROUNDS: u32 = 600;
 const REST: Duration = Duration::from_millis(100);
 
 /// One brand's copy of its statement, and what it signs with.
@@ -56,8 +56,11 @@ impl Scene {
         }
         self.dispute(&harvest, &window).await?;
         self.reports_its_points(&window, last_day).await?;
-        for ledger in [&lumen, &harvest, &sprout] {
+        for ledger in [&lumen, &harvest] {
             self.countersign(ledger, &window).await?;
+        }
+        for (who, client) in [(SPROUT, self.sprout.clone()), (NEST, self.nest.clone())] {
+            self.countersigns_itself(who, &client, &window).await?;
         }
         self.all_paid().await?;
         let window = window.parse().map_err(|_| Error::Settlement(settlement::Error::NotFound))?;
@@ -187,12 +190,10 @@ impl Scene {
 
     /// Registers a key, signs the statement with it in the same document, and lets the key rest.
     async fn countersign(&mut self, ledger: &Ledger, window: &str) -> Result<(), Broken> {
-        let pkcs8 = SigningKey::generate().map_err(|_| Error::Key)?;
-        let key = SigningKey::from_pkcs8(&pkcs8).map_err(|_| Error::Key)?;
-        let slug = ledger.client.name().parse().map_err(|_| Error::Key)?;
-        let proof = signing_keys::proof_payload(&Holder::Partner(slug), key.kid());
-        let body = json!({"jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof)});
-        let reply = ledger.client.post("/v1/signing-keys", &body).await?;
+        let slug: Slug = ledger.client.name().parse().map_err(|_| Error::Key)?;
+        let made = SigningKey::generate().map_err(|_| Error::Key)?;
+        let key = SigningKey::from_pkcs8(&made).map_err(|_| Error::Key)?;
+        let reply = ledger.client.post("/v1/signing-keys", &registration(&slug, &key)).await?;
         self.must(ledger.who, "registers a signing key", &reply)?;
         let made = key.sign_detached(TYP, ledger.document.payload());
         let body = json!({"protected": made.protected, "signature": made.signature});
@@ -203,6 +204,22 @@ impl Scene {
         self.board.judge(ledger.who, "counter-signs its statement 会签", &expect, &seen);
         let retired = ledger.client.post(&format!("/v1/signing-keys/{}/retire", key.kid()), &Value::Null).await?;
         self.must(ledger.who, "retires the key of this play", &retired)
+    }
+
+    /// A partner that keeps its own ledger is told by a webhook, verifies its statement, compares it with what its ledger has
+    /// counted, and signs when both hold; nobody asks it to.
+    async fn countersigns_itself(&mut self, who: &'static str, client: &Client, window: &str) -> Result<(), Broken> {
+        let mut seen = client.get(&format!("/v1/settlements/{window}")).await?;
+        for _ in 0..ROUNDS {
+            if seen.text("/statement/state") == Some("acknowledged") {
+                break;
+            }
+            tokio::time::sleep(REST).await;
+            seen = client.get(&format!("/v1/settlements/{window}")).await?;
+        }
+        let expect = Expect::done(200).is("statement", "/statement/state", "acknowledged");
+        self.board.judge(who, "compares with its own ledger, counter-signs", &expect, &seen);
+        Ok(())
     }
 
     /// Records a payment of everything that is owed; then no exposure is left.
