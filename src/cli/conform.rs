@@ -155,9 +155,9 @@ async fn caller(args: &Args) -> Result<Caller, Error> {
 /// The newest key of the folder that is published for signing requests.
 async fn signing(args: &Args, folder: &Path) -> Result<PathBuf, Error> {
     let jwks = alliance::keys(None, &args.jwks).await?;
-    let files = gate::keys_of(&jwks).into_iter().map(|key| folder.join(format!("{}.p8", key.kid())));
+    let mut files = gate::keys_of(&jwks).into_iter().map(|key| folder.join(format!("{}.p8", key.kid())));
     let none = || Error::Failed(format!("{}: no key that {} has for webhooks", folder.display(), args.jwks));
-    files.filter(|file| file.exists()).next_back().ok_or_else(none)
+    files.rfind(|file| file.exists()).ok_or_else(none)
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {

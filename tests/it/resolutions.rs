@@ -44,7 +44,7 @@ async fn in_doubt(book: &Book, server: &Handle) -> Uuid {
         server.submit(request("aa", "news", Command::Advance(news))).await.expect("decided");
     }
     let document = r#"{"status":500,"body":"{\"oops\":\"\u001b[2J\"}"}"#.to_owned();
-    let kept = Kept { crossing_id: row.id, call: "void", by: "bb".to_owned(), document };
+    let kept = Kept { crossing_id: row.id, call: "void", by: "bb".to_owned(), same: document.clone(), document };
     crossings::keep(&mut book.database.connection(), &[kept]).expect("kept");
     row.id
 }
