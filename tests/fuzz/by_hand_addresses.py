@@ -212,7 +212,7 @@ def ids(hand):
             for method in methods if name in path else ():
                 label, place = f"{method.upper()} {path}", path if name == "{window}" else path.replace("{window}", window)
                 # Who may not decide is told so before it is looked what about.
-                wanted = "403 forbidden" if path.endswith("/decision") else "404 not_found"
+                wanted = "403 forbidden" if path.endswith(("/decision", "/resolution")) else "404 not_found"
                 for one in odd:
                     body = json.dumps(body_of(label)).encode()
                     headers = [JSON, ("idempotency-key", fresh("key"))]

@@ -36,6 +36,8 @@ def body_of(label):
         return {"answer": "accepted", "note": "n"}
     if label == "POST /v1/disputes/{id}/decision":
         return {"outcome": "rejected", "reason": "r"}
+    if label == "POST /v1/conversions/{id}/resolution":
+        return {"outcome": "released", "reason": "r"}
     points = "credit_points" if label == "POST /v1/conversions/{id}/reversals" else "points"
     return {points: 1, "reason": "r", "external_reference": fresh("ref")}
 

@@ -48,6 +48,9 @@ OPERATOR_MAY = {
     "POST /v1/disputes/{id}/answers",
     "POST /v1/disputes/{id}/decision",
     "DELETE /v1/disputes/{id}/decision",
+    "GET /v1/crossings",
+    "GET /v1/crossings/backlog",
+    "POST /v1/conversions/{id}/resolution",
 }
 REVOKED_WITHIN_S = 15
 
@@ -84,7 +87,7 @@ def foreign_ids(hand):
             for one in real.get(family, ["no thing of this kind"]):
                 # Windows are everybody's, and what is in them has a family of its own.
                 place = path[: path.index("{")] + "@" + path[path.index("}") + 1 :]
-                wanted = "the same 403 forbidden" if path.endswith("/decision") else "the same 404"
+                wanted = "the same 403 forbidden" if path.endswith(("/decision", "/resolution")) else "the same 404"
                 yield label, wanted, same(wire, method.upper(), place, one, nothing_like(one), body)
     # The other side of a link or a conversion sees it; a credit, a debit and a key have no other side.
     for path, one in (
@@ -203,7 +206,7 @@ def operator(hand):
     """The operator on every route: partners' own are forbidden, whatever is sent"""
     wire, things = Wire.of(hand.address, "ops"), hand.things
     ref, recipes = things.member(), good.as_partner(things)
-    own = ("/decision", "/certificates")
+    own = ("/decision", "/resolution", "/certificates")
     recipes |= {label: make for label, make in good.as_operator(things).items() if label.endswith(own)}
     for path, methods in hand.document["paths"].items():
         # Who enrols does so on the plain listener.

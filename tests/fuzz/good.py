@@ -208,6 +208,10 @@ def as_operator(things):
             path={"id": things.dispute(counterparty="operator")}, body={"answer": "accepted", "note": "so it is"}
         ),
         # Proposed by the other operator: this one decides.
+        # Kept here on both sides: it is not on its way, and never was.
+        "POST /v1/conversions/{id}/resolution": lambda: Request(
+            path={"id": things.conversion()["conversion_id"]}, body={"outcome": "released", "reason": "r"}
+        ),
         "POST /v1/disputes/{id}/decision": lambda: Request(
             path={"id": things.dispute(answered=True, proposed=True)}, body=dict(DECISION)
         ),

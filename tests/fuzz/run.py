@@ -29,7 +29,7 @@ OF_CALLERS = "^/(v1|checkpoint/cosignatures$)"
 # On the plain listener, for a secret that is good once, a few attempts a minute: `tests/it/enrolment.rs` has it.
 ONCE = "POST /v1/enrolments"
 # For brands that keep their own accounts, which none here does: what it is for is to refuse, and that it must have done.
-REFUSED = {"POST /v1/settlements/{window}/liabilities": "403"}
+REFUSED = {"POST /v1/settlements/{window}/liabilities": "403", "POST /v1/conversions/{id}/resolution": "404"}
 # Bounds of one run: what takes so long hangs.
 SECONDS_MAX = 900
 

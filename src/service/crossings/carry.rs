@@ -84,6 +84,9 @@ impl Drop for Carrier {
     }
 }
 
+/// Of all endpoints, and when they were read.
+type Addresses = (Instant, Arc<HashMap<Slug, String>>);
+
 struct Work {
     exchange: Exchange,
     outbound: Arc<Outbound>,
@@ -91,8 +94,7 @@ struct Work {
     evidence: Evidence,
     health: Health,
     places: Arc<Semaphore>,
-    /// Of all endpoints, and when they were read.
-    addresses: RwLock<Option<(Instant, Arc<HashMap<Slug, String>>)>>,
+    addresses: RwLock<Option<Addresses>>,
 }
 
 /// One crossing as it is carried.

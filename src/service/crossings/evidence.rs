@@ -25,12 +25,15 @@ const BODY_MAX: usize = 16 * 1024;
 /// Answers written in one transaction.
 const TOGETHER_MAX: usize = 512;
 
+/// A partner's, and when they were read.
+type Keys = (Instant, Arc<Vec<PublicKey>>);
+
 type Waiting = (Kept, oneshot::Sender<bool>);
 
 pub struct Evidence {
     database: Database,
     keeper: mpsc::Sender<Waiting>,
-    keys: RwLock<HashMap<Slug, (Instant, Arc<Vec<PublicKey>>)>>,
+    keys: RwLock<HashMap<Slug, Keys>>,
 }
 
 impl Evidence {

@@ -143,7 +143,7 @@ fn hear(conn: &mut PgConnection, wanted: &Wanted) -> Result<Heard, Error> {
         step,
         lots: Vec::new(),
         // Why it was in doubt is why it is released.
-        cause: None,
+        cause: known.row.cause.clone(),
         doubt: false,
     };
     Ok(Heard::Agreed(asked_by, advance))
@@ -172,9 +172,8 @@ fn keep(conn: &mut PgConnection, known: &Seen, wanted: &Wanted, agrees_with: Opt
     };
     let document = serde_json::to_string(&document).map_err(|_| Broken::Broken("a word that cannot be written"))?;
     let (crossing_id, by) = (known.row.crossing_id, wanted.by.clone());
-    crossings::keep(
-        conn,
-        &[Kept { crossing_id, call: "resolution", by, same: uuid::Uuid::new_v4().to_string(), document }],
-    )?;
+    // Whoever comes back to what was said before says it anew: the last word counts.
+    let same = format!("word {}", known.said.len());
+    crossings::keep(conn, &[Kept { crossing_id, call: "resolution", by, same, document }])?;
     Ok(())
 }
