@@ -181,7 +181,8 @@ fn the_demo_fills_with_members_and_conversions_and_stops_when_told() {
     let event = poll("a conversion of the stream", PATIENCE, || told("conversion.completed", |_| true));
     assert_eq!(event["data"]["confirmation"].as_str().map(str::len), Some(14), "{event}");
     // The same between two ledgers: told when it is accepted, and when it has arrived.
-    let sides: [(&str, fn(&Value) -> bool); 2] =
+    type Judge = fn(&Value) -> bool;
+    let sides: [(&str, Judge); 2] =
         [("from", |data| keeps_its_own(&data["from"])), ("to", |data| keeps_its_own(&data["to"]))];
     for (side, with) in sides {
         let accepted = poll("a conversion on its way", PATIENCE, || told("conversion.pending", with));

@@ -17,8 +17,8 @@ const CLIENTS: usize = 8;
 fn faults() -> String {
     let usable = |kind: &Kind| !matches!(kind, Kind::Refuse | Kind::Down);
     let kinds: Vec<&str> = Kind::all().filter(|(_, kind)| usable(kind)).map(|(name, _)| name).collect();
-    let each = format!("{:.4}", 0.1 / f64::from(u32::try_from(kinds.len()).expect("few")));
-    let rules = kinds.iter().map(|kind| format!("any:{kind}={each}"));
+    let each = 100_000 / kinds.len();
+    let rules = kinds.iter().map(|kind| format!("any:{kind}=0.{each:06}"));
     rules.chain(["hold:refuse=0.01".to_owned(), "credit:refuse=0.01".to_owned()]).collect::<Vec<_>>().join(",")
 }
 
