@@ -144,7 +144,12 @@ pub async fn change(
     delete, path = "/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path, pattern = "^whk_[0-9a-f]{32}$")),
     responses((status = 204, description = "Ended"))
 )]
-pub async fn end(webhooks: Data<Webhooks>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn end(
+    webhooks: Data<Webhooks>,
+    caller: Caller,
+    id: Path<String>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
     webhooks.end(caller.partner()?.clone(), query::id::<WebhookId>(&id)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -10,7 +10,7 @@ use crate::signing::sealing::SealingKey;
 use crate::store::webhooks::{courier, log};
 use crate::store::{self, Database};
 use arc_swap::ArcSwap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -59,6 +59,8 @@ pub struct Post {
     couriers: JoinSet<()>,
     holder: Uuid,
     counted: Option<Instant>,
+    /// Of which partners numbers were told.
+    told: BTreeSet<String>,
     forgot: Instant,
 }
 
@@ -77,6 +79,7 @@ impl Post {
             couriers: JoinSet::new(),
             holder: Uuid::new_v4(),
             counted: None,
+            told: BTreeSet::new(),
             forgot: clock::instant(),
         })
     }
@@ -116,7 +119,9 @@ impl Post {
         self.counted = Some(clock::instant());
         let standings =
             self.shared.database.run(|conn| Ok::<_, Error>(log::standings(conn).map_err(store::Error::from)?)).await?;
+        // Whose last webhook has ended has nothing behind, and is told so.
         let mut partners: BTreeMap<String, [i64; 5]> = BTreeMap::new();
+        partners.extend(std::mem::take(&mut self.told).into_iter().map(|partner| (partner, [0; 5])));
         for one in standings {
             let sums = partners.entry(one.partner).or_default();
             let [backlog, waiting, dead, open, suspended] = sums;
@@ -132,6 +137,7 @@ impl Post {
                 let whole = f64::from(u32::try_from(sum).unwrap_or(u32::MAX));
                 metrics::gauge!(name, "partner" => partner.clone()).set(whole);
             }
+            self.told.insert(partner);
         }
         Ok(())
     }

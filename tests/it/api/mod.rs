@@ -24,8 +24,11 @@ use actix_web::web::{Data, ServiceConfig};
 use hanse::book::{self, seal};
 use hanse::http::server::Limits;
 use hanse::http::v1;
+use hanse::service::delivery::Webhooks;
 use hanse::service::exchange::Exchange;
 use hanse::service::keys::Keys;
+use hanse::service::outbound::Outbound;
+use hanse::signing::sealing::SealingKey;
 use hanse::store;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -63,7 +66,7 @@ impl Api {
         let book = book.expect("the lanes start");
         let folder = scratch(&format!("{name}-keys-{}", std::process::id()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let keys = runtime.block_on(Keys::open(database.clone(), folder)).expect("keys");
+        let keys = runtime.block_on(Keys::open(database.clone(), folder.clone())).expect("keys");
         let keys = Arc::new(keys);
         let exchange = Data::new(Exchange {
             database,
@@ -72,8 +75,16 @@ impl Api {
             keys: Arc::clone(&keys),
             crossings: hanse::service::crossings::Crossings::channel().0,
         });
+        let webhooks = Data::new(Webhooks {
+            database: exchange.database.clone(),
+            keys: Arc::clone(&keys),
+            outbound: Arc::new(Outbound::new(folder.clone(), &[], 1)),
+            sealing: Arc::new(SealingKey::open(&folder).expect("a key")),
+            bell: Arc::default(),
+            deadline: Duration::from_secs(1),
+        });
         let api = move |config: &mut ServiceConfig| {
-            config.app_data(Data::clone(&exchange)).configure(v1::configure);
+            config.app_data(Data::clone(&exchange)).app_data(Data::clone(&webhooks)).configure(v1::configure);
         };
         let limits = Limits { workers: 1, drain: Duration::from_secs(1), ..Limits::default() };
         let house = House::on(small, name, limits, api);

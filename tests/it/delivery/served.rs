@@ -47,6 +47,15 @@ fn is_nobodys(client: &Client, own: &str, url: &str) {
     }
 }
 
+/// `hanse webhooks list`.
+fn listed_by_the_program(stage: &Stage, book: &Book) -> Value {
+    let mut list = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
+    crate::support::without_settings(&mut list);
+    list.args(["webhooks", "list", "--json", "--data-dir"]).arg(stage.folder.path());
+    let listed = list.env("DATABASE_URL", &book.database.url).output().expect("it runs");
+    serde_json::from_slice(&listed.stdout).expect("JSON")
+}
+
 #[test]
 fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     let book = Book::new("");
@@ -64,6 +73,7 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     assert_eq!((shown.get("secret"), &shown["state"], &shown["breaker"]), (None, &json!("active"), &json!("closed")));
     assert_eq!(send(&aa, "GET", "/v1/webhooks", None).json()["items"], json!([shown]));
     is_nobodys(&bb, &own, &receiver.url("/"));
+    assert_eq!(listed_by_the_program(&stage, &book)["webhooks"][0]["webhook_id"], json!(id));
     let tested = send(&aa, "POST", &format!("{own}/test"), None).json();
     assert_eq!((&tested["delivered"], &tested["status"]), (&json!(true), &json!(200)), "{tested}");
     let [got] = receiver.got().try_into().expect("one");
@@ -112,12 +122,7 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     assert_eq!(send(&aa, "GET", &own, None).status, 404);
     let metrics = served.plain("/metrics");
     assert!(metrics.contains(r#"hanse_deliveries_total{partner="aa",outcome="delivered"} "#), "{metrics}");
-    let mut list = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
-    crate::support::without_settings(&mut list);
-    list.args(["webhooks", "list", "--json", "--data-dir"]).arg(stage.folder.path());
-    let listed = list.env("DATABASE_URL", &book.database.url).output().expect("it runs");
-    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
-    assert_eq!(listed, json!({ "webhooks": [] }), "it has ended");
+    assert_eq!(listed_by_the_program(&stage, &book), json!({ "webhooks": [] }), "it has ended");
     let (code, lines) = served.terminate();
     assert_eq!(code, Some(0));
     assert!(lines.iter().all(|line| !line.contains("whsec_")), "no secret in the log");
