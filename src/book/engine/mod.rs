@@ -174,8 +174,7 @@ fn take(world: &mut World, hash: DirectoryHash, row: Taken) {
 
 /// Refusals that say nothing about the command itself are not kept under its key.
 fn is_stored(code: Code) -> bool {
-    // What is on its way now will be over: then the same may be asked again.
-    !matches!(code, Code::NotFound | Code::Forbidden | Code::Invalid | Code::IdempotencyMismatch | Code::OpenBusiness)
+    !matches!(code, Code::NotFound | Code::Forbidden | Code::Invalid | Code::IdempotencyMismatch)
 }
 
 impl Subject {

@@ -44,9 +44,9 @@ fn an_undo_gives_everything_back_at_both_ledgers_or_nothing() {
         "pending",
         "as first answered"
     );
+    stage.all_over(PATIENCE);
     let (status, told) = stage.post(&format!("/v1/conversions/{}/undo", id(&accepted)), "u3");
     assert_eq!((status, &told["code"]), (409, &"undo_window_closed".into()), "{told}");
-    stage.all_over(PATIENCE);
     stage.agree();
     stage.audit();
     let types: Vec<Value> = stage.get("/v1/events?limit=50")["items"]
