@@ -58,7 +58,12 @@ impl Matrix {
     /// One cell: the fault is set, conversions begin, somebody dies and comes back, and all is well.
     fn cell(&mut self, (call, at): (&str, usize), (name, kind): (&str, Kind), killed: Killed) {
         let before = self.stage.all_over(PATIENCE);
-        self.stage.faults(at, &rule(call, name));
+        let mut rules = rule(call, name);
+        // In every second cell nobody can look what became of it: the call itself has to be made again.
+        if self.lines.len() % 2 == 1 {
+            rules.push_str(",get_hold:500=x4,get_credit:500=x4");
+        }
+        self.stage.faults(at, &rules);
         (0..2).for_each(|_| self.convert());
         self.kill(at, killed);
         let after = self.stage.all_over(PATIENCE);
