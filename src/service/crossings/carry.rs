@@ -203,15 +203,6 @@ impl Work {
     async fn step(&self, carried: &mut Carried) -> Result<Option<Arc<CrossingRow>>, Error> {
         let row = carried.row.clone();
         let partner = asked(&row);
-        if let Some(over) = self.patience.over(row.state, carried.since.elapsed()) {
-            match over {
-                Over::GivesUp => {
-                    return self.advance(&row, Step::GivenUp, Vec::new(), Some("no_answer".to_owned())).await;
-                }
-                Over::Doubts if !row.in_doubt => return self.doubt(&row, "no_answer").await,
-                Over::Doubts => {}
-            }
-        }
         let _turn = match self.health.turn(partner, clock::instant()) {
             Turn::Go(turn) => turn,
             Turn::Rests(rest) => {
@@ -386,6 +377,15 @@ impl Work {
         note: &str,
         tries: i32,
     ) -> Result<Option<Arc<CrossingRow>>, Error> {
+        // Only now: whoever comes back after hours asks first.
+        let row = carried.row.clone();
+        match self.patience.over(row.state, carried.since.elapsed()) {
+            Some(Over::GivesUp) => {
+                return self.advance(&row, Step::GivenUp, Vec::new(), Some("no_answer".to_owned())).await;
+            }
+            Some(Over::Doubts) if !row.in_doubt => return self.doubt(&row, "no_answer").await,
+            Some(Over::Doubts) | None => {}
+        }
         let (id, version, note) = (carried.row.id, carried.version, note.chars().take(200).collect::<String>());
         let wait = if carried.row.in_doubt { wait.max(DOUBTFUL_EVERY) } else { wait };
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);

@@ -189,6 +189,22 @@ impl Stage {
         })
     }
 
+    /// Why conversions were released, and how often.
+    pub fn causes(&self) -> Vec<(String, i64)> {
+        use diesel::RunQueryDsl;
+        #[derive(diesel::QueryableByName)]
+        struct Cause {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            cause: String,
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            n: i64,
+        }
+        let sql =
+            "SELECT coalesce(cause, '') AS cause, count(*) AS n FROM crossings WHERE state = 6 GROUP BY 1 ORDER BY 1";
+        let found: Vec<Cause> = diesel::sql_query(sql).load(&mut self.database.connection()).expect("counted");
+        found.into_iter().map(|cause| (cause.cause, cause.n)).collect()
+    }
+
     pub fn audit(&self) {
         let mut conn = self.database.connection();
         seal::seal_now(&mut conn).expect("sealed");

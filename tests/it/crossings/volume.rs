@@ -60,7 +60,7 @@ fn with_a_tenth_of_all_calls_failing_everything_ends_and_everybody_is_told_in_or
     });
     let (done, released) = stage.all_over(PATIENCE * if is_long() { 20 } else { 2 });
     assert_eq!(usize::try_from(done + released).expect("few"), wanted);
-    println!("{wanted} conversions: {done} completed, {released} released");
+    println!("{wanted} conversions: {done} completed, released {:?}", stage.causes());
     stage.agree();
     stage.audit();
     for (slug, receiver) in &receivers {
