@@ -193,6 +193,8 @@ pub fn unsettled(conn: &mut PgConnection, partner: &Slug, window: i64) -> QueryR
          WHERE s.participant = $1 AND s.state IN ('published', 'disputed') \
          UNION ALL SELECT 'an obligation of window ' || w.number || ' is not paid' FROM obligations o JOIN windows w USING (window_id) \
          WHERE o.paid < o.amount AND $1 IN (o.debtor, o.creditor) \
+         UNION ALL SELECT 'an adjustment is in a window that is not published' FROM adjustments a JOIN windows w USING (window_id) \
+         WHERE w.state <> 'published' AND $1 IN (a.from_party, a.to_party) \
          UNION ALL SELECT 'a conversion over two ledgers is on its way' FROM crossings \
          WHERE state NOT IN (3, 6) AND $1 IN (from_partner, to_partner) \
          UNION ALL SELECT 'a dispute is not decided' FROM disputes \

@@ -1,10 +1,11 @@
 //! A partner suspended, resumed and gone, as the others and it itself meet that over the API.
 
-use super::{Api, Expect};
+use super::{Api, Expect, disputes};
 use crate::support::poll;
 use hanse::book::Bounds;
 use hanse::domain::ids::Slug;
 use hanse::service::lifecycle::{self, Departures};
+use hanse::signing::general::Document;
 use hanse::signing::pki::List;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -20,6 +21,23 @@ fn wish(points: i64) -> Value {
 
 fn back(points: i64) -> Value {
     json!({ "member_ref": "B-1", "to": "aa", "points": points })
+}
+
+/// Everything kept of bb, statements and all, in a folder.
+fn exported(api: &Api, name: &str) -> (crate::support::Scratch, Value) {
+    let to = crate::support::Scratch::new(&format!("{name}-export"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
+    command.args(["partners", "export", "bb", "--json", "--to"]).arg(to.path());
+    command.arg("--keys-dir").arg(crate::support::scratch(&format!("{name}-keys-{}", std::process::id())));
+    let output = command.env("DATABASE_URL", &api.house.database.url).env_remove("RUST_LOG").output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (to, serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+fn verifies(folder: &std::path::Path) {
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_hanse"));
+    let verified = verify.arg("verify").arg(folder).env_remove("RUST_LOG").output().expect("it runs");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 impl Api {
@@ -154,22 +172,68 @@ fn who_leaves_takes_nothing_in_sends_until_its_date_and_then_is_settled_and_clos
     assert_eq!(kinds, ["partner.leaving", "partner.left"]);
 
     // Its data can be had by the operator, statement and all.
-    let to = crate::support::Scratch::new("leaving-export");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
-    command.args(["partners", "export", "bb", "--json", "--to"]).arg(to.path());
-    command.arg("--keys-dir").arg(crate::support::scratch(&format!("leaving-keys-{}", std::process::id())));
-    let output = command.env("DATABASE_URL", &api.house.database.url).env_remove("RUST_LOG").output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let (to, told) = exported(&api, "leaving");
     assert_eq!((&told["members"], &told["conversions"], &told["statements"]), (&json!(1), &json!(2), &json!(1)));
     let members = std::fs::read_to_string(to.path().join("members.ndjson")).expect("members");
     let member: Value = serde_json::from_str(&members).expect("one line");
     assert_eq!(member["membership"]["member_ref"], "B-1", "{member}");
     assert!(!members.contains("A-1"), "the other side's reference is the other side's");
-    let mut verify = Command::new(env!("CARGO_BIN_EXE_hanse"));
-    let verified =
-        verify.arg("verify").arg(to.path().join("settlement/1")).env_remove("RUST_LOG").output().expect("it runs");
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    verifies(&to.path().join("settlement/1"));
+}
+
+/// With a dispute open its final window closes all the same; what the dispute comes to is in the next, and only then is it
+/// settled. What it was given before verifies as it did.
+#[test]
+fn who_leaves_with_a_dispute_open_is_settled_when_that_is_and_its_old_statements_verify() {
+    let api = Api::new("leaving-disputed", "");
+    let window = disputes::closed(&api);
+    let old = api.bb.get(&format!("/v1/settlements/{window}/statement"));
+    old.status(200);
+    api.pay_all();
+    let line = disputes::line(&api, window, "bb", "conversion");
+    let dispute = api.bb.post(&disputes::place(window), "", &disputes::amount(&line, "3.00")).status(201);
+    let mut conn = api.house.database.connection();
+    lifecycle::leave(&mut conn, &slug("bb"), "it joins another").expect("leaving");
+    api.bb.post("/v1/conversions", "out", &back(10)).status(201);
+    api.advance("14 days");
+    api.departures();
+    api.close_window();
+    api.pay_all();
+    // Whoever says nothing in time accepts; what is disputed waits.
+    api.advance("60 days");
+    api.answer_late();
+    api.departures();
+    let closed_at = |conn: &mut _| lifecycle::standing(conn, &slug("bb")).expect("there").closed_at;
+    assert_eq!(closed_at(&mut conn), None, "a dispute is open");
+    assert_eq!(api.bb.get(&disputes::path(&dispute, "")).status(200)["state"], "open", "and can be spoken of");
+
+    // The other side accepts it: the adjustment is in the window that is open now.
+    disputes::answer(&api.aa, &dispute, "accepted");
+    for name in ["ada", "bob"] {
+        api.operator_named(name)
+            .post(&disputes::path(&dispute, "/decision"), "", &disputes::upheld("-0.40"))
+            .status(200);
+    }
+    api.departures();
+    assert_eq!(closed_at(&mut conn), None, "its adjustment is in no statement yet");
+    let after = api.close_window();
+    assert_eq!(api.statement(after.id, "bb")["counterparties"][0]["adjustment"]["amount"], "-0.40");
+    api.departures();
+    assert_eq!(closed_at(&mut conn), None, "nor paid");
+    api.pay_all();
+    api.advance("60 days");
+    api.answer_late();
+    api.departures();
+    assert!(closed_at(&mut conn).is_some());
+    assert_eq!(api.exposures(), []);
+
+    let document = Document::parse(&old.body).expect("a document");
+    document.verify_all(|kid| api.keys.statement_key(kid)).expect("what it was given then");
+    let (to, told) = exported(&api, "leaving-disputed");
+    assert_eq!(told["statements"], 3, "{told}");
+    for number in [1, 2, 3] {
+        verifies(&to.path().join(format!("settlement/{number}")));
+    }
 }
 
 #[test]
