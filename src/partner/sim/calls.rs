@@ -17,7 +17,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// No call is longer; an event neither.
@@ -71,7 +71,13 @@ pub async fn answer(sim: Arc<Sim>, request: Request<Incoming>) -> Result<Answer,
     }
     let request_id = one(&head.headers, "webhook-id").unwrap_or_default().to_owned();
     match fault {
-        None => Ok(sign(&sim, &request_id, done(&sim, &asked).await)),
+        None => {
+            let said = done(&sim, &asked).await;
+            let mut last = sim.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.insert(call, (request_id.clone(), said.bytes.clone()));
+            drop(last);
+            Ok(sign(&sim, &request_id, said))
+        }
         Some(rule) => go_wrong(&sim, asked, &rule, &request_id).await,
     }
 }
@@ -144,6 +150,11 @@ async fn go_wrong(sim: &Arc<Sim>, asked: Asked, rule: &Rule, request_id: &str) -
         Kind::EndlessBody => Ok(body::long(status, bytes, None)),
         Kind::HugeBody => Ok(body::huge(status, bytes)),
         Kind::WrongId => said(body::misspeak(&bytes, Wrong::Id)),
+        Kind::OldAnswer => {
+            let last = sim.last.lock().unwrap_or_else(PoisonError::into_inner).get(&asked.call).cloned();
+            let (id, bytes) = last.unwrap_or_else(|| (request_id.to_owned(), body::misspeak(&bytes, Wrong::Id)));
+            Ok(sign(sim, &id, Said { status, bytes }))
+        }
         Kind::WrongAmount => said(body::misspeak(&bytes, Wrong::Amount)),
         Kind::DuplicateKeys => said(body::misspeak(&bytes, Wrong::Twice)),
         Kind::WrongSignature => {

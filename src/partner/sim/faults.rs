@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What is asked of the endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     Hold,
     Capture,
@@ -60,6 +60,8 @@ pub enum Kind {
     WrongId,
     /// Does it; the answer has one point more.
     WrongAmount,
+    /// Does it; the answer is the last one to another request of the call, signature and all.
+    OldAnswer,
     /// Does it; the answer says a member twice.
     DuplicateKeys,
     /// Refuses for good: 422.
@@ -76,7 +78,7 @@ pub enum Kind {
     LateSuccess,
 }
 
-const KINDS: [(&str, Kind); 19] = [
+const KINDS: [(&str, Kind); 20] = [
     ("timeout_before", Kind::TimeoutBefore),
     ("timeout_after", Kind::TimeoutAfter),
     ("twice", Kind::Twice),
@@ -89,6 +91,7 @@ const KINDS: [(&str, Kind); 19] = [
     ("wrong_signature", Kind::WrongSignature),
     ("wrong_id", Kind::WrongId),
     ("wrong_amount", Kind::WrongAmount),
+    ("old_answer", Kind::OldAnswer),
     ("duplicate_keys", Kind::DuplicateKeys),
     ("refuse", Kind::Refuse),
     ("cut_before", Kind::CutBefore),

@@ -22,8 +22,9 @@ use crate::clock;
 use crate::signing::jws::SigningKey;
 use bugs::Bugs;
 use chrono::TimeDelta;
-use faults::Faults;
+use faults::{Call, Faults};
 use gate::Gate;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use store::Store;
@@ -42,6 +43,8 @@ pub struct Sim {
     /// Told when an event has been taken in.
     pub news: Notify,
     away: Mutex<Option<Instant>>,
+    /// The last answer to each call, with the id of its request.
+    last: Mutex<HashMap<Call, (String, Vec<u8>)>>,
 }
 
 impl Sim {
@@ -61,6 +64,7 @@ impl Sim {
             signer,
             news: Notify::new(),
             away: Mutex::default(),
+            last: Mutex::default(),
         })
     }
 

@@ -5,11 +5,11 @@ use crate::support::poll;
 use serde_json::Value;
 
 /// The conversion once it is in this state.
-fn once(stage: &Stage, id: &str, state: &str) -> Value {
+pub fn once(stage: &Stage, id: &str, state: &str) -> Value {
     poll(state, PATIENCE, || Some(stage.get(&format!("/v1/conversions/{id}"))).filter(|told| told["state"] == state))
 }
 
-fn id(told: &Value) -> String {
+pub fn id(told: &Value) -> String {
     told["conversion_id"].as_str().expect("an id").to_owned()
 }
 

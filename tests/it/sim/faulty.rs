@@ -46,6 +46,7 @@ async fn each_fault_is_what_it_says_and_the_same_call_again_settles_it() {
         ("wrong_signature=x1", 200, true),
         ("wrong_id=x1", 200, true),
         ("wrong_amount=x1", 200, true),
+        ("old_answer=x1", 200, true),
         ("duplicate_keys=x1", 200, true),
         ("cut_before=x1", 0, false),
         ("cut_after=x1", 0, true),
@@ -80,7 +81,7 @@ fn is_wrong(alliance: &Alliance, fault: &str, reply: &Reply, id: &str) {
     let text = String::from_utf8_lossy(&reply.bytes);
     match fault.split('=').next() {
         Some("503") => assert_eq!(reply.headers["retry-after"], "7"),
-        Some("wrong_id") => assert_ne!(reply.json["credit_id"], id),
+        Some("wrong_id" | "old_answer") => assert_ne!(reply.json["credit_id"], id),
         Some("wrong_amount") => assert_eq!(reply.json["points"], 2),
         Some("duplicate_keys") => assert_eq!(text.matches("\"points\"").count(), 2),
         Some("wrong_signature") => assert!(!is_signed(alliance, reply)),
