@@ -1,9 +1,11 @@
 //! Exports: everything kept about a person at one brand, as one JSON document; and of all of a brand's, one after the other.
 
-use super::answer::{self, ConversionState, MovementAnswer, Side};
+use super::answer::{self, ConversionState, MovementAnswer, PendingAnswer, Side};
 use super::exchange::{Error, Exchange};
 use super::memberships::{Whole, find};
-use crate::book::command::{ConversionRow, MovementRow, ReversalRow};
+use crate::book::command::{ConversionRow, CrossingRow, MovementRow, ReversalRow};
+use crate::book::crossing::Kind;
+use crate::book::store::crossings::{self, Wished};
 use crate::book::store::{read, rows};
 use crate::domain::holder::Holder;
 use crate::domain::ids::{AccountId, ConversionId, MovementId, Slug};
@@ -27,6 +29,8 @@ pub struct Export {
     pub entries: Vec<EntryRow>,
     pub movements: Vec<MovementRow>,
     pub conversions: Vec<(ConversionRow, Vec<ReversalRow>)>,
+    /// What is on its way between two ledgers.
+    pub crossings: Vec<CrossingRow>,
     pub links: Vec<LinkRow>,
     pub consents: Vec<Consent>,
     pub activities: Vec<Activity>,
@@ -80,10 +84,12 @@ pub fn conversions_of(
         after = *last;
         let mut rows = rows::conversions(conn, &ids).map_err(Error::from)?;
         rows.sort_unstable_by_key(|row| row.id);
+        let wished = Wished { ids: ids.iter().map(|id| id.0).collect(), ..Wished::default() };
+        let crossings = crossings::find(conn, wished).map_err(Error::from)?;
         for row in &rows {
             let reversals = rows::reversals_of(conn, row.id).map_err(Error::from)?;
             let side = Side::of(partner, &row.terms).ok_or(Error::Broken("a conversion of somebody else"))?;
-            write(&answer::conversion_state(row, None, &reversals, side, currency))?;
+            write(&answer::conversion_state(row, crossing_of(&crossings, row), &reversals, side, currency))?;
             count += 1;
         }
     }
@@ -110,6 +116,7 @@ fn of_membership(conn: &mut PgConnection, membership: Membership) -> Result<Expo
         let reversals = if row.reversed == Default::default() { Vec::new() } else { rows::reversals_of(conn, row.id)? };
         conversions.push((row, reversals));
     }
+    let crossings = crossings::find(conn, Wished { open_of: vec![id], ..Wished::default() })?;
     let mut links = Vec::new();
     for link in memberships::links_of(conn, id, 1_000)? {
         links.extend(memberships::link(conn, link)?);
@@ -119,7 +126,12 @@ fn of_membership(conn: &mut PgConnection, membership: Membership) -> Result<Expo
     let most = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
     let truncated = [entries.len(), activities.len()].into_iter().any(|rows| rows >= most);
     let whole = Whole { membership, account };
-    Ok(Export { whole, entries, movements, conversions, links, consents, activities, truncated })
+    Ok(Export { whole, entries, movements, conversions, crossings, links, consents, activities, truncated })
+}
+
+/// The way of a conversion itself, not of its undo.
+fn crossing_of<'a>(crossings: &'a [CrossingRow], row: &ConversionRow) -> Option<&'a CrossingRow> {
+    crossings.iter().find(|crossing| crossing.id == row.id.0)
 }
 
 /// The newest lines of the journal, in pages: each a short statement.
@@ -144,9 +156,18 @@ impl Export {
         let state = |(row, reversals): &'a (ConversionRow, Vec<ReversalRow>)| {
             // Both are read through the account's own entries.
             let side = Side::of(own, &row.terms).unwrap_or(Side::From);
-            answer::conversion_state(row, None, reversals, side, currency)
+            answer::conversion_state(row, crossing_of(&self.crossings, row), reversals, side, currency)
         };
         self.conversions.iter().map(state).collect()
+    }
+
+    /// Conversions of which nothing is posted yet.
+    pub fn pending_answers<'a>(&'a self, currency: &'a str) -> Vec<PendingAnswer<'a>> {
+        let own = &self.whole.membership.partner;
+        let is_posted = |id: ConversionId| self.conversions.iter().any(|(row, _)| row.id == id);
+        let pending = |row: &&CrossingRow| row.kind == Kind::Conversion && !is_posted(row.conversion);
+        let answer = |row| Some(answer::pending_state(row, Side::of(own, &row.terms)?, currency));
+        self.crossings.iter().filter(pending).filter_map(answer).collect()
     }
 
     pub fn movement_answers(&self) -> Vec<MovementAnswer<'_>> {

@@ -2,7 +2,7 @@
 
 use crate::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId, TokenId};
 use crate::domain::money::Millionths;
-use crate::service::answer::{ConversionState, MovementAnswer, Shown, expires_on};
+use crate::service::answer::{ConversionState, MovementAnswer, PendingAnswer, Shown, expires_on};
 use crate::service::exports::Export;
 use crate::service::memberships::{Activity, Consent, EntryKind, EntryPlace, EntryRow, LinkRow, Membership, Whole};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -105,6 +105,8 @@ pub struct ExportAnswer<'a> {
     entries: Vec<EntryAnswer>,
     movements: Vec<MovementAnswer<'a>>,
     conversions: Vec<ConversionState<'a>>,
+    /// On their way between two ledgers.
+    pending: Vec<PendingAnswer<'a>>,
     links: Vec<LinkKept>,
     consents: Vec<ConsentKept<'a>>,
     activities: Vec<ActivityKept<'a>>,
@@ -251,6 +253,7 @@ impl<'a> ExportAnswer<'a> {
             entries: export.entries.iter().map(EntryAnswer::new).collect(),
             movements: export.movement_answers(),
             conversions: export.conversion_states(currency),
+            pending: export.pending_answers(currency),
             links: export.links.iter().map(LinkKept::new).collect(),
             consents: export.consents.iter().map(ConsentKept::new).collect(),
             activities: export.activities.iter().map(ActivityKept::new).collect(),
