@@ -3,12 +3,13 @@
 //! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
 //! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
 //! answered, and its proof · `window` a settlement window filled and closed · `prove` that its statements
-//! say what was posted · `deliveries`, `receivers` webhooks · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+//! say what was posted · `crossings` two ledgers beside the book · `deliveries`, `receivers` webhooks · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
 
 mod answer;
 mod batch;
 mod client;
 mod closer;
+mod crossings;
 mod deliveries;
 mod list;
 mod load;
@@ -77,7 +78,7 @@ pub struct Args {
     /// The pair of hot-pair and batches
     #[arg(long, value_name = "FROM:TO", default_value = "kettle:harvest", value_parser = pairs::parse)]
     hot_pair: Pair,
-    /// Members of the hot pair, and of all other pairs together
+    /// Members of the hot pair, of all other pairs together, and of the pair of crossings
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
     members: u64,
     /// Names the set of members; another seed makes another set
@@ -233,8 +234,16 @@ async fn prepare(args: &Args, setting: &Setting, interrupt: &Interrupt, bar: &Pr
     if scenarios.iter().any(|scenario| scenario.is_spread()) {
         populations.extend(&setting.spread);
     }
+    let preparing = async {
+        members::prepare(&setting.clients, &populations, None, bar).await?;
+        if scenarios.contains(&Scenario::Crossings) {
+            let ledgers = crossings::ledgers(&args.data_dir, setting.remote.pair)?;
+            members::prepare(&setting.clients, &[setting.remote], Some(&ledgers), bar).await?;
+        }
+        Ok(())
+    };
     tokio::select! {
-        prepared = members::prepare(&setting.clients, &populations, bar) => prepared,
+        prepared = preparing => prepared,
         () = interrupt.asked() => Err(Error::Failed("interrupted while setting up; the same command goes on".to_owned())),
     }
 }
@@ -289,6 +298,7 @@ impl Args {
             clients: Clients::new(&self.url, &self.pki())?,
             hot: population(self.hot_pair, self.members),
             spread: spread.into_iter().map(of_spread).collect(),
+            remote: population(pairs::REMOTE, self.members),
             singles: self.clients.into(),
             batches: self.batch_clients.into(),
             time: Duration::from_secs(self.seconds),

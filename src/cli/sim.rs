@@ -1,6 +1,7 @@
 //! `hanse sim`: a partner's own ledger behind an endpoint, with faults that are scripted.
 
 pub(super) mod alliance;
+pub(super) mod control;
 mod feed;
 mod month;
 mod own;

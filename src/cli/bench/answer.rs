@@ -70,8 +70,8 @@ impl Conversion<'_> {
     }
 
     /// Whether it is what was asked for; else what is wrong with it.
-    pub fn check(&self, amounts: &Amounts, reference: &str) -> Result<(), String> {
-        if self.state != "completed" {
+    pub fn check(&self, state: &str, amounts: &Amounts, reference: &str) -> Result<(), String> {
+        if self.state != state {
             return Err(format!("{} is {}", self.conversion_id, self.state));
         }
         let came_to = self.amounts();
@@ -120,7 +120,7 @@ mod tests {
         };
         let check = |body: String| {
             let conversion: Conversion = serde_json::from_str(&body).expect("a conversion");
-            conversion.check(&AMOUNTS, "r.1")
+            conversion.check("completed", &AMOUNTS, "r.1")
         };
         assert_eq!(check(body("completed", 36, "\"r.1\"")), Ok(()));
         for wrong in [

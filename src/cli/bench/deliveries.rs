@@ -105,7 +105,7 @@ pub async fn run(setting: &Setting, pki: &Path, events: u64, bar: &ProgressBar) 
 }
 
 /// The last sequence of the partner's feed: where a webhook begins that says nothing else.
-async fn head(client: &mut Client, url: &str) -> Result<i64, Error> {
+pub async fn head(client: &mut Client, url: &str) -> Result<i64, Error> {
     let (id, cursor) = create(client, url, None).await?;
     end(client, &id).await?;
     Ok(cursor)

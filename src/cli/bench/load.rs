@@ -3,6 +3,7 @@
 use super::answer::{Amounts, Quote};
 use super::client::Clients;
 use super::closer::{Closer, Closes};
+use super::crossings::{self, Ends};
 use super::list::List;
 use super::members::Population;
 use super::probe::{Cost, Probe};
@@ -15,6 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::slice;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -32,6 +34,8 @@ pub struct Setting {
     pub clients: Clients,
     pub hot: Population,
     pub spread: Vec<Population>,
+    /// Of two brands that keep their own ledgers.
+    pub remote: Population,
     /// Connections of a scenario of single requests, and of one of batches.
     pub singles: usize,
     pub batches: usize,
@@ -74,6 +78,17 @@ pub struct Measured {
     pub interrupted: bool,
 }
 
+impl Setting {
+    /// Between whom a scenario runs.
+    pub fn populations(&self, scenario: Scenario) -> &[Population] {
+        match scenario {
+            Scenario::Crossings => slice::from_ref(&self.remote),
+            _ if scenario.is_spread() => &self.spread,
+            _ => slice::from_ref(&self.hot),
+        }
+    }
+}
+
 impl Interrupt {
     pub fn ask(&self) {
         self.asked.set(true);
@@ -105,6 +120,10 @@ pub async fn run(
     let mut workers = workers(setting, &job).await?;
     bar.set_message(format!("{}: connecting", scenario.name()));
     connect(&mut workers).await?;
+    let following = match scenario {
+        Scenario::Crossings => Some(crossings::follow(setting, &job).await?),
+        _ => None,
+    };
     let before = probe.read().await;
     let begun = clock::instant();
     let mut working = JoinSet::new();
@@ -119,6 +138,9 @@ pub async fn run(
     // Now, not after the last answers: these may take long when a server is away.
     let after = probe.read().await;
     let unanswered = finish(&mut working, interrupt).await?;
+    if let Some(following) = following {
+        following.abort();
+    }
     if let Some(failure) = job.failure.take() {
         return Err(Error::Failed(failure));
     }
@@ -158,6 +180,7 @@ fn new_job(setting: &Setting, scenario: Scenario, tally: &Rc<RefCell<Tally>>) ->
         tally: Rc::clone(tally),
         list: setting.list.as_ref().map(open).transpose()?.map(RefCell::new),
         closing: RefCell::default(),
+        ends: Ends::default(),
         stopping: Cell::new(false),
         failure: RefCell::new(None),
     })
@@ -170,8 +193,7 @@ fn run_id() -> String {
 
 /// The clients of a run, each with its population and what its conversions come to.
 async fn workers(setting: &Setting, job: &Rc<Job>) -> Result<Vec<Worker>, Error> {
-    let hot = [setting.hot];
-    let populations: &[Population] = if job.scenario.is_spread() { &setting.spread } else { &hot };
+    let populations = setting.populations(job.scenario);
     let count = if job.scenario.is_batched() { setting.batches } else { setting.singles };
     let mut amounts = Vec::with_capacity(populations.len());
     for population in populations {

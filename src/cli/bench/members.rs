@@ -5,6 +5,7 @@
 
 use super::batch::{self, ITEMS};
 use super::client::{Answer, Ask, Client, Clients};
+use super::crossings::Ledgers;
 use super::pairs::{Brand, Pair};
 use super::tally::Tally;
 use crate::cli::Error;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Points each member begins with: enough for sixteen million conversions of a thousand members.
-const OPENING_POINTS: u64 = 1_000_000;
+pub const OPENING_POINTS: u64 = 1_000_000;
 /// Their last day, beyond any clock a sandbox is moved to.
 const OPENING_EXPIRES: &str = "2099-12-31";
 /// Pairs of connections that link members at once.
@@ -48,8 +49,13 @@ impl Population {
     }
 }
 
-/// Makes what is missing of the populations; `bar` counts members.
-pub async fn prepare(clients: &Clients, populations: &[Population], bar: &ProgressBar) -> Result<(), Error> {
+/// Makes what is missing of the populations; `bar` counts members. Brands that keep their own `ledgers` credit their own.
+pub async fn prepare(
+    clients: &Clients,
+    populations: &[Population],
+    ledgers: Option<&Ledgers>,
+    bar: &ProgressBar,
+) -> Result<(), Error> {
     let tally = Rc::default();
     bar.set_length(populations.iter().map(|population| population.members).sum());
     for population in populations {
@@ -59,7 +65,10 @@ pub async fn prepare(clients: &Clients, populations: &[Population], bar: &Progre
             let mut target = clients.client(population.pair.to.slug, 0, &tally)?;
             register(&mut origin, population, population.pair.from).await?;
             register(&mut target, population, population.pair.to).await?;
-            credit(&mut origin, population).await?;
+            match ledgers {
+                None => credit(&mut origin, population).await?,
+                Some(ledgers) => ledgers.seed(population, bar).await?,
+            }
             link_all(clients, population, &tally, bar).await?;
             put(&mut origin, &population.ready_ref(), population.pair.from.tier).await?;
         } else {

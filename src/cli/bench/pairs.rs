@@ -33,6 +33,9 @@ const BRANDS: [Brand; 7] = [
     brand("kettle", "ordinary", false),
 ];
 
+/// The two that keep their own ledgers.
+pub const REMOTE: Pair = Pair { from: BRANDS[1], to: BRANDS[3] };
+
 const fn brand(slug: &'static str, tier: &'static str, limited: bool) -> Brand {
     Brand { slug, tier, limited }
 }

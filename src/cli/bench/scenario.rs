@@ -3,6 +3,7 @@
 use super::answer::{Amounts, Conversion, Quote};
 use super::batch::{self, ITEMS};
 use super::client::{Answer, Ask, Client};
+use super::crossings::{COMPLETED, Ends};
 use super::list::List;
 use super::members::{Population, credit_item, membership_item};
 use super::pairs::POINTS;
@@ -30,9 +31,11 @@ pub enum Scenario {
     Import,
     /// A settlement window filled with random conversions on 25 pairs, and closed
     Window,
+    /// Single conversions between two brands that keep their own ledgers, each until both have moved
+    Crossings,
     /// Events pushed to four webhooks here, over mutual TLS, signed twice
     Deliveries,
-    /// All of these but the last two, one after the other
+    /// The first five, one after the other
     All,
 }
 
@@ -48,6 +51,7 @@ impl Scenario {
             Scenario::Batches => "batches",
             Scenario::Import => "import",
             Scenario::Window => "window",
+            Scenario::Crossings => "crossings",
             Scenario::Deliveries => "deliveries",
             Scenario::All => "all",
         }
@@ -73,6 +77,8 @@ pub struct Job {
     pub list: Option<RefCell<List>>,
     /// True while a window is being closed, where that is part of the run.
     pub closing: RefCell<Option<Arc<AtomicBool>>>,
+    /// What becomes of conversions that are on their way.
+    pub ends: Ends,
     /// Set when clients are to end after what they are doing.
     pub stopping: Cell<bool>,
     /// Why the run cannot go on.
@@ -103,6 +109,7 @@ impl Worker {
                 Scenario::HotPair | Scenario::Pairs => self.convert(&key).await,
                 Scenario::Quoted => self.quote_and_convert(&key).await,
                 Scenario::Batches => self.convert_batch(&key).await,
+                Scenario::Crossings => self.cross(&key).await,
                 Scenario::Import | Scenario::Window | Scenario::Deliveries | Scenario::All => self.import(&key).await,
             }
             let closing = closing || self.job.is_closing();
@@ -111,11 +118,38 @@ impl Worker {
     }
 
     async fn convert(&mut self, key: &str) {
+        let answer = self.ask_conversion(key).await;
+        self.check(&answer, key);
+    }
+
+    /// Accepted at once; answered when both ledgers have moved, or neither.
+    async fn cross(&mut self, key: &str) {
+        let answer = self.ask_conversion(key).await;
+        if answer.status != 202 {
+            return self.check(&answer, key);
+        }
+        let accepted = serde_json::from_slice::<Conversion>(&answer.body).map_err(|cause| cause.to_string());
+        let accepted = accepted.and_then(|it| it.check("pending", &self.amounts, key).map(|()| it.conversion_id));
+        let id = match accepted {
+            Ok(id) => id,
+            Err(what) => return self.wrong(what),
+        };
+        if let Some(list) = &self.job.list {
+            list.borrow_mut().note(id, key);
+        }
+        let end = self.job.ends.of(id).await;
+        let mut tally = self.job.tally.borrow_mut();
+        match end.as_str() {
+            COMPLETED => tally.effects(1),
+            other => tally.refused(other),
+        }
+    }
+
+    async fn ask_conversion(&mut self, key: &str) -> Answer {
         let (member_ref, to) = (self.any_member(), self.population.pair.to.slug);
         let body =
             format!(r#"{{"member_ref":"{member_ref}","to":"{to}","points":{POINTS},"external_reference":"{key}"}}"#);
-        let answer = self.client.ask(&Ask::post("/v1/conversions", Some(key), body)).await;
-        self.check(&answer, key);
+        self.client.ask(&Ask::post("/v1/conversions", Some(key), body)).await
     }
 
     async fn quote_and_convert(&mut self, key: &str) {
@@ -228,7 +262,7 @@ impl Job {
             list.borrow_mut().note(conversion.conversion_id, key);
         }
         let mut tally = self.tally.borrow_mut();
-        match conversion.check(amounts, key) {
+        match conversion.check("completed", amounts, key) {
             Err(what) => tally.wrong(what),
             Ok(()) if replayed && tries == 1 => tally.wrong(format!("{key} was new and answered with a replay")),
             Ok(()) => {
@@ -277,8 +311,8 @@ mod tests {
     fn job() -> Job {
         let tally = Rc::default();
         let (stopping, failure) = (Cell::new(false), RefCell::new(None));
-        let closing = RefCell::default();
-        Job { scenario: Scenario::HotPair, run: "r".to_owned(), tally, list: None, closing, stopping, failure }
+        let (closing, ends) = (RefCell::default(), Ends::default());
+        Job { scenario: Scenario::HotPair, run: "r".to_owned(), tally, list: None, closing, ends, stopping, failure }
     }
 
     #[test]

@@ -4,9 +4,8 @@
 //! audits both, stops, and says by its exit code whether everything held.
 
 pub mod client;
-mod control;
 mod prepare;
-mod remotes;
+pub(super) mod remotes;
 pub mod story;
 pub mod stream;
 pub mod travel;
@@ -14,6 +13,7 @@ pub mod travel;
 use super::house::House;
 use super::node::Node;
 use super::serve::{Stop, blocking};
+use super::sim::control::registration;
 use super::{Error, Global, audit, partners};
 use crate::clock;
 use crate::config::{Config, Flags};
@@ -21,7 +21,6 @@ use crate::domain::network::Network;
 use crate::domain::plan::Plan;
 use crate::telemetry;
 use client::Client;
-use control::registration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use remotes::Remote;
 use std::io::IsTerminal;
@@ -44,6 +43,9 @@ pub struct Args {
     /// Keep every brand's accounts here, in a folder of its own, and run no partners beside
     #[arg(long, conflicts_with = "check")]
     hosted: bool,
+    /// Have partners that keep their own ledgers take so long over every answer, and fail in nothing
+    #[arg(long, value_name = "MS", conflicts_with_all = ["check", "hosted"])]
+    answer_ms: Option<u64>,
     /// Folder of the alliances' manifests
     #[arg(long, default_value = "partners", value_name = "DIR")]
     partners: PathBuf,
@@ -96,7 +98,7 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
         }
         let known = plan.clone();
         let house = blocking(move || open(config, &known)).await?;
-        let first = raise(house, plan, metrics.clone()).await?;
+        let first = raise(house, plan, metrics.clone(), args.answer_ms).await?;
         let outcome = tokio::select! {
             outcome = play(args, global, &first, metrics) => outcome,
             () = stop.asked() => Ok(()),
@@ -156,7 +158,7 @@ fn free_ports(config: &mut Config) {
 
 /// Publishes the alliance, issues what certificates are missing, serves it, and starts the partners that keep their own
 /// ledgers.
-async fn raise(house: House, plan: Plan, metrics: PrometheusHandle) -> Result<Stage, Error> {
+async fn raise(house: House, plan: Plan, metrics: PrometheusHandle, answer_ms: Option<u64>) -> Result<Stage, Error> {
     let (url, pki) = (house.database_url.clone(), house.config.pki_dir());
     let plan = blocking(move || prepare::alliance(&url, &pki, &plan).map(|()| plan)).await?;
     let node = Node::start(&house, metrics).await?;
@@ -165,6 +167,7 @@ async fn raise(house: House, plan: Plan, metrics: PrometheusHandle) -> Result<St
         folder: house.config.data_dir.join("sim"),
         api: node.api_url(),
         public: node.public_url(),
+        answer_ms,
     };
     let url = house.database_url.clone();
     let (api, pki) = (setup.api.clone(), setup.pki.clone());
@@ -262,7 +265,7 @@ async fn second(first: &Stage, manifests: &Path, metrics: PrometheusHandle) -> R
     cluster.create_database("travel").map_err(Error::failed)?;
     let url = cluster.url("travel");
     let house = blocking(move || House::at(config, url)).await?;
-    raise(house, partners::read(&manifests.join(SECOND))?, metrics).await
+    raise(house, partners::read(&manifests.join(SECOND))?, metrics, None).await
 }
 
 fn welcome(stage: &Stage) {

@@ -4,9 +4,9 @@
 //! Each holds the reading end of a pipe whose other end is ours, and ends when that is closed: by us, or by the kernel when
 //! the demo is killed. What a partner keeps is in a folder of its own.
 
-use super::control::Control;
 use super::stream;
 use crate::cli::Error;
+use crate::cli::sim::control::Control;
 use crate::clock;
 use crate::domain::ids::Slug;
 use crate::domain::plan::Plan;
@@ -28,9 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// Its own log, in its folder, and where its owner reaches it.
 const LOG: &str = "sim.log";
-const CONTROL: &str = "control";
+pub const CONTROL: &str = "control";
 /// The key it made for itself.
-const KEY: &str = "signing.p8";
+pub const KEY: &str = "signing.p8";
 
 /// What goes wrong at a partner now and then, so that a demo shows how conversions come through it.
 pub fn faults(partner: &str) -> &'static str {
@@ -51,6 +51,8 @@ pub struct Setup {
     pub api: String,
     /// `http://…` of the public listener, which has the alliance's keys.
     pub public: String,
+    /// How long each takes over every answer, failing in nothing.
+    pub answer_ms: Option<u64>,
 }
 
 /// A partner that runs; ended when it is dropped.
@@ -178,7 +180,11 @@ impl Post {
         let mut command = Command::new(&self.program);
         command.args(["--json", "sim", "--partner", slug, "--until-closed", "--log", "info", "--log-format", "json"]);
         command.args(["--listen", &self.listen.to_string(), "--control", &self.control.to_string()]);
-        command.arg("--data").arg(&self.folder).args(["--faults", faults(slug)]);
+        command.arg("--data").arg(&self.folder);
+        match self.setup.answer_ms {
+            Some(ms) => command.args(["--answer-ms", &ms.to_string()]),
+            None => command.args(["--faults", faults(slug)]),
+        };
         for (flag, file) in [
             ("--certificate", self.folder.join("endpoint.crt")),
             ("--key", self.folder.join("endpoint.key")),

@@ -9,8 +9,8 @@
 mod told;
 
 use super::client::{Client, Error, Reply};
-use super::control::Control;
 use super::remotes::Remote;
+use crate::cli::sim::control::Control;
 use crate::clock;
 use crate::domain::ids::Slug;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -1,4 +1,4 @@
-//! The owner's side of a partner that the demo runs: its control port, on this machine alone, and the key that it signs with.
+//! The owner's side of a simulated partner: its control port, on this machine alone, and the key that it signs with.
 
 use crate::cli::Error;
 use crate::domain::holder::Holder;

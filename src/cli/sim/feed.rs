@@ -82,13 +82,18 @@ async fn catch_up(sim: &Sim, alliance: &Alliance, month: &mut Month) -> Result<(
         if next.is_empty() {
             return Ok(());
         }
+        let mut outcome = Ok(());
         for event in next {
             let said: Value = serde_json::from_str(&event.body).unwrap_or_default();
-            month.on(sim, alliance, &said).await?;
-            // After it was handled: it is handled again if this process ends before, and that does nothing new.
+            outcome = month.on(sim, alliance, &said).await;
+            if outcome.is_err() {
+                break;
+            }
             cursor = event.sequence;
-            sim.store.keep(CURSOR, &cursor).await.map_err(Error::failed)?;
         }
+        // After they were handled: they are handled again if this process ends before, and that does nothing new.
+        sim.store.keep(CURSOR, &cursor).await.map_err(Error::failed)?;
+        outcome?;
     }
 }
 

@@ -4,8 +4,8 @@
 use super::board::{Expect, Row};
 use super::{Broken, Error, LUMEN, NEST, Reply, SPROUT, Scene, consent, of};
 use crate::cli::demo::client::Client;
-use crate::cli::demo::control::Control;
 use crate::cli::demo::remotes;
+use crate::cli::sim::control::Control;
 use crate::domain::ids::Slug;
 use crate::store::crossings::{self, Moved};
 use chrono::{DateTime, Utc};

@@ -14,7 +14,7 @@ mod month;
 pub use board::{Board, Chapter, Row, compact};
 
 use super::client::{Client, Error as ClientError, Reply};
-use super::control::Control;
+use crate::cli::sim::control::Control;
 use crate::domain::expiry::Expiry;
 use crate::domain::ids::{ConversionId, Slug};
 use crate::service::clock;

@@ -3,7 +3,7 @@
 use super::board::{Expect, Row};
 use super::{Broken, CLOCK, Error, FINANCE, HARVEST, LUMEN, NEST, Reply, SPROUT, Scene};
 use crate::cli::demo::client::Client;
-use crate::cli::demo::control::registration;
+use crate::cli::sim::control::registration;
 use crate::domain::expiry::{Expiry, month_end};
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
