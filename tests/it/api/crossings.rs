@@ -299,3 +299,28 @@ fn what_is_under_way_is_listed_with_whom_it_waits_for() {
     assert!(told[0]["oldest_seconds"].is_i64());
     assert_eq!((backlog(&api.bb).as_array().map(Vec::len), backlog(&api.aa)), (Some(2), json!([])));
 }
+
+#[test]
+fn an_export_has_what_is_on_its_way_and_completes_no_conversion_that_is_not() {
+    let api = api("exported", "'aa', 'bb'");
+    let (id, uuid) = convert(&api, "order-1", 20);
+    let members = [(&api.aa, "A-1"), (&api.bb, "B-1")];
+    let exported = |on_the_way: usize, stands: Option<&str>| {
+        for (caller, member) in members {
+            let export = caller.get(&format!("/v1/memberships/{member}/export")).status(200);
+            let ids = |list: &str| {
+                export[list].as_array().expect("a list").iter().map(|one| &one["conversion_id"]).collect::<Vec<_>>()
+            };
+            assert_eq!(ids("pending"), vec![&json!(id); on_the_way], "{export:#}");
+            assert_eq!(ids("conversions"), vec![&json!(id); usize::from(stands.is_some())], "{export:#}");
+            assert_eq!(export["conversions"][0]["state"].as_str(), stands, "{export:#}");
+        }
+    };
+    exported(1, None);
+    answered(&api, uuid, State::Holding, Step::Held, held(20));
+    exported(1, None);
+    answered(&api, uuid, State::Crediting, Step::Credited, Vec::new());
+    exported(0, Some("pending"));
+    answered(&api, uuid, State::Capturing, Step::Captured, Vec::new());
+    exported(0, Some("completed"));
+}
