@@ -121,7 +121,7 @@ settings! {
     crossing_settle_s: u64 = 3_600, |n| within(*n, 1, 604_800);
     /// Conversions over two ledgers carried on at once.
     crossings_max: usize = 512, |n| within(*n, 1, 65_536);
-    /// Those of them that wait for one partner.
+    /// Calls of one partner under way at once; as many again may wait for one.
     crossings_each: usize = 128, |n| within(*n, 1, 65_536);
     /// Seconds that a call to a partner's endpoint may take, its answer included.
     outbound_timeout_s: u64 = 15, |n| within(*n, 1, 60);

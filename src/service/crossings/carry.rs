@@ -31,12 +31,17 @@ const ADDRESSES_KEPT: Duration = Duration::from_secs(5);
 /// What is in doubt is asked for again at this pace.
 const DOUBTFUL_EVERY: Duration = Duration::from_secs(60);
 
+/// How long one waits here for a place at a partner; then the database remembers when it is due.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(1);
+/// Why one waits whose partner is asked as much as it may be.
+const FULL: &str = "as many calls as may be are under way";
+
 /// How much is under way at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Crossings in all.
     pub crossings: usize,
-    /// Of one partner: a slow one takes no place of another's.
+    /// Calls of one partner, and as many that wait for one: a slow one takes no place of another's.
     pub each: usize,
 }
 
@@ -203,15 +208,22 @@ impl Work {
     async fn step(&self, carried: &mut Carried) -> Result<Option<Arc<CrossingRow>>, Error> {
         let row = carried.row.clone();
         let partner = asked(&row);
-        let _turn = match self.health.turn(partner, clock::instant()) {
+        let turn = match self.health.turn(partner, clock::instant()) {
             Turn::Go(turn) => turn,
             Turn::Rests(rest) => {
                 let wait = rest + Duration::from_millis(u64::from(chance(&row)) * 4);
                 return self.wait(carried, wait, "its breaker is open").await;
             }
-            Turn::Full => return self.wait(carried, Duration::from_secs(1), "as many as may be are under way").await,
+            Turn::Full(queue) => match queue.place(QUEUE_PATIENCE).await {
+                Some(turn) => turn,
+                None => return self.wait(carried, Duration::ZERO, FULL).await,
+            },
+            Turn::Overfull => return self.wait(carried, Duration::from_secs(1), FULL).await,
         };
-        match self.ask(carried, partner).await? {
+        let asked = self.ask(carried, partner).await;
+        // What came of it takes no place of another call's.
+        drop(turn);
+        match asked? {
             Asked::News(News::Step { step, lots, cause }) => match self.advance(&row, step, lots, cause).await? {
                 None if row.in_doubt => self.later(carried, DOUBTFUL_EVERY, "as before").await,
                 moved => Ok(moved),

@@ -18,6 +18,8 @@ struct Partner {
     failures: u32,
     rests_until: Option<Instant>,
     places: Arc<Semaphore>,
+    /// Of those that wait for one: as many again.
+    queue: Arc<Semaphore>,
 }
 
 /// All partners'.
@@ -31,12 +33,27 @@ pub enum Turn {
     Go(OwnedSemaphorePermit),
     /// The breaker is open: not before this long.
     Rests(Duration),
-    /// As many as may be are under way.
-    Full,
+    /// As many as may be are under way: it may queue for a place.
+    Full(Queue),
+    /// And as many again are waiting.
+    Overfull,
+}
+
+/// Where one waits for a place.
+pub struct Queue {
+    places: Arc<Semaphore>,
+    _queued: OwnedSemaphorePermit,
+}
+
+impl Queue {
+    /// A place, if one is free in time.
+    pub async fn place(self, patience: Duration) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(patience, self.places.acquire_owned()).await.ok()?.ok()
+    }
 }
 
 impl Health {
-    /// `places`: crossings of one partner under way at once.
+    /// `places`: calls of one partner under way at once.
     pub fn new(places: usize) -> Health {
         Health { partners: Mutex::default(), places }
     }
@@ -53,11 +70,11 @@ impl Health {
         })
     }
 
-    /// Whom it is no use to begin with now: who rests, and whose places are taken.
+    /// Whom it is no use to begin with now: who rests, and whose queue is full.
     pub fn busy(&self, now: Instant) -> Vec<String> {
         let partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
         let is_busy = |known: &Partner| {
-            known.rests_until.is_some_and(|until| until > now) || known.places.available_permits() == 0
+            known.rests_until.is_some_and(|until| until > now) || known.queue.available_permits() == 0
         };
         partners.iter().filter(|(_, known)| is_busy(known)).map(|(partner, _)| partner.to_string()).collect()
     }
@@ -93,13 +110,20 @@ impl Health {
 
     fn with<T>(&self, partner: &Slug, then: impl FnOnce(&mut Partner) -> T) -> T {
         let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Partner { failures: 0, rests_until: None, places: Arc::new(Semaphore::new(self.places)) };
+        let semaphore = || Arc::new(Semaphore::new(self.places));
+        let new = || Partner { failures: 0, rests_until: None, places: semaphore(), queue: semaphore() };
         then(partners.entry(partner.clone()).or_insert_with(new))
     }
 }
 
 fn enter(known: &Partner) -> Turn {
-    known.places.clone().try_acquire_owned().map_or(Turn::Full, Turn::Go)
+    if let Ok(place) = known.places.clone().try_acquire_owned() {
+        return Turn::Go(place);
+    }
+    match known.queue.clone().try_acquire_owned() {
+        Ok(queued) => Turn::Full(Queue { places: known.places.clone(), _queued: queued }),
+        Err(_) => Turn::Overfull,
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +148,21 @@ mod tests {
         health.answered(&partner);
         let (one, two) = (health.turn(&partner, later), health.turn(&partner, later));
         assert!(matches!((&one, &two), (Turn::Go(_), Turn::Go(_))));
-        assert!(matches!(health.turn(&partner, later), Turn::Full), "no more than its places");
+        let queues: Vec<Turn> = (0..3).map(|_| health.turn(&partner, later)).collect();
+        assert!(matches!(&queues[..], [Turn::Full(_), Turn::Full(_), Turn::Overfull]), "no more than its places");
+        drop(queues);
+        assert!(matches!(health.turn(&partner, later), Turn::Full(_)), "who waited has gone");
+    }
+
+    #[tokio::test]
+    async fn a_place_is_given_in_turn_or_not_in_time() {
+        let (health, partner) = (Health::new(1), "sprout".parse().expect("a slug"));
+        let now = crate::clock::instant();
+        let Turn::Go(first) = health.turn(&partner, now) else { panic!("it is free") };
+        let Turn::Full(queue) = health.turn(&partner, now) else { panic!("it is taken") };
+        assert!(queue.place(Duration::from_millis(1)).await.is_none(), "nobody has gone");
+        let Turn::Full(queue) = health.turn(&partner, now) else { panic!("it is taken") };
+        drop(first);
+        assert!(queue.place(Duration::from_secs(60)).await.is_some());
     }
 }
