@@ -170,8 +170,8 @@ async fn play(args: &Args, global: &Global) -> Result<(), Error> {
     welcome(args, global, &listener, control)?;
     if let Some(alliance) = alliance {
         let endpoint = args.endpoint.clone().unwrap_or_else(|| format!("https://{}", listener.address));
-        feed::register(&sim, &alliance, &endpoint).await?;
-        feed::follow(sim, alliance, month(args, global)?).await;
+        let ask_every = feed::register(&sim, &alliance, &endpoint).await?;
+        feed::follow(sim, alliance, month(args, global)?, ask_every).await;
     }
     // The keys are looked after for as long as it runs; that it ends early would be a panic.
     keys.await.map_err(Error::failed)

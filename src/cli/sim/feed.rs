@@ -6,15 +6,18 @@
 use super::alliance::Alliance;
 use super::month::Month;
 use crate::cli::Error;
+use crate::clock;
 use crate::partner::sim::Sim;
 use crate::partner::sim::ledger::{Command, Event};
 use crate::signing::webhook::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const POLL_EVERY: Duration = Duration::from_secs(1);
+/// Where events are pushed, asking is for what a push has lost; elsewhere it is how they come.
+const ASK_EVERY_PUSHED: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// After the alliance could not be reached.
 const AGAIN: Duration = Duration::from_secs(2);
 const PAGE: usize = 1_000;
@@ -30,8 +33,8 @@ struct Registered {
 }
 
 /// Asks to be told of events at our own endpoint, once; with the secret, requests are believed for it too. Where that
-/// cannot be, events are asked for.
-pub async fn register(sim: &Sim, alliance: &Alliance, endpoint: &str) -> Result<(), Error> {
+/// cannot be, events are asked for: how often they are to be.
+pub async fn register(sim: &Sim, alliance: &Alliance, endpoint: &str) -> Result<Duration, Error> {
     let url = format!("{}/webhooks", endpoint.trim_end_matches('/'));
     let known: Option<Registered> = sim.store.kept(WEBHOOK).map_err(Error::failed)?;
     let secret = match known {
@@ -43,7 +46,7 @@ pub async fn register(sim: &Sim, alliance: &Alliance, endpoint: &str) -> Result<
                 Ok(made) => made,
                 Err(cause) => {
                     tracing::warn!(error = %cause, "no webhook is registered: events are asked for instead");
-                    return Ok(());
+                    return Ok(ASK_EVERY);
                 }
             };
             let secret = made["secret"].as_str().unwrap_or_default().to_owned();
@@ -54,14 +57,19 @@ pub async fn register(sim: &Sim, alliance: &Alliance, endpoint: &str) -> Result<
     };
     let secret = Secret::parse(&secret).map_err(|why| Error::Failed(format!("the webhook's secret: {why}")))?;
     sim.gate.set_secrets(vec![secret]);
-    Ok(())
+    Ok(ASK_EVERY_PUSHED)
 }
 
-/// Takes events in and handles them, for as long as it runs.
-pub async fn follow(sim: Arc<Sim>, alliance: Alliance, mut month: Month) {
+/// Takes events in and handles them, for as long as it runs; asks for them this often.
+pub async fn follow(sim: Arc<Sim>, alliance: Alliance, mut month: Month, ask_every: Duration) {
+    let mut asked: Option<Instant> = None;
     loop {
-        let pause = match catch_up(&sim, &alliance, &mut month).await {
-            Ok(()) => POLL_EVERY,
+        let asks = asked.is_none_or(|asked| asked.elapsed() >= ask_every);
+        let pause = match catch_up(&sim, &alliance, &mut month, asks).await {
+            Ok(()) => {
+                asked = if asks { Some(clock::instant()) } else { asked };
+                ask_every
+            }
             Err(cause) => {
                 tracing::warn!(error = %cause, "events cannot be followed now");
                 AGAIN
@@ -72,13 +80,13 @@ pub async fn follow(sim: Arc<Sim>, alliance: Alliance, mut month: Month) {
     }
 }
 
-/// Handles all there is.
-async fn catch_up(sim: &Sim, alliance: &Alliance, month: &mut Month) -> Result<(), Error> {
+/// Handles all that was pushed, and all there is if it asks.
+async fn catch_up(sim: &Sim, alliance: &Alliance, month: &mut Month, asks: bool) -> Result<(), Error> {
     loop {
         let mut cursor: u64 = sim.store.kept(CURSOR).map_err(Error::failed)?.unwrap_or_default();
         let pushed = sim.store.events_after(cursor, PAGE).map_err(Error::failed)?;
         let next = dense(cursor, pushed);
-        let next = if next.is_empty() { ask(sim, alliance, cursor).await? } else { next };
+        let next = if next.is_empty() && asks { ask(sim, alliance, cursor).await? } else { next };
         if next.is_empty() {
             return Ok(());
         }

@@ -189,7 +189,9 @@ fn a_statement_is_verified_disputed_where_it_was_made_to_differ_and_counter_sign
     let back = json!({ "member_ref": "BLO-1", "to": "lumen", "points": 100, "external_reference": "back" });
     assert_eq!(scene.convert(&scene.bloom, &back)["credit_points"], 50);
     hanse(&demo, &["clock", "advance", "40d"]);
+    let since = std::time::Instant::now();
     let said = bloom.next();
+    assert!(since.elapsed() < Duration::from_secs(50), "it has waited until it asked: {:?}", since.elapsed());
     assert_eq!((&said["verified"], &said["differences"]), (&json!(true), &json!([])), "{said:#}");
     assert_eq!((&said["countersigned"], said["planted"].is_string()), (&json!(true), true), "{said:#}");
     let total = |way: usize, side: &str| said["totals"][way][side].clone();
@@ -198,6 +200,16 @@ fn a_statement_is_verified_disputed_where_it_was_made_to_differ_and_counter_sign
     }
     let disputed = bloom.next();
     assert_eq!(disputed["disputed"]["opened"], 1, "{disputed:#}");
+    // All of it was pushed to its own endpoint, and taken there: it asks itself but once a minute.
+    let hooks = scene.get(&scene.bloom, "/v1/webhooks");
+    let hook = hooks.at("/items")[0]["webhook_id"].as_str().expect("a webhook").to_owned();
+    let pushed = poll("both pushes", PATIENCE, || {
+        let reply = scene.get(&scene.bloom, &format!("/v1/webhooks/{hook}/deliveries?state=delivered&limit=200"));
+        let items = reply.at("/items").as_array().expect("a list").clone();
+        let of = |kind: &str| items.iter().filter(|one| one["type"] == kind).count();
+        (of("statement.published") > 0 && of("reconciliation.completed") > 0).then_some(items)
+    });
+    assert!(pushed.iter().all(|one| one["attempts"][0]["status"] == 200), "{pushed:#?}");
     let window = format!("/v1/settlements/{}", said["window"]);
     let seen = scene.get(&scene.bloom, &window);
     assert!(!seen.at("/statement").is_null(), "{}", seen.json);
