@@ -1,6 +1,6 @@
 //! Endpoints that fail, workers that lose them, and what their owners do about it.
 
-use super::{Mail, believed, in_order};
+use super::{AWAKE, Mail, believed, in_order};
 use crate::support::book::slug;
 use crate::support::receiver::{Got, Receiver, Reply};
 use diesel::connection::SimpleConnection;
@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const NOW: &str = "UPDATE deliveries SET next_at = clock_timestamp() WHERE next_at > clock_timestamp()";
-/// The next probe of an open breaker, and the end of a wait that was asked for.
-const AWAKE: &str = "UPDATE webhooks SET rests_until = clock_timestamp() WHERE rests_until > clock_timestamp()";
 
 fn raw(text: &str) -> Reply {
     Reply::Raw(text.as_bytes().to_vec())

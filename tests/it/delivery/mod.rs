@@ -34,6 +34,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+/// The next probe of an open breaker, and the end of a wait that was asked for.
+pub const AWAKE: &str = "UPDATE webhooks SET rests_until = clock_timestamp() WHERE rests_until > clock_timestamp()";
+
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The small alliance with a feed, certificates and keys, and as many posts as a test starts.

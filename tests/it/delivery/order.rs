@@ -1,9 +1,9 @@
 //! What is pushed is the feed: all of it, the same bytes, one thing's events in their order, whoever serves.
 
-use super::{Mail, believed, in_order};
+use super::{AWAKE, Mail, believed, in_order};
 use crate::support::book::{self, slug};
-use crate::support::is_long;
 use crate::support::receiver::{Got, Reply};
+use crate::support::{is_long, poll};
 use hanse::book::{Bounds, Handle, seal};
 use hanse::service::delivery::endpoints::Ask;
 use hanse::service::exchange::Error;
@@ -157,7 +157,7 @@ fn fault_39_a_dead_partner_with_a_backlog_costs_the_others_nothing() {
     mail.hook("bb", &good.url("/"));
     let running = mail.run();
     let alone = latencies(&mail, &good, rounds);
-    mail.tell("aa", backlog, 50_000);
+    mail.tell("aa", backlog, 5_000);
     let hanging = mail.receiver(|_| Reply::Hang);
     let (dead, _) = mail.hook("aa", &hanging.url("/"));
     mail.until("it hangs", || hanging.count() > 0);
@@ -171,5 +171,15 @@ fn fault_39_a_dead_partner_with_a_backlog_costs_the_others_nothing() {
     let shows = mail.shows("aa", dead);
     assert!(shows.backlog > i64::from(backlog) - 100, "its cursor stands: {shows:?}");
     assert!(mail.deliveries("aa", dead).len() < 64, "nothing is queued for it");
+    // It is back: what has piled up comes in order, slowly first, then all of it.
+    hanging.forget();
+    hanging.script(|_| Reply::Status(200));
+    mail.sql(AWAKE);
+    poll("all of it", Duration::from_secs(900), || (mail.shows("aa", dead).backlog == 0).then_some(()));
     drop(running);
+    let got = hanging.got();
+    let within = |ms| got.iter().filter(|one| one.at - got[0].at < Duration::from_millis(ms)).count();
+    println!("recovered: after 1 s {}, 2 s {}, 3 s {}, all {}", within(1_000), within(2_000), within(3_000), got.len());
+    assert!(within(1_000) <= 24 && within(2_000) <= 66 && within(3_000) <= 150);
+    in_order(&got, 5_000, backlog.into());
 }
