@@ -30,11 +30,11 @@ const ENDS: [&str; 3] = [COMPLETED, "conversion.released", "conversion.in_doubt"
 /// Events of one answer.
 const PAGE: usize = 1_000;
 /// How often new events are asked for.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Members told to a ledger at once.
 const SEEDERS: u64 = 64;
 /// An address for a webhook that is never called: it tells how far the events have come.
-const NOWHERE: &str = "https://127.0.0.1:9/";
+const NOWHERE: &str = "https://127.0.0.1:9443/";
 
 /// The last word on conversions that are on their way.
 #[derive(Default)]
