@@ -1,33 +1,32 @@
 //! Whoever carries crossings on: takes what is handed over and what is due, makes the call that the state asks for, and
 //! reports to the book what came of it. No transaction is open while a partner is asked.
 
-use super::ask::{self, News, Question};
-use super::evidence::Evidence;
+use super::ask::{self, News};
+use super::calls::{Asked, Asking, Calls};
 use super::health::{Health, Turn};
+use super::names::Known;
 use super::{Next, Patience};
 use crate::book::command::{Advance, Answer as Told, Code, Command, CrossingRow, Outcome, Parcel};
 use crate::book::store::crossings as book_rows;
 use crate::clock;
 use crate::domain::crossing::{State, Step};
-use crate::domain::ids::{AccountId, Slug};
-use crate::partner::dial::{self, Answer, Call};
+use crate::domain::ids::Slug;
 use crate::service::exchange::{self, Error, Exchange};
 use crate::service::outbound::Outbound;
 use crate::store::crossings;
-use hyper::body::Bytes;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 /// How often what is due is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long an endpoint's address is taken to be what it was.
-const ADDRESSES_KEPT: Duration = Duration::from_secs(5);
+/// Under way at once, up to which each answer is recorded as it comes; above that, on the next beat.
+const ALONE: usize = 16;
 /// What is in doubt is asked for again at this pace.
 const DOUBTFUL_EVERY: Duration = Duration::from_secs(60);
 
@@ -63,19 +62,12 @@ impl Carrier {
             .thread_name("crossings")
             .enable_all()
             .build()?;
-        let evidence = {
+        let calls = {
             let _within = runtime.enter();
-            Evidence::start(exchange.database.clone())
+            Calls::new(exchange.clone(), outbound, patience.call, Health::new(bounds.each))
         };
-        let work = Arc::new(Work {
-            exchange,
-            evidence,
-            outbound,
-            patience,
-            health: Health::new(bounds.each),
-            places: Arc::new(Semaphore::new(bounds.crossings)),
-            addresses: RwLock::default(),
-        });
+        let (places, bound) = (Arc::new(Semaphore::new(bounds.crossings)), bounds.crossings);
+        let work = Arc::new(Work { exchange, calls, patience, places, bound });
         runtime.spawn(work.run(waiting));
         Ok(Carrier { runtime: Some(runtime) })
     }
@@ -89,17 +81,12 @@ impl Drop for Carrier {
     }
 }
 
-/// Of all endpoints, and when they were read.
-type Addresses = (Instant, Arc<HashMap<Slug, String>>);
-
 struct Work {
     exchange: Exchange,
-    outbound: Arc<Outbound>,
+    calls: Calls,
     patience: Patience,
-    evidence: Evidence,
-    health: Health,
     places: Arc<Semaphore>,
-    addresses: RwLock<Option<Addresses>>,
+    bound: usize,
 }
 
 /// One crossing as it is carried.
@@ -110,7 +97,7 @@ struct Carried {
     attempts: u32,
     /// When it came to its state.
     since: Instant,
-    references: Option<HashMap<AccountId, String>>,
+    names: Option<Known>,
 }
 
 impl Work {
@@ -155,7 +142,7 @@ impl Work {
     }
 
     async fn take_due(self: Arc<Self>) -> Result<(), Error> {
-        let (limit, but) = (self.places.available_permits().min(256), self.health.busy(clock::instant()));
+        let (limit, but) = (self.places.available_permits().min(256), self.calls.health.busy(clock::instant()));
         let limit = i64::try_from(limit).unwrap_or(0);
         if limit == 0 {
             return Ok(());
@@ -190,8 +177,8 @@ impl Work {
         while !carried.row.state.is_over() {
             match self.step(&mut carried).await {
                 Ok(Some(row)) => {
-                    let references = carried.references.take();
-                    carried = Carried { version: row.version + 1, references, ..Carried::new(row, 0, Duration::ZERO) };
+                    let names = carried.names.take();
+                    carried = Carried { version: row.version + 1, names, ..Carried::new(row, 0, Duration::ZERO) };
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -208,7 +195,7 @@ impl Work {
     async fn step(&self, carried: &mut Carried) -> Result<Option<Arc<CrossingRow>>, Error> {
         let row = carried.row.clone();
         let partner = asked(&row);
-        let turn = match self.health.turn(partner, clock::instant()) {
+        let turn = match self.calls.health.turn(partner, clock::instant()) {
             Turn::Go(turn) => turn,
             Turn::Rests(rest) => {
                 let wait = rest + Duration::from_millis(u64::from(chance(&row)) * 4);
@@ -220,7 +207,9 @@ impl Work {
             },
             Turn::Overfull => return self.wait(carried, Duration::from_secs(1), FULL).await,
         };
-        let asked = self.ask(carried, partner).await;
+        let in_step = self.bound.saturating_sub(self.places.available_permits()) > ALONE;
+        let asking = Asking { row: &row, attempts: carried.attempts, names: &mut carried.names, in_step };
+        let asked = self.calls.ask(asking, partner).await;
         // What came of it takes no place of another call's.
         drop(turn);
         match asked? {
@@ -235,101 +224,6 @@ impl Work {
             Asked::Later(after, note) => {
                 let wait = ask::wait(carried.attempts, after, chance(&row));
                 self.later(carried, wait, &note).await
-            }
-        }
-    }
-
-    /// Looks what has become of an earlier call, where there was one, then makes it again.
-    async fn ask(&self, carried: &mut Carried, partner: &Slug) -> Result<Asked, Error> {
-        let row = carried.row.clone();
-        let Some(endpoint) = self.address(partner).await? else {
-            return Ok(Asked::Later(None, "it has no endpoint".to_owned()));
-        };
-        let reference = match row.state {
-            State::Holding | State::Crediting => self.reference(carried, partner).await?,
-            _ => String::new(),
-        };
-        if carried.attempts > 0
-            && row.state != State::Voiding
-            && let Some(look) = ask::look(&row)
-            && let Ok(answer) = self.send(&row, partner, &endpoint, look).await
-            && let Some(news) = ask::seen(&row, &answer)
-        {
-            return Ok(Asked::News(news));
-        }
-        let Some(question) = ask::question(&row, &reference) else {
-            return Ok(Asked::Later(None, "nothing is due".to_owned()));
-        };
-        let answer = match self.send(&row, partner, &endpoint, question).await {
-            Ok(answer) => answer,
-            Err(note) => return Ok(Asked::Later(None, note)),
-        };
-        match ask::news(&row, &answer) {
-            // A void that is not granted: perhaps the points did arrive.
-            News::Unknown(_) if row.state == State::Voiding && matches!(answer.status, 200..=299 | 422) => {
-                self.look_again(&row, partner, &endpoint).await
-            }
-            // The first of several may be held all the same; that it is released does no harm.
-            News::Step { step: Step::Refused, lots, cause } if carried.attempts > 0 && is_doubtful_no(&row, &cause) => {
-                Ok(Asked::News(News::Step { step: Step::GivenUp, lots, cause }))
-            }
-            News::Unknown(note) => Ok(Asked::Later(answer.retry_after, note)),
-            news => Ok(Asked::News(news)),
-        }
-    }
-
-    async fn look_again(&self, row: &CrossingRow, partner: &Slug, endpoint: &str) -> Result<Asked, Error> {
-        if let Some(look) = ask::look(row)
-            && let Ok(answer) = self.send(row, partner, endpoint, look).await
-            && let Some(news) = ask::seen(row, &answer)
-        {
-            return Ok(Asked::News(news));
-        }
-        Ok(Asked::Later(None, "it does not void the credit".to_owned()))
-    }
-
-    /// The partner's answer; `Err`: why there is none, or none to be believed.
-    async fn send(
-        &self,
-        row: &CrossingRow,
-        partner: &Slug,
-        endpoint: &str,
-        question: Question,
-    ) -> Result<Answer, String> {
-        let (call, asked) = (call_name(row.state), question.id.clone());
-        let body = Bytes::from(question.body);
-        let signed = self.exchange.keys.webhook_headers(&question.id, &body, &[]);
-        let mut headers = signed.map_err(|error| error.to_string())?;
-        // Another for each call of a crossing, the same however often it is made.
-        let (name, value) =
-            dial::idempotency_key(Uuid::from_u128(row.id.as_u128() ^ u128::from(question_no(row.state))));
-        headers.insert(name, value);
-        let (name, value) = dial::traceparent(row.id, Uuid::new_v4());
-        headers.insert(name, value);
-        let url = format!("{}{}", endpoint.trim_end_matches('/'), question.path);
-        let began = clock::instant();
-        let dialer = self.outbound.dialer(partner).map_err(|error| error.to_string())?;
-        let sent =
-            dialer.send(Call { method: question.method, url, headers, body, deadline: self.patience.call }).await;
-        let outcome = match &sent {
-            Ok(answer) if answer.status < 500 => "answered",
-            Ok(_) => "failed",
-            Err(failure) => failure.cause.code(),
-        };
-        let labels = [("partner", partner.to_string()), ("call", call.to_owned()), ("outcome", outcome.to_owned())];
-        metrics::histogram!("hanse_endpoint_call_seconds", &labels).record(began.elapsed());
-        match sent {
-            Ok(answer) if answer.status < 500 => {
-                self.health.answered(partner);
-                self.evidence.check(row.id, partner, (call, &asked), &answer).await.map(|()| answer)
-            }
-            Ok(answer) => {
-                self.health.failed(partner, clock::instant());
-                Ok(answer)
-            }
-            Err(failure) => {
-                self.health.failed(partner, clock::instant());
-                Err(failure.to_string())
             }
         }
     }
@@ -407,44 +301,14 @@ impl Work {
         self.exchange.database.run(unit).await?;
         Ok(None)
     }
-
-    async fn address(&self, partner: &Slug) -> Result<Option<String>, Error> {
-        if let Some((read, known)) = &*self.addresses.read().await
-            && read.elapsed() < ADDRESSES_KEPT
-        {
-            return Ok(known.get(partner).cloned());
-        }
-        let known = self.exchange.database.run(|conn| Ok::<_, Error>(crossings::endpoints(conn)?)).await?;
-        let known = Arc::new(known);
-        *self.addresses.write().await = Some((clock::instant(), known.clone()));
-        Ok(known.get(partner).cloned())
-    }
-
-    /// By which the partner that is asked knows its member.
-    async fn reference(&self, carried: &mut Carried, partner: &Slug) -> Result<String, Error> {
-        let row = carried.row.clone();
-        if carried.references.is_none() {
-            let accounts = [row.from_account, row.to_account];
-            let unit = move |conn: &mut diesel::PgConnection| Ok::<_, Error>(crossings::references(conn, &accounts)?);
-            carried.references = Some(self.exchange.database.run(unit).await?);
-        }
-        let account = if *partner == row.terms.from { row.from_account } else { row.to_account };
-        let known = carried.references.as_ref().and_then(|known| known.get(&account));
-        known.cloned().ok_or(Error::Broken("a member was forgotten while its points were on their way"))
-    }
 }
 
 impl Carried {
     fn new(row: Arc<CrossingRow>, attempts: u32, age: Duration) -> Carried {
         let now = clock::instant();
         let since = now.checked_sub(age).unwrap_or(now);
-        Carried { version: row.version, row, attempts, since, references: None }
+        Carried { version: row.version, row, attempts, since, names: None }
     }
-}
-
-enum Asked {
-    News(News),
-    Later(Option<Duration>, String),
 }
 
 /// What to do when a state has lasted too long.
@@ -465,11 +329,6 @@ impl Patience {
     }
 }
 
-/// Whether a refusal to hold may be of a repetition alone. Points that are spent are spent.
-fn is_doubtful_no(row: &CrossingRow, cause: &Option<String>) -> bool {
-    row.state == State::Holding && cause.as_deref() != Some(Code::PointsSpent.text())
-}
-
 /// Who is asked in this state.
 fn asked(row: &CrossingRow) -> &Slug {
     let (source, target) = (row.source_partner(), row.target_partner());
@@ -483,20 +342,6 @@ pub(super) fn asked_of<T>(state: State, source: T, target: T) -> Option<T> {
         State::Crediting | State::Voiding => Some(target),
         State::Done | State::Released => None,
     }
-}
-
-fn call_name(state: State) -> &'static str {
-    match state {
-        State::Holding => "hold",
-        State::Crediting => "credit",
-        State::Capturing | State::Done => "capture",
-        State::Voiding => "void",
-        State::Releasing | State::Released => "release",
-    }
-}
-
-fn question_no(state: State) -> u8 {
-    u8::try_from(state.number() + 1).unwrap_or_default()
 }
 
 /// A byte of chance, drawn with the crossing's id.

@@ -3,13 +3,16 @@
 //! Whoever accepts a conversion hands it over here at once; what a server drops, or dies with, another takes up when it is
 //! due. Calls are idempotent by their ids, and a step that has landed is no step, so two servers at one crossing harm nobody.
 //!
-//! `ask` what is asked and what an answer comes to · `carry` the tasks that ask · `evidence` signed
-//! answers · `health` whom to leave alone for a while · `seen` how people look at it · `resolve` what two of them say of it.
+//! `ask` what is asked and what an answer comes to · `calls` one call made and judged · `carry` the tasks that make them ·
+//! `evidence` signed answers · `names` how brands call their members · `health` whom to leave alone for a while · `seen` how
+//! people look at it · `resolve` what two of them say of it.
 
 mod ask;
+mod calls;
 mod carry;
 mod evidence;
 mod health;
+mod names;
 pub mod resolve;
 pub mod seen;
 
