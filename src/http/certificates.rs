@@ -88,7 +88,8 @@ async fn rotate(
     body: StrictJson<NewCertificate>,
     issuing: Data<Issuing>,
 ) -> Result<impl Responder, Problem> {
-    let issued = issuing.rotate(caller.kind, body.0.csr).await?;
+    let current = caller.x5t.to_string();
+    let issued = issuing.rotate(caller.kind, current, body.0.csr).await?;
     Ok(HttpResponse::Created().json(IssuedCertificate::from(issued)))
 }
 
@@ -140,7 +141,9 @@ impl From<issuing::Error> for Problem {
                 Problem::field("/csr", "is not a PKCS#10 request in PEM, signed with its P-256 key")
             }
             issuing::Error::Token => Problem::new(Code::Forbidden).detail("The token is wrong, used or expired."),
-            issuing::Error::TooMany | issuing::Error::Last => Problem::new(Code::Forbidden).detail(text),
+            issuing::Error::TooMany | issuing::Error::Last | issuing::Error::Left => {
+                Problem::new(Code::Forbidden).detail(text)
+            }
             issuing::Error::NotFound => Problem::not_found(),
             issuing::Error::Revoked => Problem::new(Code::CertificateRevoked),
             issuing::Error::Elsewhere(_) => Problem::new(Code::Unavailable).detail(text).retry_after(60),

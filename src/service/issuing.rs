@@ -69,6 +69,8 @@ pub enum Error {
     /// The certificate the call came with was revoked meanwhile.
     #[error("the certificate was revoked meanwhile")]
     Revoked,
+    #[error("who has left gets no certificate any more")]
+    Left,
     #[error("the authority's key is not on this server: {0}")]
     Elsewhere(&'static str),
     #[error("the system has no randomness")]
@@ -121,13 +123,14 @@ impl Issuing {
         self.database.run(unit).await
     }
 
-    /// One more certificate for who has one, at most two live ones together.
-    pub async fn rotate(&self, holder: Holder, csr: String) -> Result<Issued, Error> {
+    /// One more certificate for who has one, at most two live ones together. `current`: the one the call came with, which
+    /// may have been revoked since it was let in.
+    pub async fn rotate(&self, holder: Holder, current: String, csr: String) -> Result<Issued, Error> {
         let pki = self.pki.clone();
         let unit = move |conn: &mut PgConnection| {
             let authority =
                 authority(&pki, "send the request to the operator, who signs it with `hanse pki issue --csr`")?;
-            conn.transaction(|conn| rotate(conn, &authority, holder, &csr))
+            conn.transaction(|conn| rotate(conn, &authority, holder, &current, &csr))
         };
         self.database.run(unit).await
     }
@@ -151,7 +154,7 @@ impl Issuing {
 fn enrol(conn: &mut PgConnection, authority: &Authority, token: &[u8; 32], csr: &str) -> Result<Issued, Error> {
     let row = enrolments::lock(conn, token)?.ok_or(Error::Token)?;
     let partner: Slug = row.partner.parse().map_err(|_| Error::Token)?;
-    if partners::find(conn, &partner)?.is_some_and(|standing| standing.status == PartnerStatus::Left) {
+    if has_left(conn, &partner)? {
         return Err(Error::Token);
     }
     // Read for who has a token alone: nobody else has a parser of ours to play with.
@@ -170,14 +173,34 @@ fn enrol(conn: &mut PgConnection, authority: &Authority, token: &[u8; 32], csr: 
     if enrolments::spend(conn, token, &issued.certificate.x5t_s256)? { Ok(issued) } else { Err(Error::Token) }
 }
 
-fn rotate(conn: &mut PgConnection, authority: &Authority, holder: Holder, csr: &str) -> Result<Issued, Error> {
+fn has_left(conn: &mut PgConnection, partner: &Slug) -> Result<bool, Error> {
+    Ok(partners::find(conn, partner)?.is_some_and(|standing| standing.status == PartnerStatus::Left))
+}
+
+fn rotate(
+    conn: &mut PgConnection,
+    authority: &Authority,
+    holder: Holder,
+    current: &str,
+    csr: &str,
+) -> Result<Issued, Error> {
     take_turn(conn)?;
+    // Asked in our turn: who revokes has had his, and a stolen certificate must not get itself a successor meanwhile.
+    let live = certificates::live(conn, &holder)?;
+    if !live.iter().any(|live| live == current) {
+        return Err(Error::Revoked);
+    }
+    if let Holder::Partner(partner) = &holder
+        && has_left(conn, partner)?
+    {
+        return Err(Error::Left);
+    }
     let request = Request::parse(csr)?;
     let since = clock::now() - RETRY;
     if let Some(certificate) = certificates::answered_since(conn, &holder, &request.key_sha256(), since)? {
         return Ok(Issued { holder, certificate, ca: authority.certificate()? });
     }
-    if certificates::live(conn, &holder)?.len() >= LIVE_MAX {
+    if live.len() >= LIVE_MAX {
         return Err(Error::TooMany);
     }
     issue(conn, authority, holder, &request)
@@ -226,18 +249,25 @@ fn activate(conn: &mut PgConnection, holder: &Holder) {
     }
 }
 
-/// Revokes every live certificate of a holder; how many.
+/// Revokes every live certificate of a holder, and ends a token it could get one with; how many certificates.
 pub fn revoke_all(conn: &mut PgConnection, pki: &Path, holder: &Holder) -> Result<usize, Error> {
-    let live = conn.transaction(|conn| {
-        take_turn(conn)?;
-        let live = certificates::live(conn, holder)?;
-        for x5t in &live {
-            certificates::revoke(conn, x5t)?;
-        }
-        Ok::<_, Error>(live.len())
-    })?;
+    let live = conn.transaction(|conn| shut_out(conn, holder))?;
     sync(conn, pki, clock::now())?;
     Ok(live)
+}
+
+/// The same in the caller's transaction, and in the register alone: the list follows by `sync`.
+pub fn shut_out(conn: &mut PgConnection, holder: &Holder) -> Result<usize, Error> {
+    take_turn(conn)?;
+    // Tokens first: whoever is using one is waited for, and what it got is among the live ones.
+    if let Holder::Partner(partner) = holder {
+        enrolments::end(conn, partner)?;
+    }
+    let live = certificates::live(conn, holder)?;
+    for x5t in &live {
+        certificates::revoke(conn, x5t)?;
+    }
+    Ok(live.len())
 }
 
 /// What the revocation list lacks, and until when it is good.

@@ -31,9 +31,7 @@ pub fn insert(
         expires_at: DateTime<Utc>,
     }
     conn.transaction(|conn| {
-        sql_query("DELETE FROM enrolments WHERE partner = $1 AND used_at IS NULL")
-            .bind::<Text, _>(partner.as_str())
-            .execute(conn)?;
+        end(conn, partner)?;
         let row: Ends = sql_query(
             "INSERT INTO enrolments (token_sha256, partner, expires_at) \
              VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second') RETURNING expires_at",
@@ -44,6 +42,14 @@ pub fn insert(
         .get_result(conn)?;
         Ok(row.expires_at)
     })
+}
+
+/// Ends an open token of the partner.
+pub fn end(conn: &mut PgConnection, partner: &Slug) -> QueryResult<()> {
+    sql_query("DELETE FROM enrolments WHERE partner = $1 AND used_at IS NULL")
+        .bind::<Text, _>(partner.as_str())
+        .execute(conn)
+        .map(drop)
 }
 
 /// The token, held until the transaction ends: who uses it meanwhile waits.

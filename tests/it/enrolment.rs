@@ -6,7 +6,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::BigInt;
-use hanse::service::issuing;
+use hanse::domain::holder::Holder;
+use hanse::service::issuing::{self, Issuing};
 use hanse::signing::pki::List;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use serde_json::{Value, json};
@@ -311,6 +312,31 @@ fn a_holder_rotates_by_itself_with_an_overlap_of_two() {
     assert_eq!(answer.status, 201, "{answer:?}");
     let ended = delete(&new, issued["x5t"].as_str().expect("text"));
     assert_eq!((ended.status, &ended.json()["current"]), (200, &json!(true)));
+}
+
+/// The gate lets a caller in by what it read up to two seconds ago: the issuer looks again, in its turn.
+#[test]
+fn who_was_revoked_a_moment_ago_gets_no_successor_and_no_token_outlives_it() {
+    let house = House::new("rotate-revoked");
+    house.client("partner", "lumen");
+    let holder = Holder::of("partner", "lumen").expect("a holder");
+    let x5t = house.authority_facts("lumen").x5t;
+    let database = hanse::store::connect(&house.database.url).expect("a pool");
+    let issuing = Issuing { database, pki: house.folder.path().to_path_buf() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let rotate = |csr: &str| runtime.block_on(issuing.rotate(holder.clone(), x5t.clone(), csr.to_owned()));
+    let (token, other) = (invite(&house, "lumen"), invite(&house, "harvest"));
+    let mut conn = house.database.connection();
+    let revoked = issuing::revoke_all(&mut conn, house.folder.path(), &holder).expect("revoked");
+    assert_eq!(revoked, 1);
+    let refused = rotate(&asked().1).expect_err("it was revoked");
+    assert!(matches!(refused, issuing::Error::Revoked), "{refused}");
+    let answer = enrol(&house, &token, &asked().1);
+    assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{answer:?}");
+    assert_eq!(count(&house, "certificates WHERE status = 'active'"), 0);
+    assert_eq!(enrol(&house, &other, &asked().1).status, 201, "another's token stays");
+    // Only what the operator makes afterwards lets it in again.
+    assert_eq!(enrol(&house, &invite(&house, "lumen"), &asked().1).status, 201);
 }
 
 #[test]
