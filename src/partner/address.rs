@@ -132,6 +132,12 @@ impl Address {
         self.port
     }
 
+    /// Whether another URL has the same host and port.
+    pub fn is_at(&self, url: &str) -> bool {
+        let same = |url: Url| url.host_str() == self.url.host_str() && url.port_or_known_default() == Some(self.port);
+        Url::parse(url).is_ok_and(same)
+    }
+
     /// As the `host` header has it.
     pub fn authority(&self) -> &str {
         self.url.authority()

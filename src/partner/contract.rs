@@ -138,7 +138,8 @@ const CALLS: &[Call] = &[
         method: HttpMethod::Post,
         id: "webhook",
         says: "An event, the same bytes as `GET /v1/events` has. It may come more than once and out of order: it is known \
-               by its `id`, and its place is `sequence`.",
+               by its `id`, and its place is `sequence`. Only a `v1` by the secret of one's own webhook says that it is meant \
+               for one.",
         takes: Some("Event"),
         gives: None,
         refuses: "It is not taken; it comes again",
@@ -228,7 +229,9 @@ const HEADERS: &[(&str, &str, &str)] = &[
     (
         "webhook-signature",
         "One or more of `v1,` (HMAC-SHA256 with the shared secret) and `v1a,` (Ed25519 with a key of the alliance's JWK set \
-         whose `purpose` is `webhook`), with spaces between, each over `id.timestamp.body`. One that holds is enough.",
+         whose `purpose` is `webhook`), with spaces between, each over `id.timestamp.body`. One that holds is enough for \
+         a call of the ledger. An event must hold by the `v1` of the webhook's own secret: `v1a` says that it is the alliance's, \
+         and not for whom, and another partner may have named this URL for its own.",
         "^v1a?,[A-Za-z0-9+/=]+( v1a?,[A-Za-z0-9+/=]+)*$",
     ),
     ("content-digest", "`sha-256=:…:` of the body (RFC 9530).", "^sha-256=:[A-Za-z0-9+/=]+:$"),

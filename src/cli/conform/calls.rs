@@ -29,6 +29,8 @@ pub struct Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signed {
     Well,
+    /// By the alliance's key alone, as an event is that is meant for somebody else.
+    ByKey,
     /// Over another body.
     Wrongly,
     /// So many seconds from now.
@@ -85,6 +87,10 @@ impl Caller {
         Caller { dialer, base: base.trim_end_matches('/').to_owned(), signer }
     }
 
+    pub fn has_secret(&self) -> bool {
+        !self.signer.secrets.is_empty()
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.call(Method::POST, path, body.to_string().into_bytes(), Signed::Well).await
     }
@@ -111,14 +117,15 @@ impl Caller {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
         let off = match signed {
-            Signed::Well | Signed::Wrongly => 0,
+            Signed::Well | Signed::ByKey | Signed::Wrongly => 0,
             Signed::At(off) => off,
             Signed::NotAtAll => return headers,
         };
         let (id, at) = (id("req"), clock::now().timestamp() + off);
         let over = if signed == Signed::Wrongly { b"another body" } else { body };
         let keys: Vec<&SigningKey> = self.signer.key.iter().collect();
-        let signature = webhook::signature(&id, at, over, &self.signer.secrets, &keys);
+        let secrets = if signed == Signed::ByKey { &[][..] } else { &self.signer.secrets };
+        let signature = webhook::signature(&id, at, over, secrets, &keys);
         for (name, value) in [
             ("webhook-id", id),
             ("webhook-timestamp", at.to_string()),

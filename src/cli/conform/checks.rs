@@ -1,9 +1,10 @@
 //! What an endpoint does: members, holds, credits, events.
 
-use super::calls::{Caller, Reply, id};
+use super::calls::{Caller, Reply, Signed, id};
 use super::{Args, Board};
 use crate::clock;
 use chrono::{NaiveDate, TimeDelta};
+use hyper::Method;
 use serde_json::{Value, json};
 
 /// Copies of one request that are sent at once.
@@ -210,8 +211,18 @@ pub async fn credits(caller: &Caller, args: &Args, board: &mut Board) {
 pub async fn events(caller: &Caller, board: &mut Board) {
     const OF: &str = "webhook";
     let event = json!({ "id": id("evt"), "type": "webhook.test", "timestamp": clock::now(), "data": {} });
-    board.done(OF, "POST /webhooks", &caller.post("/webhooks", &event).await);
+    let first = caller.post("/webhooks", &event).await;
+    if !caller.has_secret() && first.status == 401 {
+        board.put(OF, "POST /webhooks, which needs --webhook-secret here", "2xx or 401", first.told(), true);
+        return;
+    }
+    board.done(OF, "POST /webhooks", &first);
     board.done(OF, "the same event again", &caller.post("/webhooks", &event).await);
+    if caller.has_secret() {
+        let other = json!({ "id": id("evt"), "type": "webhook.test", "timestamp": clock::now(), "data": {} });
+        let reply = caller.call(Method::POST, "/webhooks", other.to_string().into_bytes(), Signed::ByKey).await;
+        board.put(OF, "an event without the secret's signature", "401", reply.told(), reply.status == 401);
+    }
 }
 
 /// All at once.

@@ -60,7 +60,7 @@ pub async fn answer(sim: Arc<Sim>, request: Request<Incoming>) -> Result<Answer,
     let fault = sim.faults.choose(call);
     let skewed = fault.as_ref().is_some_and(|rule| rule.kind == Kind::ClockSkew);
     let skew = if skewed { TimeDelta::hours(1) } else { TimeDelta::zero() };
-    if let Err(why) = believe(&sim, &head.headers, &asked.body, skew) {
+    if let Err(why) = believe(&sim, call, &head.headers, &asked.body, skew) {
         return Ok(match why {
             Closed::Unknowing => body::busy(1),
             _ => body::problem(StatusCode::UNAUTHORIZED, "signature_refused", &why.to_string()),
@@ -102,7 +102,7 @@ fn route<'p>(method: &Method, path: &'p str) -> Option<(Call, &'p str)> {
     }
 }
 
-fn believe(sim: &Sim, headers: &HeaderMap, body: &[u8], skew: TimeDelta) -> Result<(), Closed> {
+fn believe(sim: &Sim, call: Call, headers: &HeaderMap, body: &[u8], skew: TimeDelta) -> Result<(), Closed> {
     if sim.bugs.has(Bug::BelievesAll) {
         return Ok(());
     }
@@ -111,7 +111,10 @@ fn believe(sim: &Sim, headers: &HeaderMap, body: &[u8], skew: TimeDelta) -> Resu
         Some(claimed) if sim.bugs.has(Bug::OldTimes) => claimed,
         _ => sim.unix_now(skew),
     };
-    sim.gate.check(headers, body, now)
+    match call {
+        Call::Webhook => sim.gate.check_event(headers, body, now),
+        _ => sim.gate.check(headers, body, now),
+    }
 }
 
 /// What the fault makes of a request.

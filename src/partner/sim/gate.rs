@@ -43,23 +43,32 @@ impl Gate {
         self.0.rcu(|known| Known { keys: known.keys.clone(), secrets: secrets.clone() });
     }
 
-    /// Judges a request; `now` in unix seconds.
+    /// Judges a call of the ledger; `now` in unix seconds.
     pub fn check(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Closed> {
         let known = self.0.load();
-        let text = |name: &str| one(headers, name).ok_or(Closed::Unsigned);
-        let stamp = Stamp {
-            id: text("webhook-id")?,
-            timestamp: text("webhook-timestamp")?,
-            signature: text("webhook-signature")?,
-        };
-        if known.keys.is_empty() && known.secrets.is_empty() {
-            return Err(Closed::Unknowing);
-        }
-        webhook::verify(stamp, body, &known.secrets, &known.keys, now)?;
-        match headers.get("content-digest") {
-            Some(_) if one(headers, "content-digest") != Some(&webhook::content_digest(body)) => Err(Closed::Digest),
-            _ => Ok(()),
-        }
+        judge(&known, &known.keys, headers, body, now)
+    }
+
+    /// Judges an event that is pushed here. The alliance's key says who sent it, and to whoever named this URL: only the
+    /// secret of our own webhook says that it is ours. Without one nothing was asked for, and anything is for trying out.
+    pub fn check_event(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Closed> {
+        let known = self.0.load();
+        let keys = if known.secrets.is_empty() { &known.keys[..] } else { &[] };
+        judge(&known, keys, headers, body, now)
+    }
+}
+
+fn judge(known: &Known, keys: &[PublicKey], headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Closed> {
+    let text = |name: &str| one(headers, name).ok_or(Closed::Unsigned);
+    let stamp =
+        Stamp { id: text("webhook-id")?, timestamp: text("webhook-timestamp")?, signature: text("webhook-signature")? };
+    if known.keys.is_empty() && known.secrets.is_empty() {
+        return Err(Closed::Unknowing);
+    }
+    webhook::verify(stamp, body, &known.secrets, keys, now)?;
+    match headers.get("content-digest") {
+        Some(_) if one(headers, "content-digest") != Some(&webhook::content_digest(body)) => Err(Closed::Digest),
+        _ => Ok(()),
     }
 }
 
@@ -123,6 +132,11 @@ mod tests {
         assert_eq!(gate.check(&signed(b"{}", &secret, &[]), b"{}", NOW), Err(Closed::Refused(Refused::Signature)));
         gate.set_secrets(vec![secret.clone()]);
         assert_eq!(gate.check(&signed(b"{}", &secret, &[]), b"{}", NOW), Ok(()));
+        // Another partner has named our URL: its events are the alliance's, and not ours.
+        let strange = signed(b"{}", &other, &[&key]);
+        assert_eq!(gate.check(&strange, b"{}", NOW), Ok(()));
+        assert_eq!(gate.check_event(&strange, b"{}", NOW), Err(Closed::Refused(Refused::Signature)));
+        assert_eq!(gate.check_event(&signed(b"{}", &secret, &[&key]), b"{}", NOW), Ok(()));
         assert_eq!(gate.check(&signed(b"{}", &secret, &[]), b"{} ", NOW), Err(Closed::Refused(Refused::Signature)));
         assert_eq!(gate.check(&signed(b"{}", &secret, &[]), b"{}", NOW + 301), Err(Closed::Refused(Refused::Time)));
         let mut headers = signed(b"{}", &secret, &[]);

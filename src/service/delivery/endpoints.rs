@@ -6,7 +6,7 @@ use crate::book::seal;
 use crate::clock;
 use crate::domain::delivery::Why;
 use crate::domain::ids::{DeliveryId, EventId, Slug, WebhookId};
-use crate::partner::address::Refused;
+use crate::partner::address::{Address, Refused};
 use crate::service::answer::Shown;
 use crate::service::events::{self, Event};
 use crate::service::exchange::Error;
@@ -17,7 +17,7 @@ use crate::signing::webhook::Secret;
 pub use crate::store::webhooks::log::Delivery;
 use crate::store::webhooks::log::{self, Standing};
 use crate::store::webhooks::{self, Row, Sealed, Wanted};
-use crate::store::{self, Database};
+use crate::store::{self, Database, crossings, partners};
 use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
 use serde_json::value::RawValue;
@@ -80,7 +80,7 @@ fn place(id: DeliveryId) -> Option<(i64, i64)> {
 
 impl Webhooks {
     /// Checks what can be checked without asking anybody.
-    fn wanted(&self, ask: Ask) -> Result<Wanted, Error> {
+    fn wanted(&self, ask: Ask) -> Result<(Wanted, Address), Error> {
         let url = self.outbound.check(&ask.url).map_err(|why| Error::field("/url", url_fault(&why)))?;
         if let Some(types) = &ask.types {
             let known = |text: &String| events::is_type(text);
@@ -88,22 +88,27 @@ impl Webhooks {
                 return Err(Error::field("/types", "must be null or a list of event types"));
             }
         }
-        Ok(Wanted { url: url.as_str().to_owned(), types: ask.types })
+        Ok((Wanted { url: url.as_str().to_owned(), types: ask.types }, url))
     }
 
     /// Makes an endpoint with its secret, which is told now and never again. It begins with the event `from`, or else
     /// with what happens from now on.
     pub async fn create(&self, caller: Slug, ask: Ask, from: Option<i64>) -> Result<(Shows, Secret), Error> {
-        let wanted = self.wanted(ask)?;
+        let (wanted, address) = self.wanted(ask)?;
         let (secret, sealed) = self.new_secret()?;
         let unit = move |conn: &mut PgConnection| {
             // Whatever was answered before this was asked is before it.
             seal::seal_now(conn)?;
             conn.transaction(|conn| {
                 webhooks::lock(conn, &caller)?;
+                // Closing ends its webhooks under the same lock: a call that was let in just before makes none after.
+                if partners::find(conn, &caller)?.is_some_and(|standing| standing.closed_at.is_some()) {
+                    return Err(Error::Forbidden);
+                }
                 if webhooks::list(conn, Some(&caller))?.len() >= WEBHOOKS_MAX {
                     return Err(Error::field("/url", "this partner has four webhooks already"));
                 }
+                check_whose(conn, &caller, &address)?;
                 let head = seal::head(conn, &caller)?;
                 let cursor = match from {
                     Some(from) if (1..=head + 1).contains(&from) => from - 1,
@@ -135,8 +140,9 @@ impl Webhooks {
 
     /// Another URL, other types, stopped or going on: as its owner wants it from now on.
     pub async fn change(&self, caller: Slug, id: WebhookId, ask: Ask, active: bool) -> Result<Shows, Error> {
-        let wanted = self.wanted(ask)?;
+        let (wanted, address) = self.wanted(ask)?;
         let changed = self.with(caller, id, move |conn, row| {
+            check_whose(conn, &row.partner, &address)?;
             let changed = webhooks::change(conn, row.no, &wanted)?;
             match (row.health.suspended, active) {
                 (Some(_), true) => Ok(webhooks::resume(conn, row.no)?),
@@ -278,6 +284,17 @@ pub fn survey(conn: &mut PgConnection) -> Result<Vec<(Row, Standing)>, store::Er
 fn not_ours_to_call(error: outbound::Error) -> Error {
     tracing::error!(%error, "a webhook cannot be tested");
     Error::Broken("there is no certificate for calling partners")
+}
+
+/// One partner's events are not pushed to where another one's ledger answers: what comes there is signed by us too. Who
+/// shares the place with the other, as both may whose ledgers one house runs, may name it.
+fn check_whose(conn: &mut PgConnection, caller: &Slug, address: &Address) -> Result<(), Error> {
+    let endpoints = crossings::endpoints(conn)?;
+    let there: Vec<_> = endpoints.iter().filter(|(_, url)| address.is_at(url)).map(|(partner, _)| partner).collect();
+    if there.is_empty() || there.contains(&caller) {
+        return Ok(());
+    }
+    Err(Error::field("/url", "must not be at the endpoint of another partner"))
 }
 
 fn url_fault(why: &Refused) -> &'static str {

@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use hanse::domain::delivery::Why;
 use hanse::domain::ids::WebhookId;
 use hanse::service::delivery::endpoints::{Ask, delivery_id};
+use hanse::service::exchange::Error;
 use hanse::store::webhooks::courier;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -460,4 +461,27 @@ fn a_database_that_is_away_for_a_while_costs_nothing() {
         stop.store(true, Ordering::Relaxed);
     });
     in_order(&receiver.got(), 100, 2_000);
+}
+
+/// What comes to a ledger's endpoint is believed for the alliance's signature: nobody else has events pushed there.
+#[test]
+fn nobody_has_its_events_pushed_to_where_anothers_ledger_answers() {
+    let mail = Mail::new("anothers");
+    mail.sql("UPDATE partners SET hosted = false, endpoint = 'https://127.0.0.1:9511/ledger' WHERE slug = 'bb'");
+    let ask = |url: &str| Ask { url: url.to_owned(), types: None };
+    let create = |whose: &str, url: &str| mail.block(mail.webhooks.create(slug(whose), ask(url), None));
+    let refused = |error: Error| match error {
+        Error::Invalid(faults) => assert_eq!(faults[0].pointer, "/url"),
+        other => panic!("{other}"),
+    };
+    for url in ["https://127.0.0.1:9511/webhooks", "https://127.0.0.1:9511/"] {
+        refused(create("aa", url).expect_err("it is bb's"));
+    }
+    let (made, _) = create("aa", "https://127.0.0.1:9512/webhooks").expect("another port is another place");
+    let moved = mail.webhooks.change(slug("aa"), made.row.id, ask("https://127.0.0.1:9511/webhooks"), true);
+    refused(mail.block(moved).expect_err("it is bb's"));
+    create("bb", "https://127.0.0.1:9511/webhooks").expect("its own");
+    // Two ledgers that one house runs at one place: either may name it.
+    mail.sql("UPDATE partners SET hosted = false, endpoint = 'https://127.0.0.1:9511/other' WHERE slug = 'aa'");
+    create("aa", "https://127.0.0.1:9511/other/webhooks").expect("its own too");
 }
