@@ -41,7 +41,8 @@ impl From<diesel::result::Error> for Error {
 /// How long one certificate or list is good still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// `partner/<slug>`, `operator/<name>`, `server`, `authority`, `revocation-list`, `outbound`, `outbound/<partner>`.
+    /// `partner/<slug>`, `operator/<name>`, `server`, `authority`, `revocation-list`, `outbound`, `outbound/<partner>`,
+    /// `outbound/<partner>/revocation-list`.
     pub holder: String,
     /// Negative when it is over.
     pub seconds: i64,

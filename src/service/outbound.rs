@@ -1,6 +1,6 @@
 //! Calling partners: for each a client of its own, made of the files in the folder of certificates.
 //!
-//! `outbound/<partner>.crt`, `.key`, `.ca.crt` and `.ca.crl` are for one partner; where they are not, `outbound.crt` and
+//! `outbound/<partner>.crt`, `.key` and `.trust.pem` are for one partner; where they are not, `outbound.crt` and
 //! `outbound.key` say who we are, and `ca.crt` with `ca.crl`, the alliance's own authority, who they must be. What the
 //! files say is taken up while calls run; files that cannot be read leave the last good ones in force.
 

@@ -139,7 +139,7 @@ fn what_the_alliance_shows_to_partners_is_its_own_or_signed_by_theirs() {
     assert!(pki(&house, &["trust", "sprout", "--ca", &file("hanse.crt")]).is_err());
     let seen = pki(&house, &["outbound", "sprout"]).expect("seen");
     for (name, end) in
-        [("certificate", "outbound/sprout.crt"), ("key", "outbound/sprout.key"), ("ca", "outbound/sprout.ca.crt")]
+        [("certificate", "outbound/sprout.crt"), ("key", "outbound/sprout.key"), ("ca", "outbound/sprout.trust.pem")]
     {
         assert!(seen[name].as_str().is_some_and(|file| file.ends_with(end)), "{seen}");
     }

@@ -1,8 +1,9 @@
 //! The certificates with which the alliance calls the endpoints of its partners.
 //!
 //! One of its own authority, `outbound.crt` and `.key`, unless a partner's own authority has signed one for its endpoint:
-//! then `outbound/<partner>.crt` and `.key`. The endpoint's server certificate must chain to `outbound/<partner>.ca.crt`, or
-//! else to the alliance's authority. A pair changes in two steps, first the certificate and then, by one rename, the key
+//! then `outbound/<partner>.crt` and `.key`. The endpoint's server certificate must chain to `outbound/<partner>.trust.pem`, or
+//! else to the alliance's authority. That file has the authorities and their revocation lists in one, so that they change
+//! together; `<partner>.ca.crt` and `.ca.crl`, as they were named when they were two, count until it is there. A pair changes in two steps, first the certificate and then, by one rename, the key
 //! that waits beside it; who finds the first step alone does the second.
 
 use super::{Authority, CLIENT_DAYS, PkiError, at, params, read_pem, write};
@@ -19,7 +20,7 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use x509_parser::pem::Pem;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 /// The alliance's own is made anew from here on before its end.
 const RENEW_BEFORE: TimeDelta = TimeDelta::days(30);
@@ -64,18 +65,18 @@ pub fn files(folder: &Path, partner: &Slug, now: DateTime<Utc>) -> Result<Files,
         renew(folder, now)?;
     }
     settle(folder, &stem)?;
-    let (ca, crl) = match own.with_extension("ca.crt") {
-        ca if ca.exists() => (ca, Some(own.with_extension("ca.crl")).filter(|crl| crl.exists())),
-        _ => (folder.join("ca.crt"), Some(folder.join("ca.crl"))),
-    };
     let (certificate, key) = (stem.with_extension("crt"), stem.with_extension("key"));
+    let (ca, mut crl) = believed(folder, &own);
     let read = |file: &Path| std::fs::read(file).map_err(at(file));
-    let contents = Contents {
-        certificate: read(&certificate)?,
-        key: read(&key)?,
-        ca: read(&ca)?,
-        crl: crl.as_deref().map(read).transpose()?,
+    let roots = read(&ca)?;
+    // Of one file both are of one reading.
+    let lists = match &crl {
+        Some(file) if *file == ca => Some(roots.clone()).filter(|pem| !lists(pem).is_empty()),
+        Some(file) => Some(read(file)?),
+        None => None,
     };
+    crl = crl.filter(|_| lists.is_some());
+    let contents = Contents { certificate: read(&certificate)?, key: read(&key)?, ca: roots, crl: lists };
     let leaf = first(&contents.certificate).ok_or_else(|| PkiError::Unreadable(certificate.clone()))?;
     if public_key(&leaf) != key_of(&contents.key) {
         return Err(PkiError::Pair(certificate));
@@ -83,6 +84,18 @@ pub fn files(folder: &Path, partner: &Slug, now: DateTime<Utc>) -> Result<Files,
     let not_after = not_after(&leaf).ok_or_else(|| PkiError::Unreadable(certificate.clone()))?;
     let fingerprint = fingerprint(&contents);
     Ok(Files { certificate, key, ca, crl, fingerprint, not_after, contents })
+}
+
+/// The file of those to whom the endpoint's server certificate must chain, and that of their lists.
+fn believed(folder: &Path, own: &Path) -> (PathBuf, Option<PathBuf>) {
+    let (both, ca) = (own.with_extension("trust.pem"), own.with_extension("ca.crt"));
+    if both.exists() {
+        (both.clone(), Some(both))
+    } else if ca.exists() {
+        (ca, Some(own.with_extension("ca.crl")).filter(|crl| crl.exists()))
+    } else {
+        (folder.join("ca.crt"), Some(folder.join("ca.crl")))
+    }
 }
 
 /// Makes the alliance's own pair where there is none, or it ends within 30 days. `false`: it stays as it is, which it does
@@ -170,43 +183,66 @@ pub fn install(folder: &Path, partner: &Slug, chain: &[u8], now: DateTime<Utc>) 
 }
 
 /// Stores the authorities to one of which the endpoint's server certificate must chain, and their lists if given; returns
-/// how many authorities.
+/// how many authorities. One file, one rename: never the authorities of today with the lists of yesterday, or with none.
 pub fn trust(folder: &Path, partner: &Slug, ca: &[u8], crl: Option<&[u8]>) -> Result<usize, PkiError> {
     let stem = folder.join("outbound").join(partner.as_str());
-    let ders = certificates(ca).ok_or_else(|| PkiError::Unreadable(stem.with_extension("ca.crt")))?;
+    let file = stem.with_extension("trust.pem");
+    let ders = certificates(ca).ok_or_else(|| PkiError::Unreadable(file.clone()))?;
     let is_ca = |der: &Vec<u8>| X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.is_ca());
     if !ders.iter().all(is_ca) {
         return Err(PkiError::NoAuthority);
     }
-    let _turn = turn(folder)?;
-    let list = stem.with_extension("ca.crl");
-    match crl {
-        Some(crl) if Pem::iter_from_buffer(crl).any(|pem| pem.is_ok_and(|pem| pem.label == "X509 CRL")) => {
-            write(&list, crl, PUBLIC)?;
+    let mut both = ca.to_vec();
+    if let Some(crl) = crl {
+        if lists(crl).is_empty() {
+            return Err(PkiError::Unreadable(file));
         }
-        Some(_) => return Err(PkiError::Unreadable(list)),
-        // A list of the authority before would refuse everything that the new one has signed.
-        None if list.exists() => std::fs::remove_file(&list).map_err(at(&list))?,
-        None => {}
+        both.push(b'\n');
+        both.extend_from_slice(crl);
     }
-    write(&stem.with_extension("ca.crt"), ca, PUBLIC)?;
+    let _turn = turn(folder)?;
+    write(&file, &both, PUBLIC)?;
+    // From here on these count no more.
+    for old in ["ca.crt", "ca.crl"].map(|old| stem.with_extension(old)) {
+        if old.exists() {
+            std::fs::remove_file(&old).map_err(at(&old))?;
+        }
+    }
     Ok(ders.len())
 }
 
-/// When each certificate of this folder with which the alliance calls ends, by its name: `outbound`, `outbound/<partner>`.
+/// When each thing of this folder by which the alliance calls ends, by its name: `outbound`, `outbound/<partner>`, and
+/// `outbound/<partner>/revocation-list`, the first to end of the lists that its endpoint is judged by.
 pub fn ends(folder: &Path) -> Vec<(String, DateTime<Utc>)> {
     let of = |file: &Path| read_pem(file, "CERTIFICATE").ok().and_then(|der| not_after(&der));
     let mut found: Vec<_> =
         of(&folder.join("outbound.crt")).map(|ends| ("outbound".to_owned(), ends)).into_iter().collect();
     for entry in std::fs::read_dir(folder.join("outbound")).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let slug = name.to_str().and_then(|name| name.strip_suffix(".crt")).and_then(|name| name.parse::<Slug>().ok());
-        if let Some((slug, ends)) = slug.zip(of(&entry.path())) {
+        let (name, file) = (entry.file_name(), entry.path());
+        let slug = |end: &str| name.to_str()?.strip_suffix(end)?.parse::<Slug>().ok();
+        if let Some((slug, ends)) = slug(".crt").zip(of(&file)) {
             found.push((format!("outbound/{slug}"), ends));
+        }
+        let list = || std::fs::read(&file).ok().and_then(|pem| lists(&pem).into_iter().flatten().min());
+        let both = |slug: &Slug| folder.join("outbound").join(slug.as_str()).with_extension("trust.pem").exists();
+        if let Some(slug) = slug(".trust.pem").or_else(|| slug(".ca.crl").filter(|slug| !both(slug)))
+            && let Some(ends) = list()
+        {
+            found.push((format!("outbound/{slug}/revocation-list"), ends));
         }
     }
     found.sort();
     found
+}
+
+/// The revocation lists of a PEM file, each by when it ends; `None` is never, or cannot be read.
+fn lists(pem: &[u8]) -> Vec<Option<DateTime<Utc>>> {
+    let blocks = Pem::iter_from_buffer(pem).filter_map(Result::ok).filter(|pem| pem.label == "X509 CRL");
+    let ends = |der: &[u8]| {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        DateTime::from_timestamp(list.next_update()?.timestamp(), 0)
+    };
+    blocks.map(|pem| ends(&pem.contents)).collect()
 }
 
 fn uri(trust_domain: &str) -> String {

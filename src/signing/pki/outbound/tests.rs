@@ -123,11 +123,53 @@ fn an_endpoint_is_trusted_by_its_own_authority_once_it_is_named() {
     assert_eq!((&found.contents.ca[..], found.crl), (theirs.pem.as_bytes(), None));
     let list = std::fs::read(folder.0.join("ca.crl")).expect("a list");
     trust(&folder.0, &sprout(), theirs.pem.as_bytes(), Some(&list)).expect("trusted");
-    assert!(files(&folder.0, &sprout(), now).expect("files").crl.is_some());
+    let found = files(&folder.0, &sprout(), now).expect("files");
+    let stem = folder.0.join("outbound/sprout");
+    let both = stem.with_extension("trust.pem");
+    assert_eq!((&found.ca, &found.crl), (&both, &Some(both.clone())));
+    assert!(found.contents.crl.is_some_and(|crl| crl.ends_with(&list)));
+    let names: Vec<_> = ends(&folder.0).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["outbound", "outbound/sprout/revocation-list"]);
+    let of_list = ends(&folder.0)[1].1;
+    assert!([89, 90].contains(&(of_list - now).num_days()), "{of_list}");
+    assert!(matches!(trust(&folder.0, &sprout(), theirs.pem.as_bytes(), Some(b"")), Err(PkiError::Unreadable(_))));
+    assert_eq!(files(&folder.0, &sprout(), now).expect("files").crl, Some(both), "all stays as it was");
     assert!(matches!(trust(&folder.0, &sprout(), b"", None), Err(PkiError::Unreadable(_))));
     let leaf = authority.issue(&super::super::tests::lumen(), now).expect("issued").pem;
     assert!(matches!(trust(&folder.0, &sprout(), leaf.as_bytes(), None), Err(PkiError::NoAuthority)));
     // Others go on by the alliance's authority.
     let nest = "nest".parse().expect("a slug");
     assert_eq!(files(&folder.0, &nest, now).expect("files").ca, folder.0.join("ca.crt"));
+}
+
+/// A change of authorities is one rename: whatever a crash leaves of files beside it, no authority is without its list and
+/// none has another's.
+#[test]
+fn a_change_of_authorities_is_whole_wherever_it_is_cut_off() {
+    let folder = Folder::new("outbound-trust-cut");
+    let now = crate::clock::now();
+    Authority::init(&folder.0, "hanse.test", now).expect("an authority");
+    let (before, after) = (Theirs::new(), Theirs::new());
+    let list = std::fs::read(folder.0.join("ca.crl")).expect("a list");
+    let stem = folder.0.join("outbound/sprout");
+    std::fs::create_dir_all(folder.0.join("outbound")).expect("a folder");
+    // As they were kept when they were two files.
+    let old = [("ca.crt", before.pem.as_bytes()), ("ca.crl", &list[..])];
+    let put = |name: &str, bytes: &[u8]| std::fs::write(stem.with_extension(name), bytes).expect("written");
+    old.iter().for_each(|(name, bytes)| put(name, bytes));
+    let found = || files(&folder.0, &sprout(), now).expect("files").contents;
+    assert_eq!((&found().ca[..], found().crl.as_deref()), (before.pem.as_bytes(), Some(&list[..])));
+    assert_eq!(ends(&folder.0).len(), 2, "the list of a file of its own is looked at too");
+    for crl in [None, Some(&list[..])] {
+        trust(&folder.0, &sprout(), after.pem.as_bytes(), crl).expect("trusted");
+        let whole = found();
+        assert!(whole.ca.starts_with(after.pem.as_bytes()));
+        assert_eq!(whole.crl.is_some(), crl.is_some());
+        assert!(!stem.with_extension("ca.crt").exists() && !stem.with_extension("ca.crl").exists());
+        // Cut off after the rename: either of the old files, or both, may still be there.
+        for (name, bytes) in old {
+            put(name, bytes);
+            assert_eq!((found().ca, found().crl), (whole.ca.clone(), whole.crl.clone()), "{name}");
+        }
+    }
 }
