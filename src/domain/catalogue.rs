@@ -10,7 +10,7 @@ use super::points::Points;
 use super::rate::{Rate, TierScope};
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use super::settings::{Accounts, Cycle, Netting, Operator, Rounding, Settlement};
 
@@ -27,6 +27,8 @@ pub struct Catalogue {
     pub version: i64,
     pub alliance: Alliance,
     pub partners: BTreeMap<Slug, Partner>,
+    /// Partners that have left and with which all is settled: nothing is posted with them any more.
+    pub closed: BTreeSet<Slug>,
     /// What is published for each direction, keyed (from, to).
     pub pairs: HashMap<(Slug, Slug), Pair>,
 }

@@ -91,6 +91,13 @@ pub fn standing(conn: &mut PgConnection, partner: &Slug) -> Result<Standing, Err
     partners::find(conn, partner)?.ok_or_else(|| Error::Unknown(partner.clone()))
 }
 
+/// Nobody else publishes or posts until the transaction ends.
+fn alone(conn: &mut PgConnection) -> Result<(), Error> {
+    // Before the fence, as publishing does it: who publishes has read what this may change.
+    sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(PUBLISHING).execute(conn)?;
+    Ok(fence::exclusive(conn, FENCE_ROUNDS).map_err(book::store::Error::Fence)?)
+}
+
 /// Takes one step; a repeat of the last one changes nothing and tells nobody.
 fn take(
     conn: &mut PgConnection,
@@ -102,9 +109,7 @@ fn take(
         return Err(Error::Reason);
     }
     conn.transaction(|conn| {
-        // Before the fence, as publishing does it: who publishes has read what this may change.
-        sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(PUBLISHING).execute(conn)?;
-        fence::exclusive(conn, FENCE_ROUNDS).map_err(book::store::Error::Fence)?;
+        alone(conn)?;
         let before = standing(conn, partner)?;
         let step = step(&before);
         let status = before.status.on(step);

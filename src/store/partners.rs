@@ -187,7 +187,7 @@ pub fn unsettled(conn: &mut PgConnection, partner: &Slug, window: i64) -> QueryR
         #[diesel(sql_type = Text)]
         what: String,
     }
-    let rows: Vec<Open> = sql_query(
+    let mut rows: Vec<Open> = sql_query(
         "SELECT 'window ' || number || ' is not published' AS what FROM windows WHERE number <= $2 AND state <> 'published' \
          UNION ALL SELECT 'the statement of window ' || w.number || ' is not answered yet' FROM statements s JOIN windows w USING (window_id) \
          WHERE s.participant = $1 AND s.state IN ('published', 'disputed') \
@@ -203,6 +203,20 @@ pub fn unsettled(conn: &mut PgConnection, partner: &Slug, window: i64) -> QueryR
     .bind::<Text, _>(partner.as_str())
     .bind::<BigInt, _>(window)
     .load(conn)?;
+    if rows.is_empty() {
+        // Of what came after it left, found as settlement finds it: by the journal's lines in the window's run of batches.
+        rows = sql_query(
+            "SELECT 'a conversion or a reversal is in window ' || w.number || ', which is not published' AS what \
+             FROM windows w WHERE w.state <> 'published' AND EXISTS (SELECT FROM batches b \
+             CROSS JOIN LATERAL unnest(b.entry_subjects) e(subject) \
+             LEFT JOIN reversals r ON r.reversal_id = e.subject AND r.batch_no = b.batch_no \
+             JOIN conversions c ON c.conversion_id = coalesce(r.conversion_id, e.subject) \
+             WHERE b.batch_no > (SELECT coalesce(max(p.last_batch), 0) FROM windows p WHERE p.number < w.number) \
+             AND b.window_id = w.window_id AND $1 = ANY (b.partners) AND $1 IN (c.from_partner, c.to_partner))",
+        )
+        .bind::<Text, _>(partner.as_str())
+        .load(conn)?;
+    }
     Ok(rows.into_iter().map(|row| row.what).collect())
 }
 

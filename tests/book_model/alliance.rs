@@ -46,7 +46,7 @@ pub fn found(chance: &mut Chance, at: DateTime<Utc>) -> Catalogue {
         settlement: Settlement::default(),
         operator: Operator::named("Model"),
     };
-    let mut catalogue = Catalogue { version: 1, alliance, partners, pairs: HashMap::new() };
+    let mut catalogue = Catalogue { version: 1, alliance, partners, closed: Default::default(), pairs: HashMap::new() };
     let slugs = slugs();
     for from in &slugs {
         for to in slugs.iter().filter(|to| *to != from) {

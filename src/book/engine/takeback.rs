@@ -35,6 +35,7 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
     if request.caller != *initiator && request.caller != row.terms.from {
         return Err(Code::Forbidden.into());
     }
+    check_not_closed(catalogue, &row)?;
     check_open(world, &row)?;
     let until = row.at + TimeDelta::seconds(i64::from(row.terms.undo_s));
     if row.reversed.undone || world.now.at > until {
@@ -61,6 +62,7 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
 
 pub fn reverse(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Reverse) -> Result<Effect, Halt> {
     let row = own_conversion(world, &request.caller, ask.conversion)?;
+    check_not_closed(catalogue, &row)?;
     check_open(world, &row)?;
     let part = part_of(&row, ask.credit_points)?;
     let id = ReversalId(request.fresh);
@@ -95,6 +97,7 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
         let row = super::first_answer(world, request, id).unwrap_or(Outcome::Reversal(asked.clone()));
         return Ok((row, Subject::Reversal(id), Some(from_account)));
     }
+    check_not_closed(catalogue, &row)?;
     check_open(world, &row)?;
     let part = part_of(&row, asked.credit)?;
     if cross::is_apart(catalogue, &row) {
@@ -158,6 +161,12 @@ fn part_of(row: &ConversionRow, credit: Points) -> Result<Part, Halt> {
         Some(Part { credit, bonuses: bonuses.collect::<Option<_>>()?, debit, fee })
     };
     amounts().ok_or_else(|| Code::ReversalExceeds.into())
+}
+
+/// Nothing is taken back from, or owed to, a partner with which all is settled: it could neither read nor dispute it.
+fn check_not_closed(catalogue: &Catalogue, row: &ConversionRow) -> Result<(), Halt> {
+    let is_closed = [&row.terms.from, &row.terms.to].into_iter().any(|partner| catalogue.closed.contains(partner));
+    if is_closed { Err(Code::PartnerSuspended.into()) } else { Ok(()) }
 }
 
 /// Both sides must be neither frozen nor closed.

@@ -64,6 +64,7 @@ fn empty(brands: usize) -> Catalogue {
             operator: Operator::named("Pilot"),
         },
         partners: (0..brands).map(|number| (brand(number), partner(brand(number)))).collect(),
+        closed: Default::default(),
         pairs: HashMap::new(),
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::proposal::Subject;
 use crate::domain::rate::TierScope;
 use crate::store::catalogue::write::Aside;
 use chrono::{DateTime, Days, Utc};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Notice of a change no agreement says anything about yet.
 const NOTICE_DAYS: u32 = 14;
@@ -185,7 +185,8 @@ pub fn candidate(
         (None, Some((alliance, _))) => {
             let start = alliance.sandbox_start.map_or(now, |day| day_start(alliance.zone, day));
             let (partners, pairs) = (BTreeMap::new(), HashMap::new());
-            (Catalogue { version: 0, alliance: alliance.clone(), partners, pairs }, Some(start))
+            let closed = BTreeSet::new();
+            (Catalogue { version: 0, alliance: alliance.clone(), partners, closed, pairs }, Some(start))
         }
         (None, None) => return Err(Error::NoAlliance),
     };

@@ -20,7 +20,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Timestamptz};
 use rows::{AgreementRow, AllianceRow, CampaignRow, PartnerRow, RateRow};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How often `load` starts again when a publication overtook it.
 const ROUNDS_MAX: u32 = 5;
@@ -75,8 +75,11 @@ fn published<T>(row: QueryResult<T>) -> Result<T, Error> {
 fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     let alliance: AllianceRow = published(sql_query("SELECT * FROM alliance").get_result(conn))?;
     let since = business_now(conn)? - chrono::Duration::days(1);
-    let mut partners = BTreeMap::new();
+    let (mut partners, mut closed) = (BTreeMap::new(), BTreeSet::new());
     for row in sql_query("SELECT * FROM partners").load::<PartnerRow>(conn)? {
+        if row.closed_at.is_some() {
+            closed.insert(slug(&row.slug)?);
+        }
         let partner = row.checked()?;
         partners.insert(partner.slug.clone(), partner);
     }
@@ -98,7 +101,7 @@ fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     for row in campaigns.load::<CampaignRow>(conn)? {
         pairs.entry(direction(&row.from_partner, &row.to_partner)?).or_default().campaigns.push(row.checked()?);
     }
-    Ok(Catalogue { version: alliance.catalogue_version, alliance: alliance.checked()?, partners, pairs })
+    Ok(Catalogue { version: alliance.catalogue_version, alliance: alliance.checked()?, partners, closed, pairs })
 }
 
 /// How a tier scope is written in the tables.

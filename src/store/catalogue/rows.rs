@@ -96,7 +96,9 @@ impl AllianceRow {
 #[derive(QueryableByName)]
 pub(super) struct PartnerRow {
     #[diesel(sql_type = Text)]
-    slug: String,
+    pub(super) slug: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub(super) closed_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Text)]
     name_en: String,
     #[diesel(sql_type = Text)]

@@ -3,10 +3,12 @@
 use super::{Api, Expect, disputes};
 use crate::support::poll;
 use hanse::book::Bounds;
-use hanse::domain::ids::Slug;
+use hanse::domain::ids::{Slug, WebhookId};
+use hanse::service::delivery::endpoints::Ask;
 use hanse::service::lifecycle::{self, Departures};
 use hanse::signing::general::Document;
 use hanse::signing::pki::List;
+use hanse::store::webhooks;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::Duration;
@@ -46,6 +48,17 @@ impl Api {
         let (url, pki) = (&self.house.database.url, self.house.folder.path().to_path_buf());
         let mut departures = Departures::new(url, pki, self.book.clone()).expect("a runtime");
         poll("the departures", Duration::from_secs(20), || (!departures.tick().expect("a look")).then_some(()));
+    }
+
+    fn closed_at(&self, partner: &str) -> Option<chrono::DateTime<chrono::Utc>> {
+        lifecycle::standing(&mut self.house.database.connection(), &slug(partner)).expect("there").closed_at
+    }
+
+    /// All that was closed is answered for, by silence, and paid.
+    fn settle(&self) {
+        self.pay_all();
+        self.advance("60 days");
+        self.answer_late();
     }
 
     /// What a brand was told of partners' lives.
@@ -203,8 +216,8 @@ fn who_leaves_with_a_dispute_open_is_settled_when_that_is_and_its_old_statements
     api.advance("60 days");
     api.answer_late();
     api.departures();
-    let closed_at = |conn: &mut _| lifecycle::standing(conn, &slug("bb")).expect("there").closed_at;
-    assert_eq!(closed_at(&mut conn), None, "a dispute is open");
+    let closed_at = || api.closed_at("bb");
+    assert_eq!(closed_at(), None, "a dispute is open");
     assert_eq!(api.bb.get(&disputes::path(&dispute, "")).status(200)["state"], "open", "and can be spoken of");
 
     // The other side accepts it: the adjustment is in the window that is open now.
@@ -215,16 +228,16 @@ fn who_leaves_with_a_dispute_open_is_settled_when_that_is_and_its_old_statements
             .status(200);
     }
     api.departures();
-    assert_eq!(closed_at(&mut conn), None, "its adjustment is in no statement yet");
+    assert_eq!(closed_at(), None, "its adjustment is in no statement yet");
     let after = api.close_window();
     assert_eq!(api.statement(after.id, "bb")["counterparties"][0]["adjustment"]["amount"], "-0.40");
     api.departures();
-    assert_eq!(closed_at(&mut conn), None, "nor paid");
+    assert_eq!(closed_at(), None, "nor paid");
     api.pay_all();
     api.advance("60 days");
     api.answer_late();
     api.departures();
-    assert!(closed_at(&mut conn).is_some());
+    assert!(closed_at().is_some());
     assert_eq!(api.exposures(), []);
 
     let document = Document::parse(&old.body).expect("a document");
@@ -250,4 +263,91 @@ fn who_is_suspended_and_leaves_sends_nothing_and_what_is_asked_wrongly_is_refuse
     lifecycle::resume(&mut conn, &slug("aa"), "none found").expect("resumed");
     api.aa.post("/v1/quotes", "", &wish(20)).status(201);
     api.bb.post("/v1/quotes", "", &back(10)).refused(422, "partner_suspended");
+}
+
+/// Until its books are closed what it did can be taken back, and is settled; from then on nothing is posted, or pushed.
+#[test]
+fn what_is_taken_back_after_it_left_is_settled_first_and_nothing_once_it_is_closed() {
+    let api = Api::new("left-reversed", "");
+    api.linked();
+    let done = api.aa.post("/v1/conversions", "before", &wish(100)).status(201);
+    let path = format!("/v1/conversions/{}", done["conversion_id"].as_str().expect("an id"));
+    let reversal = |reference: &str| {
+        let body = json!({ "credit_points": 10, "reason": "return", "external_reference": reference });
+        api.aa.post(&format!("{path}/reversals"), reference, &body)
+    };
+    let wanted = webhooks::Wanted { url: "https://hooks.example/bb".into(), types: None };
+    let mut conn = api.house.database.connection();
+    webhooks::insert(&mut conn, WebhookId(uuid::Uuid::now_v7()), &slug("bb"), &wanted, 0).expect("a webhook");
+    lifecycle::leave(&mut conn, &slug("bb"), "it joins another").expect("leaving");
+    api.advance("14 days");
+    api.departures();
+    // It reads and confirms with the certificate that it has, and gets no other.
+    let csr = json!({ "csr": "whatever it is" });
+    api.bb.post("/v1/certificates", "", &csr).refused(403, "forbidden");
+    api.close_window();
+    api.settle();
+    let asked = reversal("r1").status(201);
+    let confirm = format!("/v1/reversals/{}/confirmation", asked["reversal_id"].as_str().expect("an id"));
+    let waiting = reversal("r2").status(201);
+    api.bb.post(&confirm, "c1", &json!({})).status(200);
+    api.departures();
+    assert_eq!(api.closed_at("bb"), None, "a reversal is in a window that is not published");
+    assert_eq!(webhooks::list(&mut conn, Some(&slug("bb"))).expect("webhooks").len(), 1);
+    let window = api.close_window();
+    api.departures();
+    assert_eq!(api.closed_at("bb"), None, "nor paid, nor answered");
+    api.bb.get(&format!("/v1/settlements/{}/statement", window.id)).status(200);
+    api.settle();
+    api.departures();
+    assert!(api.closed_at("bb").is_some());
+
+    // A running server's lanes know at their next batch, whatever was asked before.
+    reversal("r3").refused(422, "partner_suspended");
+    api.aa.post(&format!("{path}/undo"), "u1", &json!({})).refused(422, "partner_suspended");
+    assert_eq!(reversal("r1").status(201), asked, "the first answer stays");
+    let state = api.aa.get(&path).status(200);
+    assert_eq!(state["reversed_credit_points"], 10, "{waiting} is never confirmed");
+    api.close_window();
+    assert_eq!(api.exposures(), []);
+    // Nothing is pushed to it, and a call that was let in a moment ago changes nothing of that.
+    assert_eq!(webhooks::list(&mut conn, Some(&slug("bb"))).expect("webhooks"), []);
+    let ask = Ask { url: wanted.url, types: None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let refused = runtime.block_on(api.webhooks.create(slug("bb"), ask, None)).expect_err("it is closed");
+    assert!(matches!(refused, hanse::service::exchange::Error::Forbidden), "{refused}");
+}
+
+/// One that cannot be wound up keeps nobody else waiting, and is not tried again and again without rest.
+#[test]
+fn one_that_left_and_cannot_be_wound_up_keeps_nobody_else_waiting() {
+    let api = Api::new("left-stuck", "");
+    api.linked();
+    let mut conn = api.house.database.connection();
+    for partner in ["aa", "bb"] {
+        lifecycle::leave(&mut conn, &slug(partner), "it joins another").expect("leaving");
+    }
+    api.advance("14 days");
+    let (url, pki) = (&api.house.database.url, api.house.folder.path().to_path_buf());
+    let catalogue = hanse::store::catalogue::load(&mut conn).expect("the catalogue");
+    let shared = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(catalogue));
+    let undecided = hanse::book::Handle::start(url, shared, Bounds::default()).expect("a server");
+    undecided.close();
+    let mut stuck = Departures::new(url, pki, undecided).expect("a runtime");
+    assert!(stuck.tick().expect("a look"), "both have left");
+    assert!(!stuck.tick().expect("a look"), "no link is ended, and there is nothing else to do");
+
+    api.close_window();
+    api.settle();
+    api.sql(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+         CREATE TRIGGER no BEFORE UPDATE ON certificates FOR EACH ROW WHEN (OLD.holder_name = 'aa') EXECUTE FUNCTION no()",
+    )
+    .expect("made");
+    api.departures();
+    assert_eq!(api.closed_at("aa"), None);
+    assert!(api.closed_at("bb").is_some());
+    api.sql("DROP TRIGGER no ON certificates").expect("dropped");
+    api.departures();
+    assert!(api.closed_at("aa").is_some());
 }

@@ -48,6 +48,7 @@ pub struct Api {
     house: House,
     book: book::Handle,
     keys: Arc<Keys>,
+    webhooks: Data<Webhooks>,
     pub aa: Caller,
     pub bb: Caller,
     pub cc: Caller,
@@ -83,14 +84,15 @@ impl Api {
             bell: Arc::default(),
             deadline: Duration::from_secs(1),
         });
+        let shared = Data::clone(&webhooks);
         let api = move |config: &mut ServiceConfig| {
-            config.app_data(Data::clone(&exchange)).app_data(Data::clone(&webhooks)).configure(v1::configure);
+            config.app_data(Data::clone(&exchange)).app_data(Data::clone(&shared)).configure(v1::configure);
         };
         let limits = Limits { workers: 1, drain: Duration::from_secs(1), ..Limits::default() };
         let house = House::on(small, name, limits, api);
         let caller = |slug| Caller { client: house.client("partner", slug) };
         let (aa, bb, cc) = (caller("aa"), caller("bb"), caller("cc"));
-        Api { aa, bb, cc, house, book, keys }
+        Api { aa, bb, cc, house, book, keys, webhooks }
     }
 
     pub fn operator(&self) -> Caller {
