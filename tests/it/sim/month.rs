@@ -142,6 +142,19 @@ impl Scene {
         self.runtime.block_on(client.get(path)).expect("an answer")
     }
 
+    /// All of it was pushed to the florist's own endpoint, and taken there: it asks itself but once a minute.
+    fn was_pushed(&self) {
+        let hooks = self.get(&self.bloom, "/v1/webhooks");
+        let hook = hooks.at("/items")[0]["webhook_id"].as_str().expect("a webhook").to_owned();
+        let pushed = poll("both pushes", PATIENCE, || {
+            let reply = self.get(&self.bloom, &format!("/v1/webhooks/{hook}/deliveries?state=delivered&limit=200"));
+            let items = reply.at("/items").as_array().expect("a list").clone();
+            let of = |kind: &str| items.iter().filter(|one| one["type"] == kind).count();
+            (of("statement.published") > 0 && of("reconciliation.completed") > 0).then_some(items)
+        });
+        assert!(pushed.iter().all(|one| one["attempts"][0]["status"] == 200), "{pushed:#?}");
+    }
+
     /// Converts and waits until both ledgers have it.
     fn convert(&self, client: &Client, body: &Value) -> Value {
         let key = body["external_reference"].as_str().expect("a reference");
@@ -200,16 +213,7 @@ fn a_statement_is_verified_disputed_where_it_was_made_to_differ_and_counter_sign
     }
     let disputed = bloom.next();
     assert_eq!(disputed["disputed"]["opened"], 1, "{disputed:#}");
-    // All of it was pushed to its own endpoint, and taken there: it asks itself but once a minute.
-    let hooks = scene.get(&scene.bloom, "/v1/webhooks");
-    let hook = hooks.at("/items")[0]["webhook_id"].as_str().expect("a webhook").to_owned();
-    let pushed = poll("both pushes", PATIENCE, || {
-        let reply = scene.get(&scene.bloom, &format!("/v1/webhooks/{hook}/deliveries?state=delivered&limit=200"));
-        let items = reply.at("/items").as_array().expect("a list").clone();
-        let of = |kind: &str| items.iter().filter(|one| one["type"] == kind).count();
-        (of("statement.published") > 0 && of("reconciliation.completed") > 0).then_some(items)
-    });
-    assert!(pushed.iter().all(|one| one["attempts"][0]["status"] == 200), "{pushed:#?}");
+    scene.was_pushed();
     let window = format!("/v1/settlements/{}", said["window"]);
     let seen = scene.get(&scene.bloom, &window);
     assert!(!seen.at("/statement").is_null(), "{}", seen.json);
