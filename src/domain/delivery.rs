@@ -1,6 +1,7 @@
 //! Pushing events to an endpoint: how often one is tried, and how an endpoint fares.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
 
 /// Seconds from one try of an event to the next; some 70 hours in all.
 const WAITS_S: [i64; 12] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 64_800, 86_400];
@@ -10,6 +11,9 @@ pub const BREAKER_AFTER: i32 = 5;
 pub const PROBE_EVERY: TimeDelta = TimeDelta::seconds(60);
 /// An endpoint that has failed so long is left alone until its owner says otherwise.
 pub const SUSPEND_AFTER: TimeDelta = TimeDelta::days(5);
+
+/// An endpoint that takes longer has too much at once.
+pub const SLOW: Duration = Duration::from_secs(2);
 
 /// A share of a thousand, drawn for each wait, so that what failed together is not tried together.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +113,14 @@ impl Health {
     }
 }
 
+/// How many are sent at once after one more attempt: one more when it was taken soon, else half of them.
+pub fn at_once(now: usize, outcome: Outcome, took: Duration) -> usize {
+    match outcome {
+        Outcome::Delivered if took <= SLOW => now.saturating_add(1),
+        Outcome::Delivered | Outcome::Failed | Outcome::Gone => (now / 2).max(1),
+    }
+}
+
 /// How many events may have been sent so long after an endpoint came back: 20 in the first second, twice as many in each
 /// second after it. `None`: as many as it takes.
 pub fn paced(since: TimeDelta) -> Option<u64> {
@@ -174,6 +186,16 @@ mod tests {
         assert_eq!(ended.suspended, Some(Why::Failing));
         assert_eq!(ended.on(Outcome::Delivered, days(5)), ended, "until its owner says otherwise");
         assert_eq!(Health::default().on(Outcome::Gone, at(0)).suspended, Some(Why::Gone));
+    }
+
+    #[test]
+    fn who_answers_slowly_is_sent_as_little_at_once_as_who_refuses() {
+        let after = |outcome, took| at_once(32, outcome, took);
+        assert_eq!(after(Outcome::Delivered, SLOW), 33);
+        assert_eq!(after(Outcome::Delivered, SLOW + Duration::from_millis(1)), 16);
+        assert_eq!((after(Outcome::Failed, Duration::ZERO), after(Outcome::Gone, Duration::ZERO)), (16, 16));
+        let few = (0..9).fold(32, |now, _| at_once(now, Outcome::Delivered, Duration::from_secs(14)));
+        assert_eq!(few, 1);
     }
 
     #[test]

@@ -161,13 +161,12 @@ pub fn suspend(conn: &mut PgConnection, no: i64) -> Result<Row, Error> {
     row.checked()
 }
 
-/// Goes on where it stands, as if it had never failed; what waits for a later try is due now.
+/// Goes on where it stands, as if it had never failed. What waits for a later try waits until [`courier::wake`].
 pub fn resume(conn: &mut PgConnection, no: i64) -> Result<Row, Error> {
     let sql = "UPDATE webhooks SET state = 'active', why = NULL, state_at = clock_timestamp(), failures = 0, \
                failing_since = NULL, opened_at = NULL, rests_until = NULL, epoch = epoch + 1, lease_holder = NULL, \
                lease_until = NULL WHERE webhook_no = $1 RETURNING *";
     let row: RowSql = sql_query(sql).bind::<BigInt, _>(no).get_result(conn)?;
-    courier::all_due(conn, no)?;
     row.checked()
 }
 
@@ -188,28 +187,32 @@ pub struct Sealed {
     pub sealed: Vec<u8>,
 }
 
-/// Those that sign now, the newest first: two at most.
+/// Secrets that sign at once, each a signature of every request.
+pub const SIGNING_MAX: usize = 4;
+
+/// Those that sign now, the newest first.
 pub fn secrets(conn: &mut PgConnection, no: i64) -> QueryResult<Vec<Sealed>> {
     let sql = "SELECT secret_id, sealed FROM webhook_secrets WHERE webhook_no = $1 \
-               AND (ends_at IS NULL OR ends_at > clock_timestamp()) ORDER BY ends_at IS NULL DESC, made_at DESC LIMIT 2";
+               AND (ends_at IS NULL OR ends_at > clock_timestamp()) ORDER BY ends_at IS NULL DESC, made_at DESC";
     sql_query(sql).bind::<BigInt, _>(no).load(conn)
 }
 
-/// A new secret; the one before it signs for so long beside it, and those before that no more.
-pub fn rotate(conn: &mut PgConnection, no: i64, new: &Sealed, overlap_s: i32) -> QueryResult<()> {
-    sql_query("DELETE FROM webhook_secrets WHERE webhook_no = $1 AND ends_at IS NOT NULL")
-        .bind::<BigInt, _>(no)
-        .execute(conn)?;
+/// A new secret; those before it sign for so long beside it at most, and none for longer than was said before. How many
+/// sign then.
+pub fn rotate(conn: &mut PgConnection, no: i64, new: &Sealed, overlap_s: i32) -> QueryResult<usize> {
     sql_query(
-        "UPDATE webhook_secrets SET ends_at = clock_timestamp() + make_interval(secs => $2) WHERE webhook_no = $1",
+        "UPDATE webhook_secrets SET ends_at = least(ends_at, clock_timestamp() + make_interval(secs => $2)) WHERE webhook_no = $1",
     )
     .bind::<BigInt, _>(no)
     .bind::<Double, _>(f64::from(overlap_s))
     .execute(conn)?;
+    sql_query("DELETE FROM webhook_secrets WHERE webhook_no = $1 AND ends_at <= clock_timestamp()")
+        .bind::<BigInt, _>(no)
+        .execute(conn)?;
     sql_query("INSERT INTO webhook_secrets (webhook_no, secret_id, sealed) VALUES ($1, $2, $3)")
         .bind::<BigInt, _>(no)
         .bind::<SqlUuid, _>(new.secret_id)
         .bind::<Binary, _>(&new.sealed)
-        .execute(conn)
-        .map(|_| ())
+        .execute(conn)?;
+    Ok(secrets(conn, no)?.len())
 }

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::domain::delivery::{self, Chance, Health, Outcome, PROBE_EVERY};
 use crate::service::exchange::Error;
 use crate::store::webhooks::Row;
-use crate::store::webhooks::courier::{self, Group, LEASE_MS, Settled};
+use crate::store::webhooks::courier::{self, Group, LEASE_MS, Settled, Waking};
 use chrono::TimeDelta;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,9 +54,16 @@ pub struct Courier {
     /// To be told with the next group.
     tell_recovered: bool,
     rests_ms: Option<i64>,
+    /// The longest rest that the endpoint has asked for, and when.
+    asked: Option<(Instant, i64)>,
     probe: Probe,
     more: bool,
+    /// More may be due again than is at hand: worth a look once some of it is written down.
+    more_again: bool,
+    /// What failed while it was away and is to be made due.
+    waking: Option<Waking>,
     looked: Option<Instant>,
+    /// The lease is ours at least from then on.
     written: Instant,
     idle_since: Option<Instant>,
     paused_until: Option<Instant>,
@@ -74,8 +81,8 @@ type Operation = JoinHandle<Result<Done, Error>>;
 
 enum Done {
     Looked(Box<Option<Looked>>),
-    /// What was written; `None`: the lease has changed hands.
-    Settled(Box<Option<Row>>, Box<Group>),
+    /// What was written, and when that began; `None`: the lease has changed hands.
+    Settled(Box<Option<Row>>, Box<Group>, Instant),
 }
 
 struct Sent {
@@ -94,8 +101,8 @@ enum Next {
 }
 
 impl Courier {
-    /// Of an endpoint just claimed.
-    pub fn new(shared: Arc<Shared>, row: Row) -> Courier {
+    /// Of an endpoint that was claimed, which was asked for at an instant.
+    pub fn new(shared: Arc<Shared>, row: Row, claimed: Instant) -> Courier {
         let probe = if row.health.is_open() { Probe::Wanted } else { Probe::No };
         Courier {
             window: Window::new(row.cursor),
@@ -109,10 +116,13 @@ impl Courier {
             recovered: None,
             tell_recovered: false,
             rests_ms: None,
+            asked: None,
             probe,
             more: true,
+            more_again: false,
+            waking: None,
             looked: None,
-            written: clock::instant(),
+            written: claimed,
             idle_since: None,
             paused_until: None,
         }
@@ -175,12 +185,15 @@ impl Courier {
         }
         let room = self.window.queued() < usize::try_from(PAGE).unwrap_or(0) / 2 && self.window.unsettled() < WINDOW;
         let due = self.more || self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY);
-        let wanted = !closing && room && due && self.probe != Probe::Sent;
+        // What a probe leaves at hand would be sent before its time once the probe is answered.
+        let probed = self.probe == Probe::Sent || self.probe == Probe::Wanted && self.window.queued() > 0;
+        let wanted = !closing && room && due && !probed;
         wanted.then(|| self.look())
     }
 
     fn look(&mut self) -> Operation {
         let shared = Arc::clone(&self.shared);
+        let random = Uuid::new_v4().as_u128();
         let asked = Asked {
             no: self.row.no,
             epoch: self.row.epoch,
@@ -188,7 +201,9 @@ impl Courier {
             currency: shared.currency(),
             read_to: self.window.read_to(),
             probe: self.probe != Probe::No,
-            newest: Uuid::new_v4().as_u128().is_multiple_of(2),
+            newest: random.is_multiple_of(2),
+            nth: (random >> 64 & 0xffff) as usize,
+            waking: self.waking.take(),
             sealing: Arc::clone(&shared.sealing),
         };
         self.more = false;
@@ -219,13 +234,13 @@ impl Courier {
     fn settle(&self, group: Group) -> Operation {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            let written = group.clone();
+            let (written, began) = (group.clone(), clock::instant());
             let row = shared.database.run(move |conn| courier::settle(conn, &written)).await;
             match row {
-                Ok(row) => Ok(Done::Settled(Box::new(row), Box::new(group))),
+                Ok(row) => Ok(Done::Settled(Box::new(row), Box::new(group), began)),
                 Err(error) => {
                     tracing::debug!(%error, "a group of deliveries is written again");
-                    Ok(Done::Settled(Box::new(None), Box::new(Group { no: 0, ..group })))
+                    Ok(Done::Settled(Box::new(None), Box::new(Group { no: 0, ..group }), began))
                 }
             }
         })
@@ -238,15 +253,16 @@ impl Courier {
                 None => Next::End,
             },
             // The database failed: the same again, a little later.
-            Ok(Done::Settled(_, group)) if group.no == 0 => {
+            Ok(Done::Settled(_, group, _)) if group.no == 0 => {
                 *unwritten = Some(Group { no: self.row.no, ..*group });
                 self.paused_until = Some(clock::instant() + PAUSE);
                 Next::On
             }
-            Ok(Done::Settled(row, group)) => match *row {
+            Ok(Done::Settled(row, group, began)) => match *row {
                 Some(_) if group.release => Next::End,
                 Some(row) => {
-                    self.written = clock::instant();
+                    self.written = began;
+                    self.more |= self.more_again && !group.events.is_empty();
                     if let Some(target) = &mut self.target {
                         target.url = row.url.as_str().into();
                     }
@@ -273,7 +289,8 @@ impl Courier {
 
     fn on_looked(&mut self, looked: Looked) -> Next {
         self.looked = Some(clock::instant());
-        let Looked { row, secrets, items, written, read_to, more } = looked;
+        let Looked { row, secrets, items, written, read_to, more, more_again, waking } = looked;
+        self.waking = self.waking.or(waking);
         let dialer = match self.shared.outbound.dialer(&row.partner) {
             Ok(dialer) => dialer,
             Err(error) => {
@@ -288,6 +305,7 @@ impl Courier {
         self.row = row;
         self.window.read(read_to);
         self.more |= more;
+        self.more_again = more_again;
         for settled in written {
             // It is read, and its row is about to be there.
             self.outcomes.push(settled);
@@ -296,6 +314,8 @@ impl Courier {
             if item.row && self.window.has_row(item.sequence) {
                 continue;
             }
+            // Were all of them here already, looking at once would find the same.
+            self.more |= item.row && more_again;
             if self.failed.contains(&item.key) && !item.row {
                 self.outcomes.push(look::waiting(&item));
             } else {
@@ -357,38 +377,43 @@ impl Courier {
 
     fn on_sent(&mut self, sent: Sent) {
         let Sent { item, attempt, probe, _turn } = sent;
-        let was_open = self.health.is_open();
+        let before = self.health;
         if probe || is_the_endpoints(&item, &attempt) {
             self.health = self.health.on(attempt.outcome, clock::now());
         }
         let labels = [("partner", self.row.partner.as_str().to_owned())];
         metrics::histogram!("hanse_delivery_seconds", &labels).record(attempt.took);
+        self.at_once = delivery::at_once(self.at_once, attempt.outcome, attempt.took).min(self.shared.bounds.at_once);
         let state = match attempt.outcome {
-            Outcome::Delivered => self.delivered(&item, &attempt, was_open),
-            Outcome::Failed | Outcome::Gone => self.failed(&item, &attempt, probe || was_open),
+            Outcome::Delivered => self.delivered(&item, &attempt, before),
+            // The one that opens the breaker says of the endpoint what a probe does.
+            Outcome::Failed | Outcome::Gone => self.failed(&item, &attempt, probe || self.health.is_open()),
         };
         let partner = self.row.partner.as_str().to_owned();
         metrics::counter!("hanse_deliveries_total", "partner" => partner, "outcome" => state).increment(1);
     }
 
-    fn delivered(&mut self, item: &Item, attempt: &Attempt, was_open: bool) -> &'static str {
-        self.at_once = (self.at_once + 1).min(self.shared.bounds.at_once);
-        if was_open {
+    fn delivered(&mut self, item: &Item, attempt: &Attempt, before: Health) -> &'static str {
+        if before.is_open() && !self.health.is_open() {
             tracing::info!(webhook.id = %self.row.id, "a webhook's endpoint answers again");
             self.probe = Probe::No;
-            self.rests_ms = None;
+            // Who asked for a rest after this was sent has it.
+            let sent = clock::instant().checked_sub(attempt.took);
+            self.asked = self.asked.filter(|(asked, _)| sent.is_none_or(|sent| sent < *asked));
+            self.rests_ms = self.asked.map(|(_, ms)| ms);
+            // What was refused by itself before it went away keeps its times.
+            self.waking = Some(Waking { since: before.failing_since, until: clock::now(), after: None });
             self.at_once = 1;
             self.recovered = Some((clock::instant(), 1));
             self.tell_recovered = true;
             self.more = true;
         }
-        self.outcomes.push(settled(item, "delivered", item.tries, None, Some(attempt), item.row));
+        self.outcomes.push(settled(item, "delivered", item.tries, None, attempt));
         self.window.done(item.key);
         "delivered"
     }
 
     fn failed(&mut self, item: &Item, attempt: &Attempt, probe: bool) -> &'static str {
-        self.at_once = (self.at_once / 2).max(1);
         let chance = Chance::new((Uuid::new_v4().as_u128() & 0xffff) as u16);
         self.rest(attempt, chance);
         // A probe asks whether anybody is there: it is no try of this event.
@@ -397,13 +422,13 @@ impl Courier {
         let wait = if counts { delivery::wait(tries, chance) } else { Some(TimeDelta::zero()) };
         let Some(wait) = wait else {
             tracing::warn!(webhook.id = %self.row.id, event.sequence = item.sequence, "an event is dead at a webhook");
-            self.outcomes.push(settled(item, "dead", tries, None, Some(attempt), true));
+            self.outcomes.push(Settled { leads: true, ..settled(item, "dead", tries, None, attempt) });
             self.window.done(item.key);
             return "dead";
         };
         let asked = attempt.retry_after.map_or(0, |asked| i64::try_from(asked.as_millis()).unwrap_or(i64::MAX));
         let next = wait.num_milliseconds().max(asked);
-        self.outcomes.push(settled(item, "retrying", tries, Some(next), Some(attempt), item.row));
+        self.outcomes.push(Settled { probed: probe, ..settled(item, "retrying", tries, Some(next), attempt) });
         self.failed.insert(item.key);
         for behind in self.window.park(item.key) {
             self.outcomes.push(look::waiting(&behind));
@@ -422,6 +447,10 @@ impl Courier {
             tracing::warn!(webhook.id = %self.row.id, %opened, error = attempt.error, "a webhook's breaker is open");
         }
         self.rests_ms = self.rests_ms.max(asked).max(probe);
+        if let Some(ms) = asked {
+            let longest = self.asked.map_or(ms, |(_, before)| before.max(ms));
+            self.asked = Some((clock::instant(), longest));
+        }
         if probe.is_some() {
             self.probe = Probe::No;
         }
@@ -435,16 +464,9 @@ fn is_the_endpoints(item: &Item, attempt: &Attempt) -> bool {
     attempt.outcome != Outcome::Failed || !is_refused_again
 }
 
-fn settled(
-    item: &Item,
-    state: &'static str,
-    tries: i32,
-    next_ms: Option<i64>,
-    attempt: Option<&Attempt>,
-    leads: bool,
-) -> Settled {
-    let attempt = attempt.map(|attempt| attempt.to_json().to_string());
-    Settled { state, tries, next_ms, attempt, leads, ..look::waiting(item) }
+fn settled(item: &Item, state: &'static str, tries: i32, next_ms: Option<i64>, attempt: &Attempt) -> Settled {
+    let attempt = Some(attempt.to_json().to_string());
+    Settled { state, tries, next_ms, attempt, leads: item.row, ..look::waiting(item) }
 }
 
 /// Waits for the operation, if there is one.

@@ -14,9 +14,10 @@ use crate::service::keys::Keys;
 use crate::service::outbound::{self, Outbound};
 use crate::signing::sealing::SealingKey;
 use crate::signing::webhook::Secret;
+use crate::store::webhooks::courier::{self, Waking};
 pub use crate::store::webhooks::log::Delivery;
 use crate::store::webhooks::log::{self, Standing};
-use crate::store::webhooks::{self, Row, Sealed, Wanted};
+use crate::store::webhooks::{self, Row, SIGNING_MAX, Sealed, Wanted};
 use crate::store::{self, Database, crossings, partners};
 use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
@@ -152,18 +153,41 @@ impl Webhooks {
         });
         let changed = changed.await?;
         self.bell.notify_waiters();
+        if active {
+            self.wake(changed.row.no, changed.row.state_at).await?;
+        }
         Ok(changed)
+    }
+
+    /// Whatever waited for a later try when an endpoint was set going is due now. To its end, though nobody waits for it.
+    async fn wake(&self, no: i64, until: DateTime<Utc>) -> Result<(), Error> {
+        let (database, bell) = (self.database.clone(), Arc::clone(&self.bell));
+        let all = tokio::spawn(async move {
+            let mut left = Some(Waking { since: None, until, after: None });
+            while let Some(waking) = left {
+                let wake = move |conn: &mut PgConnection| Ok::<_, Error>(courier::wake(conn, no, waking)?);
+                left = database.run(wake).await?;
+                bell.notify_waiters();
+            }
+            Ok(())
+        });
+        all.await.map_err(|_| Error::Broken("waking deliveries panicked"))?
     }
 
     pub async fn end(&self, caller: Slug, id: WebhookId) -> Result<(), Error> {
         self.with(caller, id, |conn, row| Ok(webhooks::end(conn, row.no).map(|()| row)?)).await.map(|_| ())
     }
 
-    /// A new secret, told now and never again; the one before signs beside it for so long.
+    /// A new secret, told now and never again; those before sign beside it for so long at most.
     pub async fn rotate(&self, caller: Slug, id: WebhookId, overlap_hours: i32) -> Result<(Shows, Secret), Error> {
         let (secret, sealed) = self.new_secret()?;
         let unit = move |conn: &mut PgConnection, row: Row| {
-            webhooks::rotate(conn, row.no, &sealed, overlap_hours * 3_600)?;
+            if webhooks::rotate(conn, row.no, &sealed, overlap_hours * 3_600)? > SIGNING_MAX {
+                return Err(Error::field(
+                    "/overlap_hours",
+                    "four secrets sign already: must be 0 until one of them ends",
+                ));
+            }
             Ok(row)
         };
         let shows = self.with(caller, id, unit).await?;
@@ -239,18 +263,27 @@ impl Webhooks {
         Ok((no, delivery))
     }
 
-    /// Sends again what has died since an instant; how many events.
+    /// Sends again what has died since an instant; how many events. To its end, though nobody waits for it.
     pub async fn recover(&self, caller: Slug, id: WebhookId, since: DateTime<Utc>, by: String) -> Result<usize, Error> {
-        let unit = move |conn: &mut PgConnection| {
-            conn.transaction(|conn| {
-                let row = webhooks::find(conn, &caller, id)?.ok_or(Error::NotFound)?;
-                Ok::<_, Error>(log::recover(conn, row.no, since)?)
-            })
-        };
-        let count = self.database.run(unit).await?;
-        tracing::info!(webhook.id = %id, by, count, "what had died at a webhook is sent again");
-        self.bell.notify_waiters();
-        Ok(count)
+        let (database, bell) = (self.database.clone(), Arc::clone(&self.bell));
+        let all = tokio::spawn(async move {
+            let (mut count, mut left) = (0, Some(0));
+            while let Some(after) = left {
+                let caller = caller.clone();
+                let unit = move |conn: &mut PgConnection| {
+                    conn.transaction(|conn| {
+                        let row = webhooks::find(conn, &caller, id)?.ok_or(Error::NotFound)?;
+                        Ok::<_, Error>(log::recover(conn, row.no, since, after)?)
+                    })
+                };
+                let (some, next) = database.run(unit).await?;
+                (count, left) = (count + some, next);
+                bell.notify_waiters();
+            }
+            tracing::info!(webhook.id = %id, by, count, "what had died at a webhook is sent again");
+            Ok(count)
+        });
+        all.await.map_err(|_| Error::Broken("recovering deliveries panicked"))?
     }
 
     async fn with<F>(&self, caller: Slug, id: WebhookId, unit: F) -> Result<Shows, Error>

@@ -7,7 +7,7 @@ use crate::service::events::{self, Told};
 use crate::service::exchange::Error;
 use crate::signing::sealing::SealingKey;
 use crate::signing::webhook::Secret;
-use crate::store::webhooks::courier::{self, Open, Settled};
+use crate::store::webhooks::courier::{self, Open, Settled, Waking};
 use crate::store::webhooks::{self, Row, Sealed};
 use diesel::PgConnection;
 use serde_json::json;
@@ -32,6 +32,10 @@ pub struct Asked {
     pub probe: bool,
     /// A probe begins with the feed: were it always the same event, one that nobody takes would never let others by.
     pub newest: bool,
+    /// Which of those that have failed is a probe, for the same reason; drawn.
+    pub nth: usize,
+    /// Some of these are made due.
+    pub waking: Option<Waking>,
     pub sealing: Arc<SealingKey>,
 }
 
@@ -41,11 +45,15 @@ pub struct Looked {
     pub row: Row,
     pub secrets: Vec<Secret>,
     pub items: Vec<Item>,
-    /// Of the feed: written down as they are, behind another of their key or because they cannot be shown.
+    /// Written down as they are, behind another of their key or because they cannot be shown.
     pub written: Vec<Settled>,
     pub read_to: i64,
-    /// Whether there is more to read at once.
+    /// Whether the feed has more to read at once.
     pub more: bool,
+    /// Whether more may be due again than was read.
+    pub more_again: bool,
+    /// What is left to be made due.
+    pub waking: Option<Waking>,
 }
 
 /// `None`: the endpoint is another's now.
@@ -53,12 +61,17 @@ pub fn look(conn: &mut PgConnection, asked: &Asked) -> Result<Option<Looked>, Er
     let Some(row) = courier::held(conn, asked.no, asked.epoch)? else { return Ok(None) };
     let sealed = webhooks::secrets(conn, asked.no)?;
     let secrets = sealed.iter().map(|one| open(&asked.sealing, one)).collect::<Result<Vec<_>, _>>()?;
-    let retries = if asked.probe { 1 } else { RETRIES_MAX };
-    let due = courier::due(conn, asked.no, asked.probe, retries)?;
-    let again = again(conn, asked, &due)?;
-    let (mut items, mut written) = (Vec::new(), Vec::new());
+    let waking = asked.waking.map(|waking| courier::wake(conn, asked.no, waking)).transpose()?.flatten();
+    let mut due = courier::due(conn, asked.no, asked.probe, RETRIES_MAX)?;
+    let more_again = due.len() == usize::try_from(RETRIES_MAX).unwrap_or(usize::MAX);
+    if asked.probe && !due.is_empty() {
+        due = vec![due[asked.nth % due.len()]];
+    }
+    let (again, mut written) = again(conn, asked, &due)?;
+    let mut items = Vec::new();
     if asked.probe && !asked.newest && !again.is_empty() {
-        return Ok(Some(Looked { row, secrets, items: again, written, read_to: asked.read_to, more: true }));
+        let (items, read_to) = (again, asked.read_to);
+        return Ok(Some(Looked { row, secrets, items, written, read_to, more: true, more_again, waking }));
     }
     let found = seal::read(conn, &asked.partner, asked.read_to, PAGE)?;
     let full = i64::try_from(found.len()).unwrap_or(PAGE) == PAGE;
@@ -67,8 +80,8 @@ pub fn look(conn: &mut PgConnection, asked: &Asked) -> Result<Option<Looked>, Er
     if !asked.probe || items.is_empty() {
         items.extend(again);
     }
-    let more = full || due.len() == usize::try_from(retries).unwrap_or(usize::MAX);
-    Ok(Some(Looked { row, secrets, items, written, read_to, more }))
+    let more = full || waking.is_some();
+    Ok(Some(Looked { row, secrets, items, written, read_to, more, more_again, waking }))
 }
 
 /// A secret that signs now.
@@ -78,22 +91,29 @@ pub fn open(sealing: &SealingKey, sealed: &Sealed) -> Result<Secret, Error> {
     Secret::from_bytes(bytes).map_err(|_| Error::Broken("a webhook's secret is none"))
 }
 
-/// Those that are due again, as the feed shows them.
-fn again(conn: &mut PgConnection, asked: &Asked, due: &[Open]) -> Result<Vec<Item>, Error> {
-    let tries: HashMap<i64, i32> = due.iter().map(|open| (open.sequence, open.tries)).collect();
+/// Those that are due again, as the feed shows them, and those of them that it cannot show.
+fn again(conn: &mut PgConnection, asked: &Asked, due: &[Open]) -> Result<(Vec<Item>, Vec<Settled>), Error> {
+    let rows: HashMap<i64, Open> = due.iter().map(|open| (open.sequence, *open)).collect();
     let mut found: Vec<FeedEvent> = Vec::new();
     for run in due.chunk_by(|one, next| next.sequence - one.sequence <= NEAR) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
         let limit = last.sequence - first.sequence + 1;
         let read = seal::read(conn, &asked.partner, first.sequence - 1, limit)?;
-        found.extend(read.into_iter().filter(|event| tries.contains_key(&event.sequence)));
+        found.extend(read.into_iter().filter(|event| rows.contains_key(&event.sequence)));
     }
-    let (told, _) = tell(conn, asked, found)?;
+    let (told, broken) = tell(conn, asked, found)?;
     let item = |told: Told| {
-        let tries = tries.get(&told.event.sequence).copied().unwrap_or(0);
-        Ok(Item { tries, row: true, ..item(told)? })
+        let item = item(told)?;
+        let (tries, resent) = rows.get(&item.sequence).map_or((0, 0), |open| (open.tries, open.resent));
+        Ok(Item { tries, resent, row: true, ..item })
     };
-    told.into_iter().map(item).collect()
+    let items = told.into_iter().map(item).collect::<Result<_, Error>>()?;
+    // What waits behind it waits for the key of its row.
+    let own = |broken: Settled| match rows.get(&broken.sequence) {
+        Some(open) => Settled { key: open.key, tries: open.tries, resent: open.resent, ..broken },
+        None => broken,
+    };
+    Ok((items, broken.into_iter().map(own).collect()))
 }
 
 /// What is new in the feed and wanted here.
@@ -132,6 +152,8 @@ pub fn waiting(item: &Item) -> Settled {
         key: item.key,
         state: "due",
         tries: item.tries,
+        resent: item.resent,
+        probed: false,
         next_ms: None,
         attempt: None,
         leads: true,
@@ -168,6 +190,8 @@ fn unshown(event: &FeedEvent) -> Settled {
         key: event.subject,
         state: "dead",
         tries: 0,
+        resent: 0,
+        probed: false,
         next_ms: None,
         attempt: Some(attempt.to_string()),
         leads: true,
@@ -185,6 +209,7 @@ fn item(told: Told) -> Result<Item, Error> {
         key: subject,
         body: body.into(),
         tries: 0,
+        resent: 0,
         row: false,
     })
 }

@@ -95,11 +95,11 @@ impl Post {
 
     async fn look(&mut self) -> Result<usize, Error> {
         while self.couriers.try_join_next().is_some() {}
-        let holder = self.holder;
+        let (holder, asked) = (self.holder, clock::instant());
         let claimed = self.shared.database.run(move |conn| courier::claim(conn, holder, CLAIM_MAX)).await?;
         let count = claimed.len();
         for row in claimed {
-            self.couriers.spawn(Courier::new(Arc::clone(&self.shared), row).run());
+            self.couriers.spawn(Courier::new(Arc::clone(&self.shared), row, asked).run());
         }
         self.count().await?;
         self.forget().await?;

@@ -15,6 +15,8 @@ pub struct Item {
     pub body: Bytes,
     /// Failed tries before this one.
     pub tries: i32,
+    /// How often it was sent again on request.
+    pub resent: i32,
     /// Whether it has a row already: it failed before, or waited behind one that had.
     pub row: bool,
 }
@@ -78,10 +80,15 @@ impl Window {
         }
         let (key, sequence) = (item.key, item.sequence);
         let queue = self.queues.entry(key).or_default();
-        if queue.is_empty() && !self.busy.contains(&key) {
+        // One that is sent again comes before what is here already.
+        let at = queue.partition_point(|one| one.sequence < sequence);
+        if at == 0 && !self.busy.contains(&key) {
+            if let Some(first) = queue.front() {
+                self.ready.remove(&first.sequence);
+            }
             self.ready.insert(sequence, key);
         }
-        queue.push_back(item);
+        queue.insert(at, item);
         self.queued += 1;
     }
 
@@ -132,7 +139,7 @@ mod tests {
 
     fn item(sequence: i64, key: u128) -> Item {
         let (event, key) = (Uuid::from_u128(7), Uuid::from_u128(key));
-        Item { sequence, event, kind: "x".to_owned(), key, body: Bytes::new(), tries: 0, row: false }
+        Item { sequence, event, kind: "x".to_owned(), key, body: Bytes::new(), tries: 0, resent: 0, row: false }
     }
 
     fn filled(keys: &[u128]) -> Window {
@@ -160,6 +167,21 @@ mod tests {
         assert_eq!(taken(&mut window), None, "3 is under way");
         window.done(Uuid::from_u128(2));
         assert_eq!(taken(&mut window), Some(6));
+    }
+
+    #[test]
+    fn one_that_is_sent_again_comes_before_what_is_here_of_its_key() {
+        let mut window = Window::new(0);
+        for sequence in [8, 9, 5, 7] {
+            window.push(Item { row: sequence < 8, ..item(sequence, 1) });
+        }
+        let mut taken = Vec::new();
+        while let Some(item) = window.take() {
+            assert_eq!(window.take(), None);
+            taken.push(item.sequence);
+            window.done(item.key);
+        }
+        assert_eq!((taken, window.queued()), (vec![5, 7, 8, 9], 0));
     }
 
     #[test]

@@ -50,12 +50,21 @@ pub fn find(conn: &mut PgConnection, no: i64, sequence: i64) -> QueryResult<Opti
     sql_query(sql).bind::<BigInt, _>(no).bind::<BigInt, _>(sequence).get_result(conn).optional()
 }
 
-/// Sends it again, now and with all its tries before it. One that is under way anyway is only made due.
+/// Sends it again with all its tries before it: now, or after what comes before it of its key. In a transaction.
 pub fn resend(conn: &mut PgConnection, no: i64, sequence: i64) -> QueryResult<()> {
-    let sql = "UPDATE deliveries SET state = CASE WHEN state IN ('delivered', 'dead') THEN 'retrying' ELSE state END, \
-               tries = 0, next_at = clock_timestamp(), state_at = clock_timestamp(), resent = resent + 1 \
-               WHERE webhook_no = $1 AND sequence = $2";
-    sql_query(sql).bind::<BigInt, _>(no).bind::<BigInt, _>(sequence).execute(conn).map(|_| ())
+    courier::lock(conn, no)?;
+    let sql = "UPDATE deliveries SET state = CASE WHEN state = 'retrying' THEN state ELSE 'due' END, tries = 0, \
+               next_at = CASE WHEN next_at IS NOT NULL THEN clock_timestamp() END, state_at = clock_timestamp(), \
+               resent = resent + 1 WHERE webhook_no = $1 AND sequence = $2 RETURNING key";
+    let rows: Vec<Key> = sql_query(sql).bind::<BigInt, _>(no).bind::<BigInt, _>(sequence).load(conn)?;
+    in_order(conn, no, &rows)
+}
+
+/// Of each key only the first that is not settled has a time.
+fn in_order(conn: &mut PgConnection, no: i64, rows: &[Key]) -> QueryResult<()> {
+    let keys: Vec<Uuid> = rows.iter().map(|row| row.key).collect();
+    courier::step_back(conn, no, &keys)?;
+    courier::promote(conn, no, &keys)
 }
 
 #[derive(QueryableByName)]
@@ -64,18 +73,38 @@ struct Key {
     key: Uuid,
 }
 
-/// Makes due again what has died since an instant, each key in its order; how many.
-pub fn recover(conn: &mut PgConnection, no: i64, since: DateTime<Utc>) -> QueryResult<usize> {
+#[derive(QueryableByName)]
+struct Sequence {
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+}
+
+/// Of the next thousand that are dead makes due again what has died since an instant, each key in its order; how many, and
+/// after which sequence to go on, if there are more. In a transaction.
+pub fn recover(
+    conn: &mut PgConnection,
+    no: i64,
+    since: DateTime<Utc>,
+    after: i64,
+) -> QueryResult<(usize, Option<i64>)> {
+    courier::lock(conn, no)?;
+    let sql = "SELECT sequence FROM deliveries WHERE webhook_no = $1 AND state = 'dead' AND sequence > $2 \
+               ORDER BY sequence LIMIT $3";
+    let dead: Vec<Sequence> =
+        sql_query(sql).bind::<BigInt, _>(no).bind::<BigInt, _>(after).bind::<BigInt, _>(courier::CHUNK).load(conn)?;
+    let sequences: Vec<i64> = dead.iter().map(|row| row.sequence).collect();
+    let is_full = i64::try_from(sequences.len()).unwrap_or(courier::CHUNK) >= courier::CHUNK;
+    let next = sequences.last().copied().filter(|_| is_full);
     let rows: Vec<Key> = sql_query(
         "UPDATE deliveries SET state = 'due', tries = 0, next_at = NULL, state_at = clock_timestamp(), resent = resent + 1 \
-         WHERE webhook_no = $1 AND state = 'dead' AND state_at >= $2 RETURNING key",
+         WHERE webhook_no = $1 AND sequence = ANY($2) AND state = 'dead' AND state_at >= $3 RETURNING key",
     )
     .bind::<BigInt, _>(no)
+    .bind::<Array<BigInt>, _>(sequences)
     .bind::<Timestamptz, _>(since)
     .load(conn)?;
-    let keys: Vec<Uuid> = rows.iter().map(|row| row.key).collect();
-    courier::promote(conn, no, &keys)?;
-    Ok(keys.len())
+    in_order(conn, no, &rows)?;
+    Ok((rows.len(), next))
 }
 
 /// An endpoint in numbers.
@@ -130,9 +159,12 @@ pub fn forget(conn: &mut PgConnection, limit: i64) -> QueryResult<usize> {
     .load(conn)?;
     let numbers: Vec<i64> = places.iter().map(|place| place.webhook_no).collect();
     let sequences: Vec<i64> = places.iter().map(|place| place.sequence).collect();
+    // As it stands now: one of them may have been sent again meanwhile.
     sql_query(
         "DELETE FROM deliveries d USING unnest($1, $2) p(webhook_no, sequence) \
-         WHERE d.webhook_no = p.webhook_no AND d.sequence = p.sequence",
+         WHERE d.webhook_no = p.webhook_no AND d.sequence = p.sequence \
+         AND (d.state = 'delivered' AND d.state_at < clock_timestamp() - interval '30 days' \
+         OR EXISTS (SELECT FROM webhooks w WHERE w.webhook_no = d.webhook_no AND w.state = 'ended'))",
     )
     .bind::<Array<BigInt>, _>(numbers)
     .bind::<Array<BigInt>, _>(sequences)

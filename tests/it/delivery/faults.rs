@@ -219,6 +219,8 @@ fn fault_38_who_wakes_late_has_lost_the_lease_and_writes_nothing() {
         key: Uuid::nil(),
         state: "dead",
         tries: 13,
+        resent: 0,
+        probed: false,
         next_ms: None,
         attempt: None,
         leads: true,

@@ -4,6 +4,7 @@ mod dial;
 mod faults;
 mod interop;
 mod order;
+mod outage;
 mod served;
 
 use crate::support::book::{Book, slug};
