@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -38,6 +38,8 @@ pub struct Stage {
     plain: reqwest::blocking::Client,
     servers: [Option<Child>; 2],
     sims: [Option<Child>; 2],
+    /// What goes wrong at each ledger, also after it was started again.
+    faults: Mutex<[String; 2]>,
 }
 
 /// The two brands; `AA` sends and `BB` takes.
@@ -73,7 +75,8 @@ impl Stage {
         let plain = plain.build().expect("a client");
         let settings = settings.iter().map(|text| (*text).to_owned()).collect();
         let (servers, sims) = ([None, None], [None, None]);
-        let mut stage = Stage { folder, database, ports, settings, http, plain, servers, sims };
+        let faults = Mutex::default();
+        let mut stage = Stage { folder, database, ports, settings, http, plain, servers, sims, faults };
         stage.start(0);
         for at in [AA, BB] {
             stage.start_sim(at, members);
@@ -107,6 +110,8 @@ impl Stage {
         command.args(["--control", &format!("127.0.0.1:{}", self.ports.controls[at])]);
         command.args(["--jwks", &format!("http://127.0.0.1:{}/.well-known/jwks.json", self.ports.public[0])]);
         command.args(["--members", &members.to_string(), "--points", &OPENING.to_string()]);
+        let faults = self.faults.lock().expect("no panic")[at].clone();
+        command.args(["--faults", &faults]);
         command.arg("--data").arg(self.folder.path().join(SLUGS[at])).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let mut first = String::new();
@@ -171,6 +176,7 @@ impl Stage {
     pub fn faults(&self, at: usize, spec: &str) {
         let told = self.control(at, reqwest::Method::PUT, "/faults", spec);
         assert_eq!(told, json!({}), "{spec}");
+        self.faults.lock().expect("no panic")[at] = spec.to_owned();
     }
 
     pub fn ledger(&self, at: usize) -> Value {
