@@ -43,8 +43,8 @@ pub struct Args {
     /// Keep every brand's accounts here, in a folder of its own, and run no partners beside
     #[arg(long, conflicts_with = "check")]
     hosted: bool,
-    /// Have partners that keep their own ledgers take so long over every answer, and fail in nothing
-    #[arg(long, value_name = "MS", conflicts_with_all = ["check", "hosted"])]
+    /// For measuring: have partners that keep their own ledgers take so long over every answer, fail in nothing and be ledgers alone
+    #[arg(long, value_name = "MS", requires = "quiet", conflicts_with_all = ["check", "hosted"])]
     answer_ms: Option<u64>,
     /// Folder of the alliances' manifests
     #[arg(long, default_value = "partners", value_name = "DIR")]
