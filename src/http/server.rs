@@ -46,7 +46,7 @@ pub struct Limits {
     pub body: BodyLimits,
     /// Open connections of each listener and worker.
     pub connections: usize,
-    /// TLS handshakes under way at once, per worker.
+    /// TLS handshakes under way at once, per worker: an idle socket holds one until its time is over.
     pub handshakes: usize,
     /// Requests a second of one caller.
     pub requests_per_second: NonZeroU32,
@@ -67,7 +67,7 @@ impl Default for Limits {
         Limits {
             body: BodyLimits::default(),
             connections: 10_000,
-            handshakes: 256,
+            handshakes: 10_000,
             requests_per_second: const { NonZeroU32::new(50_000).expect("not zero") },
             head_patience: Duration::from_secs(5),
             handshake_patience: Duration::from_secs(5),
