@@ -437,8 +437,7 @@ fn fault_14_slow_handshakes_and_idle_sockets_are_put_out_and_others_are_served()
         Limits { workers: 1, handshake_patience: patience, drain: Duration::from_secs(1), ..Limits::default() };
     let house = House::with("fault-14", limits, |_| {});
     let lumen = house.client("partner", "lumen");
-    // Both ends are in this process: limits of open files are often 20,000.
-    let count = if is_long() { 9_800 } else { 200 };
+    let count = if is_long() { 10_000 } else { 200 };
     let address = house.server.api_address();
     let begun = Instant::now();
     let mut idle: Vec<TcpStream> = (0..count).map_while(|_| TcpStream::connect(address).ok()).collect();
