@@ -115,6 +115,11 @@ impl EmbeddedPg {
         }
     }
 
+    /// Whether a cluster was ever started in this folder.
+    pub fn exists(data_dir: &Path) -> bool {
+        cluster::exists(data_dir)
+    }
+
     /// A libpq URL for a database of the cluster in `data_dir` that another process runs; `None` when nobody does.
     pub fn running_url(data_dir: &Path, database: &str) -> Result<Option<String>, Error> {
         let folders = Folders::make(data_dir, &Owner::choose()?)?;

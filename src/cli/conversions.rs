@@ -72,7 +72,10 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
         Action::List { in_doubt, partner, flags } => {
             let (partner, in_doubt) = (partner.clone(), in_doubt.then_some(true));
             let search = Search { partner, in_doubt, ..Search::default() };
-            with(global, flags, |conn| list(conn, &search, global))
+            with(global, flags, |conn| {
+                search.partner.as_ref().map_or(Ok(()), |partner| super::known(conn, partner))?;
+                list(conn, &search, global)
+            })
         }
         Action::Show { id, flags } => with(global, flags, |conn| show(conn, *id, global)),
         Action::Resolve(args) => resolve(args, global),

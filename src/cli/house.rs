@@ -11,6 +11,9 @@ pub const DATABASE: &str = "hanse";
 /// The private cluster's folder inside the data folder.
 pub const CLUSTER: &str = "postgres";
 
+/// Said where the database found is not one that somebody can have meant.
+const WHICH: &str = "name the one meant with --data-dir or --database-url (the demo's is --data-dir .hanse/demo)";
+
 /// Fields are dropped in this order: the pool lets go of the server before the server stops.
 pub struct House {
     pub config: Config,
@@ -71,9 +74,29 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// The database the configuration names, that of a private cluster which a server runs, or one started here and
-    /// migrated. Blocks.
+    /// The database of a published alliance. A command that was given in the wrong folder says so, instead of "nothing is
+    /// wrong" of an empty database. Blocks.
     pub fn open(config: &Config) -> Result<Reach, Error> {
+        let reach = Reach::unpublished(config)?;
+        let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
+        if !store::catalogue::exists(&mut conn).map_err(Error::failed)? {
+            return Err(Error::Failed(format!("{}: {WHICH}", store::Error::Unpublished)));
+        }
+        Ok(reach)
+    }
+
+    /// The database the configuration names, or that of a private cluster, started here unless a server runs it. What is not
+    /// there is not made. Blocks.
+    pub fn unpublished(config: &Config) -> Result<Reach, Error> {
+        let folder = config.data_dir.join(CLUSTER);
+        if config.database_url.is_none() && !EmbeddedPg::exists(&folder) {
+            return Err(Error::Failed(format!("there is no database in {}: {WHICH}", config.data_dir.display())));
+        }
+        Reach::found(config)
+    }
+
+    /// The same for who founds an alliance: a private cluster that is missing is made. Blocks.
+    pub fn found(config: &Config) -> Result<Reach, Error> {
         if let Some(url) = &config.database_url {
             return Ok(Reach { url: url.expose().to_owned(), _cluster: None });
         }

@@ -1,6 +1,7 @@
 //! `hanse keys`: the alliance's own signing keys.
 
 use super::house::Reach;
+use super::partners::table;
 use super::{Error, Global};
 use crate::config::{Config, Flags};
 use crate::service::keys::Keys;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Action {
-    /// Every key there ever was, as a JWK set, and the verifier keys of the log
+    /// Every key there ever was, with --json as a JWK set, and the verifier keys of the log
     List(Args),
     /// Publish new keys, which sign ten minutes from now
     Rotate(Rotate),
@@ -42,16 +43,34 @@ pub fn run(action: &Action, global: &Global) -> Result<(), Error> {
     let config = global.begin(&args.flags)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::failed)?;
     let told = runtime.block_on(work(action, &config))?;
-    if global.json {
-        println!("{told}");
-    } else {
-        println!("{told:#}");
+    match action {
+        _ if global.json => println!("{told}"),
+        Action::List(_) => print_keys(&told),
+        Action::Rotate(_) => {
+            told.as_object().into_iter().flatten().for_each(|(purpose, what)| println!("{purpose}: {}", plain(what)));
+        }
     }
     Ok(())
 }
 
+/// `--json` has the keys themselves.
+fn print_keys(told: &Value) {
+    let mut keys = table(["purpose 用途", "algorithm", "kid"]);
+    for key in told["keys"].as_array().into_iter().flatten() {
+        keys.add_row([plain(&key["purpose"]), plain(&key["alg"]), plain(&key["kid"])]);
+    }
+    println!("{keys}");
+    for key in told["log"].as_array().into_iter().flatten() {
+        println!("log: {}", plain(key));
+    }
+}
+
+fn plain(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 async fn work(action: &Action, config: &Config) -> Result<Value, Error> {
-    let reach = Reach::open(config)?;
+    let reach = Reach::found(config)?;
     let database = store::connect(&reach.url).map_err(Error::failed)?;
     let keys = Keys::open(database, config.keys_dir()).await.map_err(Error::failed)?;
     match action {

@@ -27,8 +27,10 @@ mod webhooks;
 
 use crate::config::{self, Config, Flags};
 use crate::domain::ids::Slug;
+use crate::store::catalogue;
 use crate::telemetry;
 use clap::{Parser, Subcommand};
+use diesel::PgConnection;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -189,6 +191,16 @@ pub fn main() -> ExitCode {
 /// A partner's slug on the command line.
 pub(crate) fn slug(text: &str) -> Result<Slug, &'static str> {
     text.parse().map_err(|_| "it is no partner's slug: 2 to 32 of a-z, 0-9 and -, a letter first")
+}
+
+/// A slip of the pen in a partner's name is told, instead of "there is nothing" of a partner nobody knows.
+pub(crate) fn known(conn: &mut PgConnection, partner: &Slug) -> Result<(), Error> {
+    let partners = catalogue::load(conn).map_err(Error::failed)?.partners;
+    if partners.contains_key(partner) {
+        return Ok(());
+    }
+    let names = partners.keys().map(Slug::as_str).collect::<Vec<_>>().join(", ");
+    Err(Error::Usage(format!("no partner {partner} is published here; there are {names}")))
 }
 
 /// `hanse … | head` is no fault of ours: where nobody reads any more, the process ends without a word.

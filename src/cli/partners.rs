@@ -96,7 +96,7 @@ fn check(folder: &Path, global: &Global) -> Result<(), Error> {
 fn show(folder: &Path, global: &Global, flags: &Flags) -> Result<(), Error> {
     let config = global.begin(flags)?;
     let plan = read(folder)?;
-    let reach = Reach::open(&config)?;
+    let reach = Reach::found(&config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     let lines = proposals::difference(&mut conn, &plan).map_err(Error::failed)?;
     if global.json {
@@ -110,7 +110,7 @@ fn show(folder: &Path, global: &Global, flags: &Flags) -> Result<(), Error> {
 fn apply(folder: &Path, global: &Global, flags: &Flags) -> Result<(), Error> {
     let config = global.begin(flags)?;
     let plan = read(folder)?;
-    let reach = Reach::open(&config)?;
+    let reach = Reach::found(&config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     let lines = proposals::difference(&mut conn, &plan).map_err(Error::failed)?;
     if !global.json {

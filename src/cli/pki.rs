@@ -124,7 +124,7 @@ fn issue(args: &Issue, config: &Config) -> Result<Told, Error> {
         Some(file) => authority.issue_for_request(&holder, &read(file)?, clock::now()),
     };
     let issued = issued.map_err(Error::failed)?;
-    let reach = Reach::open(config)?;
+    let reach = Reach::found(config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     certificates::register(&mut conn, &issued.facts).map_err(Error::failed)?;
     let (mut line, told) = tell(&issued);
@@ -151,7 +151,7 @@ fn tell(issued: &Issued) -> Told {
 
 fn revoke(args: &Revoke, config: &Config) -> Result<Told, Error> {
     let folder = config.pki_dir();
-    let reach = Reach::open(config)?;
+    let reach = Reach::unpublished(config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     if let (Some(name), true) = (&args.holder, args.all) {
         let holder = holder(name)?;
@@ -186,7 +186,7 @@ fn revoke(args: &Revoke, config: &Config) -> Result<Told, Error> {
 fn crl(config: &Config) -> Result<Told, Error> {
     let folder = config.pki_dir();
     let authority = Authority::open(&folder).map_err(Error::failed)?;
-    let reach = Reach::open(config)?;
+    let reach = Reach::unpublished(config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     issuing::make_list(&mut conn, &authority, clock::now()).map_err(Error::failed)?;
     let list = List::read(&folder).map_err(Error::failed)?;

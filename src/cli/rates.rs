@@ -164,7 +164,7 @@ fn check(global: &Global, flags: &Flags) -> Result<(), Error> {
 }
 
 fn publish(args: &PublishArgs, global: &Global) -> Result<(), Error> {
-    let reach = Reach::open(&global.begin(&args.flags)?)?;
+    let reach = Reach::unpublished(&global.begin(&args.flags)?)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     let authority = if args.mandate { Authority::Mandate(Mandate) } else { Authority::Approvals };
     let force = args.reason.as_ref().filter(|_| args.r#override).map(|reason| Override { reason: reason.clone() });

@@ -48,6 +48,11 @@ impl Folders {
     }
 }
 
+/// Whether a cluster was ever made in this folder, or in the one used in its place.
+pub fn exists(home: &Path) -> bool {
+    home.join("cluster").exists() || home.join(ELSEWHERE).exists()
+}
+
 /// A folder outside a checkout that the server's user may not enter, such as a clone under root's home. Its name
 /// comes from the checkout's path and an id kept inside it, so that a later clone in the same place starts anew.
 fn outside(home: &Path, owner: &Owner) -> Result<PathBuf, Error> {

@@ -45,10 +45,7 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_ses
 /// What the database could not do. Callers turn it into a problem; [`Error::is_unavailable`] is the 503.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error(
-        "nothing was ever published in this database: name the one meant with --data-dir or --database-url (the demo's is \
-         --data-dir .hanse/demo)"
-    )]
+    #[error("nothing was ever published in this database")]
     Unpublished,
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),

@@ -72,6 +72,29 @@ fn an_audit_of_nothing_proves_nothing_and_says_so() {
 }
 
 #[test]
+fn a_command_in_the_wrong_folder_says_so_and_makes_nothing() {
+    let folder = Scratch::new("cli-elsewhere");
+    let pki = ["pki", "enrol", "lumen"];
+    let asked: [&[&str]; 8] = [
+        &["audit"],
+        &["conversions", "list"],
+        &["webhooks", "list"],
+        &["settle", "list"],
+        &["rates", "list"],
+        &["clock", "show"],
+        &["partners", "show", "lumen"],
+        &pki,
+    ];
+    for arguments in asked {
+        let (code, printed, told) = run(hanse(arguments).current_dir(folder.path()));
+        assert_eq!((code, &*printed), (Some(1), ""), "{arguments:?}: {told}");
+        let wanted = "hanse: there is no database in .hanse: name the one meant with --data-dir";
+        assert!(told.starts_with(wanted), "{arguments:?}: {told}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_panic() {
     let mut child = hanse(&["serve", "--print-config"]);
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");

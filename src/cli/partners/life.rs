@@ -38,8 +38,13 @@ type Step = fn(&mut PgConnection, &Slug, &str) -> Result<Standing, lifecycle::Er
 
 pub fn take(args: &Args, global: &Global, step: Step) -> Result<(), Error> {
     with(&args.flags, global, |conn| {
+        let before = lifecycle::steps(conn, &args.partner).map_err(Error::failed)?.len();
         let standing = step(conn, &args.partner, &args.reason).map_err(Error::failed)?;
-        tell(&standing, &lifecycle::steps(conn, &args.partner).map_err(Error::failed)?, global);
+        let steps = lifecycle::steps(conn, &args.partner).map_err(Error::failed)?;
+        if steps.len() == before && !global.json {
+            println!("it was so already: nothing is changed, and this reason is not kept");
+        }
+        tell(&standing, &steps, global);
         Ok(())
     })
 }

@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub fn enrol(args: &Args, config: &Config) -> Result<Told, Error> {
-    let reach = Reach::open(config)?;
+    let reach = Reach::unpublished(config)?;
     let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
     let (token, ends) = issuing::invite(&mut conn, &args.partner).map_err(Error::failed)?;
     let url = args.url.clone().unwrap_or_else(|| format!("http://{}", config.public_listen));

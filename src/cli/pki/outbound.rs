@@ -2,10 +2,12 @@
 
 use super::{Told, read};
 use crate::cli::Error;
+use crate::cli::house::Reach;
 use crate::config::{Config, Flags};
 use crate::domain::ids::Slug;
 use crate::http::instant;
 use crate::service::outbound;
+use crate::store::{self, catalogue};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -52,10 +54,11 @@ pub fn outbound(args: &Args, config: &Config) -> Result<Told, Error> {
     }
     let files = outbound::files(&pki, partner).map_err(Error::failed)?;
     let line = format!(
-        "{} until {}\nits endpoint is believed by {}",
+        "{} until {}\nits endpoint is believed by {}{}",
         files.certificate.display(),
         files.not_after.date_naive(),
-        files.ca.display()
+        files.ca.display(),
+        slip(config, partner)
     );
     let told = json!({
         "partner": partner.as_str(), "certificate": files.certificate, "key": files.key, "ca": files.ca, "crl": files.crl,
@@ -73,6 +76,20 @@ pub fn trust(args: &Trust, config: &Config) -> Result<Told, Error> {
         crl.as_ref().map(|crl| crl.as_bytes()),
     );
     let count = count.map_err(Error::failed)?;
-    let line = format!("the endpoint of {} is believed by {count} authorities of its own", args.partner);
+    let (partner, slip) = (&args.partner, slip(config, &args.partner));
+    let line = format!("the endpoint of {partner} is believed by {count} authorities of its own{slip}");
     Ok((line, json!({ "partner": args.partner.as_str(), "authorities": count })))
+}
+
+/// Said of a partner nobody knows; where there is no database to ask, nothing.
+fn slip(config: &Config, partner: &Slug) -> &'static str {
+    let known = || {
+        let reach = Reach::open(config)?;
+        let mut conn = store::establish(&reach.url).map_err(Error::failed)?;
+        Ok::<_, Error>(catalogue::load(&mut conn).map_err(Error::failed)?.partners.contains_key(partner))
+    };
+    match known() {
+        Ok(false) => "\nno partner of this name is published: is it a slip of the pen?",
+        Ok(true) | Err(_) => "",
+    }
 }
