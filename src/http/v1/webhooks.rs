@@ -5,15 +5,18 @@ use super::reply;
 use super::webhook_answer::{
     DeliveryAnswer, RecoveredAnswer, TestAnswer, WebhookAnswer, WebhookWithSecret, delivery, shown,
 };
+use crate::book::engine::world::EventKind;
 use crate::domain::ids::{DeliveryId, WebhookId};
 use crate::http::problem::Problem;
 use crate::http::{Caller, List, NoBody, Page, StrictJson, StrictQuery, query};
 use crate::service::delivery::Webhooks;
-use crate::service::delivery::endpoints::Ask;
+use crate::service::delivery::endpoints::{Ask, TYPES_MAX};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use serde::Deserialize;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 /// Hours for which an old secret signs beside a new one.
@@ -24,6 +27,18 @@ const OVERLAP_USUAL: i32 = 24;
 #[openapi(paths(list, create, get, change, end, rotate, test, deliveries, resend, recover))]
 pub struct Document;
 
+/// Of the types there are now. An answer's are text: there will be more, and who asks for all is sent them.
+fn event_types() -> impl Into<RefOr<Schema>> {
+    let names = EventKind::ALL.iter().map(|(_, name)| *name);
+    let one = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(one)
+        .min_items(Some(1))
+        .max_items(Some(TYPES_MAX))
+        .description(Some("Event types to be pushed; null is all of them, of later versions too."))
+}
+
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewWebhook, example = json!({ "url": "https://hooks.lumen.example/hanse", "types": ["conversion.completed"] }))]
@@ -31,8 +46,7 @@ pub struct CreateRequest {
     /// `https`, port 443 or one from 1024 on, a host of the public internet.
     #[schema(min_length = 9, max_length = 512, pattern = "^https://[!-~]{1,504}$")]
     url: String,
-    /// Event types to be pushed; null is all of them.
-    #[schema(min_items = 1, max_items = 64)]
+    #[schema(schema_with = event_types)]
     types: Option<Vec<String>>,
     /// The first event to be pushed; null begins with what happens from now on.
     #[schema(minimum = 1, maximum = 9007199254740991_i64)]
@@ -45,7 +59,7 @@ pub struct CreateRequest {
 pub struct ChangeRequest {
     #[schema(min_length = 9, max_length = 512, pattern = "^https://[!-~]{1,504}$")]
     url: String,
-    #[schema(min_items = 1, max_items = 64)]
+    #[schema(schema_with = event_types)]
     types: Option<Vec<String>>,
     /// `active` or `suspended`: `active` goes on where it stands, however it came to be suspended.
     #[schema(pattern = "^(active|suspended)$")]

@@ -444,7 +444,8 @@ impl Courier {
             && self.probe == Probe::No
             && self.rests_ms.is_none()
         {
-            tracing::warn!(webhook.id = %self.row.id, %opened, error = attempt.error, "a webhook's breaker is open");
+            let (webhook, partner) = (self.row.id, self.row.partner.as_str());
+            tracing::warn!(webhook.id = %webhook, partner.slug = partner, %opened, error = attempt.error, status = attempt.status, "a webhook's breaker is open");
         }
         self.rests_ms = self.rests_ms.max(asked).max(probe);
         if let Some(ms) = asked {

@@ -29,6 +29,8 @@ use uuid::Uuid;
 
 /// Endpoints of one partner.
 pub const WEBHOOKS_MAX: usize = 4;
+/// Event types that one endpoint may name.
+pub const TYPES_MAX: usize = 64;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -84,9 +86,14 @@ impl Webhooks {
     fn wanted(&self, ask: Ask) -> Result<(Wanted, Address), Error> {
         let url = self.outbound.check(&ask.url).map_err(|why| Error::field("/url", url_fault(&why)))?;
         if let Some(types) = &ask.types {
-            let known = |text: &String| events::is_type(text);
-            if types.is_empty() || types.len() > 64 || !types.iter().all(known) {
-                return Err(Error::field("/types", "must be null or a list of event types"));
+            if types.is_empty() || types.len() > TYPES_MAX {
+                return Err(Error::field("/types", "must be null, for all types, or a list of 1 to 64 of them"));
+            }
+            if let Some(at) = types.iter().position(|text| !events::is_type(text)) {
+                return Err(Error::field(
+                    &format!("/types/{at}"),
+                    "must be a type of event, as the contract lists them",
+                ));
             }
         }
         Ok((Wanted { url: url.as_str().to_owned(), types: ask.types }, url))
@@ -147,6 +154,7 @@ impl Webhooks {
             let changed = webhooks::change(conn, row.no, &wanted)?;
             match (row.health.suspended, active) {
                 (Some(_), true) => Ok(webhooks::resume(conn, row.no)?),
+                (None, true) if row.health.is_open() => Ok(webhooks::resume(conn, row.no)?),
                 (None, false) => Ok(webhooks::suspend(conn, row.no)?),
                 (Some(Why::Asked | Why::Gone | Why::Failing), false) | (None, true) => Ok(changed),
             }
@@ -203,11 +211,12 @@ impl Webhooks {
         Ok((secret, Sealed { secret_id, sealed }))
     }
 
-    /// Sends an event that is in no feed, with the sequence 0, and tells what became of it. It is not in the log.
+    /// Sends an event that is in no feed, with the sequence 0, and tells what became of it. It is not in the log. Who takes
+    /// it while its breaker is open is sent everything else, too.
     pub async fn test(&self, caller: Slug, id: WebhookId) -> Result<Tested, Error> {
-        let sealing = Arc::clone(&self.sealing);
+        let (sealing, owner) = (Arc::clone(&self.sealing), caller.clone());
         let unit = move |conn: &mut PgConnection| {
-            let row = webhooks::find(conn, &caller, id)?.ok_or(Error::NotFound)?;
+            let row = webhooks::find(conn, &owner, id)?.ok_or(Error::NotFound)?;
             let sealed = webhooks::secrets(conn, row.no)?;
             let secrets = sealed.iter().map(|one| look::open(&sealing, one)).collect::<Result<Vec<_>, _>>()?;
             Ok::<_, Error>((row, secrets))
@@ -221,6 +230,9 @@ impl Webhooks {
         let body = serde_json::to_vec(&body).map_err(broken)?;
         let (url, secrets, keys) = (row.url.as_str().into(), secrets.into(), Arc::clone(&self.keys));
         let attempt = Target { dialer, keys, url, secrets, deadline: self.deadline }.send(event, body.into()).await;
+        if attempt.error.is_none() && row.health.is_open() {
+            self.close_breaker(caller, id).await?;
+        }
         Ok(Tested {
             event,
             delivered: attempt.error.is_none(),
@@ -229,6 +241,19 @@ impl Webhooks {
             detail: attempt.detail,
             ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    async fn close_breaker(&self, caller: Slug, id: WebhookId) -> Result<(), Error> {
+        let closed = self.with(caller, id, |conn, row| match row.health.suspended {
+            None if row.health.is_open() => Ok(webhooks::resume(conn, row.no)?),
+            _ => Ok(row),
+        });
+        let closed = closed.await?;
+        self.bell.notify_waiters();
+        match closed.row.health.suspended {
+            None => self.wake(closed.row.no, closed.row.state_at).await,
+            Some(_) => Ok(()),
+        }
     }
 
     /// What was sent to an endpoint and what waits, the newest first.
@@ -312,6 +337,16 @@ pub fn survey(conn: &mut PgConnection) -> Result<Vec<(Row, Standing)>, store::Er
         Some((row, standings.swap_remove(at)))
     };
     Ok(rows.into_iter().filter_map(of).collect())
+}
+
+/// What was sent to an endpoint last and what waits, the newest first; of one state, if one is named.
+pub fn last(
+    conn: &mut PgConnection,
+    row: &Row,
+    state: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Delivery>, store::Error> {
+    Ok(log::list(conn, row.no, state, None, limit)?)
 }
 
 fn not_ours_to_call(error: outbound::Error) -> Error {

@@ -146,6 +146,34 @@ fn what_failed_while_an_endpoint_was_away_is_due_when_it_is_back_however_much_it
 }
 
 #[test]
+fn a_test_that_is_taken_and_an_owner_who_says_active_close_the_breaker() {
+    let mail = Mail::new("outage-closed");
+    let receiver = mail.receiver(|_| Reply::Status(500));
+    let (id, _) = mail.hook("aa", &receiver.url("/"));
+    let ask = || Ask { url: receiver.url("/"), types: None };
+    let test = || mail.block(mail.webhooks.test(slug("aa"), id)).expect("tested").delivered;
+    let closes: [&dyn Fn(); 2] = [&|| assert!(test()), &|| {
+        drop(mail.block(mail.webhooks.change(slug("aa"), id, ask(), true)).expect("changed"))
+    }];
+    waiting(&mail, 100_001, 2, "'retrying', clock_timestamp() + interval '10 hours', clock_timestamp()");
+    for close in closes {
+        mail.sql(
+            "UPDATE webhooks SET failures = 9, failing_since = clock_timestamp(), opened_at = clock_timestamp(), \
+             rests_until = clock_timestamp() + interval '1 minute'; \
+             UPDATE deliveries SET next_at = clock_timestamp() + interval '10 hours'",
+        );
+        receiver.script(|_| Reply::Status(500));
+        assert!(!test());
+        assert!(mail.shows("aa", id).row.health.is_open(), "a test that fails changes nothing");
+        receiver.script(|_| Reply::Status(200));
+        close();
+        let row = mail.shows("aa", id).row;
+        assert_eq!((row.health, row.rests_until), (Health::default(), None));
+        assert_eq!(number(&mail, WAITING), 0, "what waited is due");
+    }
+}
+
+#[test]
 fn what_an_owner_sets_going_again_or_recovers_is_due_however_much_it_is() {
     let mail = Mail::new("outage-resumed");
     let (id, _) = mail.hook("aa", "https://127.0.0.1:9999/");

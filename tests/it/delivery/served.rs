@@ -47,13 +47,30 @@ fn is_nobodys(client: &Client, own: &str, url: &str) {
     }
 }
 
-/// `hanse webhooks list`.
+/// `hanse webhooks …`.
+fn told_by_the_program(stage: &Stage, book: &Book, arguments: &[&str]) -> String {
+    let mut told = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
+    crate::support::without_settings(&mut told);
+    told.arg("webhooks").args(arguments).arg("--data-dir").arg(stage.folder.path());
+    let told = told.env("DATABASE_URL", &book.database.url).output().expect("it runs");
+    String::from_utf8(told.stdout).expect("text")
+}
+
 fn listed_by_the_program(stage: &Stage, book: &Book) -> Value {
-    let mut list = std::process::Command::new(env!("CARGO_BIN_EXE_hanse"));
-    crate::support::without_settings(&mut list);
-    list.args(["webhooks", "list", "--json", "--data-dir"]).arg(stage.folder.path());
-    let listed = list.env("DATABASE_URL", &book.database.url).output().expect("it runs");
-    serde_json::from_slice(&listed.stdout).expect("JSON")
+    serde_json::from_str(&told_by_the_program(stage, book, &["list", "--json"])).expect("JSON")
+}
+
+/// What an operator sees of one webhook: for people, and for machines.
+fn shown_by_the_program(stage: &Stage, book: &Book, id: &str) {
+    let shown = told_by_the_program(stage, book, &["show", id, "--state", "delivered"]);
+    for wanted in ["of aa, https://127.0.0.1:", "sent up to 3, 0 after it", "exposure.warned", "┆ 200 "] {
+        assert!(shown.contains(wanted), "{wanted} is not in\n{shown}");
+    }
+    let shown: Value = serde_json::from_str(&told_by_the_program(stage, book, &["show", id, "--json"])).expect("JSON");
+    assert_eq!(shown["deliveries"].as_array().map(Vec::len), Some(3));
+    assert_eq!(shown["deliveries"][0]["attempts"][0]["status"], 200);
+    assert!(told_by_the_program(stage, book, &["show", id, "--state", "dead"]).contains("nothing is dead"));
+    assert_eq!(told_by_the_program(stage, book, &["list", "--partner", "nobody"]), "");
 }
 
 #[test]
@@ -100,6 +117,7 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
         (listed["items"].as_array().map(Vec::len) == Some(2) && listed["items"][0]["sequence"] == 3).then_some(listed)
     });
     assert_eq!(listed["items"][0]["attempts"][0]["status"], 200);
+    shown_by_the_program(&stage, &book, &id);
     let next = format!("{list}&cursor={}", listed["next_cursor"].as_str().expect("a cursor"));
     assert_eq!(send(&aa, "GET", &next, None).json()["items"][0]["sequence"], 1);
     let delivery = listed["items"][0]["delivery_id"].as_str().expect("an id");
@@ -114,6 +132,9 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
         let refused = send(&aa, "POST", "/v1/webhooks", Some(body.clone()));
         assert_eq!((refused.status, refused.code().as_str()), (422, "invalid"), "{body}");
     }
+    let types = json!(["conversion.completed", "conversion.compleated"]);
+    let refused = send(&aa, "POST", "/v1/webhooks", Some(json!({ "url": receiver.url("/"), "types": types }))).json();
+    assert_eq!(refused["errors"][0]["pointer"], "/types/1", "the wrong one is named: {refused}");
     assert_eq!(send(&aa, "POST", &format!("{own}/secret-rotations"), Some(json!({ "overlap_hours": 73 }))).status, 422);
     let rotated = send(&aa, "POST", &format!("{own}/secret-rotations"), Some(json!({ "overlap_hours": 1 })));
     assert_eq!(rotated.status, 201);
