@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 /// How long an endpoint's address is taken to be what it was.
 const ADDRESSES_KEPT: Duration = Duration::from_secs(5);
+/// Refusals of what only goes forward after which somebody has to look: some four seconds of them.
+const REFUSALS: u32 = 4;
 /// Between two beats.
 const BEAT_MS: u64 = 20;
 
@@ -103,6 +105,10 @@ impl Calls {
             // The first of several may be held all the same; that it is released does no harm.
             News::Step { step: Step::Refused, lots, cause } if attempts > 0 && is_doubtful_no(row, &cause) => {
                 Ok(Asked::News(News::Step { step: Step::GivenUp, lots, cause }))
+            }
+            // From here it only goes forward: a slip is over the next time, and nobody needs to look at it.
+            News::Step { step: Step::Refused, cause, .. } if attempts < REFUSALS && only_forward(row.state) => {
+                Ok(Asked::Later(answer.retry_after, refused(cause.as_deref())))
             }
             News::Unknown(note) => Ok(Asked::Later(answer.retry_after, note)),
             news => Ok(Asked::News(news)),
@@ -199,6 +205,15 @@ impl Calls {
 /// Whether a refusal to hold may be of a repetition alone. Points that are spent are spent.
 fn is_doubtful_no(row: &CrossingRow, cause: &Option<String>) -> bool {
     row.state == State::Holding && cause.as_deref() != Some(Code::PointsSpent.text())
+}
+
+fn only_forward(state: State) -> bool {
+    matches!(state, State::Capturing | State::Releasing)
+}
+
+/// What is noted of a refusal that changes nothing.
+pub(super) fn refused(cause: Option<&str>) -> String {
+    format!("refused: {}", cause.unwrap_or("no code"))
 }
 
 fn call_name(state: State) -> &'static str {

@@ -2,7 +2,7 @@
 //! reports to the book what came of it. No transaction is open while a partner is asked.
 
 use super::ask::{self, News};
-use super::calls::{Asked, Asking, Calls};
+use super::calls::{self, Asked, Asking, Calls};
 use super::health::{Health, Turn};
 use super::names::Known;
 use super::{Next, Patience};
@@ -213,10 +213,13 @@ impl Work {
         // What came of it takes no place of another call's.
         drop(turn);
         match asked? {
-            Asked::News(News::Step { step, lots, cause }) => match self.advance(&row, step, lots, cause).await? {
-                None if row.in_doubt => self.later(carried, DOUBTFUL_EVERY, "as before").await,
-                moved => Ok(moved),
-            },
+            Asked::News(News::Step { step, lots, cause }) => {
+                let note = calls::refused(cause.as_deref());
+                match self.advance(&row, step, lots, cause).await? {
+                    None if row.in_doubt => self.later(carried, DOUBTFUL_EVERY, &note).await,
+                    moved => Ok(moved),
+                }
+            }
             Asked::News(News::Unknown(note)) => {
                 let wait = ask::wait(carried.attempts, None, chance(&row));
                 self.later(carried, wait, &note).await

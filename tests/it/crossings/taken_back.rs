@@ -62,6 +62,24 @@ fn an_undo_gives_everything_back_at_both_ledgers_or_nothing() {
 }
 
 #[test]
+fn a_capture_refused_for_a_moment_is_asked_for_again_before_anybody_is_called() {
+    let stage = Stage::new("slip", 1, &["--crossing-call-ms", "500"]);
+    stage.faults(AA, "capture:refuse=1");
+    let accepted = stage.convert("k1", 1, 100);
+    let refused = |told: &Value| told["note"].as_str().is_some_and(|note| note.starts_with("refused: "));
+    poll("refused", PATIENCE, || {
+        let crossings = stage.get("/v1/crossings");
+        crossings["items"].as_array().is_some_and(|all| all.iter().any(refused)).then_some(())
+    });
+    stage.faults(AA, "");
+    once(&stage, &id(&accepted), "completed");
+    let events = stage.get("/v1/events?limit=50");
+    let all = events["items"].as_array().expect("a list");
+    assert!(all.iter().all(|event| event["type"] != "conversion.in_doubt"), "{all:?}");
+    stage.audit();
+}
+
+#[test]
 fn a_capture_refused_after_the_credit_is_in_doubt_and_its_line_stands() {
     let stage = Stage::new("in-doubt", 1, &["--crossing-call-ms", "500"]);
     stage.faults(AA, "capture:refuse=1");
