@@ -162,6 +162,26 @@ fn a_rise_is_immediate_and_supersedes_while_history_stays() {
 }
 
 #[test]
+fn both_brands_of_a_direction_are_told_that_it_is_published_anew_and_nobody_else() {
+    let (_database, mut conn, manifests) = founded("told-of-rates");
+    manifests.edit("lumen.toml", "to = \"kettle\"", "give = 2", "give = 1");
+    let published = proposals::apply_and_publish(&mut conn, &manifests.plan(), Mandate).expect("published");
+    let changed: Vec<String> = published.published.iter().map(|(_, subject)| subject.to_string()).collect();
+    hanse::book::seal::seal_now(&mut conn).expect("sealed");
+    let mut told = Vec::new();
+    for partner in load(&mut conn).partners.keys() {
+        let events = hanse::book::seal::read(&mut conn, partner, 0, 100).expect("a feed");
+        let body = |text: Option<String>| -> serde_json::Value {
+            serde_json::from_str(&text.expect("written")).expect("JSON")
+        };
+        told.extend(events.into_iter().map(|event| (partner.to_string(), event.kind, body(event.body))));
+    }
+    let body = serde_json::json!({ "from": "lumen", "to": "kettle", "catalogue_version": 2 });
+    let expected = |partner: &str| (partner.to_owned(), "rate.published", body.clone());
+    assert_eq!(told, [expected("kettle"), expected("lumen")], "of {changed:?}");
+}
+
+#[test]
 fn a_cut_needs_its_notice_and_a_later_day_of_its_own() {
     let (_database, mut conn, manifests) = founded("catalogue-cut");
     let day = |at: DateTime<Utc>, days: u64| (at + Days::new(days)).to_rfc3339_opts(SecondsFormat::Secs, true);

@@ -13,7 +13,8 @@ pub use approve::{JWS_TYPE, approve};
 pub use describe::Line;
 pub use document::Change;
 
-use crate::book::{exposures, fence};
+use crate::book::engine::world::EventKind;
+use crate::book::{self, exposures, fence, posting};
 use crate::domain::catalogue::{Catalogue, Party};
 use crate::domain::change::PairChange;
 use crate::domain::cycle::{self, Loop};
@@ -21,6 +22,7 @@ use crate::domain::holder::Holder;
 use crate::domain::ids::{ProposalId, Slug};
 use crate::domain::plan::Plan;
 use crate::domain::proposal::{State, Subject};
+use crate::signing::digest::directory_hash;
 use crate::store::Database;
 use crate::store::catalogue::{self, write};
 use crate::store::locks::PUBLISHING;
@@ -30,6 +32,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::BigInt;
+use serde_json::json;
 use settle::{Candidate, Published, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -88,6 +91,8 @@ pub struct Proposed {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    #[error("the book: {0}")]
+    Book(#[from] book::store::Error),
     #[error(transparent)]
     Document(#[from] document::Unreadable),
     #[error("alliance.{field} is fixed once it is published; write it as it was")]
@@ -292,8 +297,29 @@ fn publish_locked(conn: &mut PgConnection, authority: Authority, force: Option<&
     let reason = force.filter(|_| !overridden.is_empty()).map(|force| force.reason.as_str());
     let ids: Vec<ProposalId> = ready.iter().map(|proposal| proposal.id).collect();
     proposals::publish(conn, &ids, &Publication { at, version, mandate: mandate.as_deref(), override_reason: reason })?;
+    if candidate.founding.is_none() {
+        tell(conn, &candidate, version)?;
+    }
     let published = ready.iter().map(|proposal| (proposal.id, proposal.subject.clone())).collect();
     Ok(Publish { version, published, waiting, by_waiting, overridden })
+}
+
+/// Tells both sides of each direction that its rates, campaigns or agreement are others from now on. An alliance that is
+/// founded has nobody yet who could have asked for events.
+fn tell(conn: &mut PgConnection, candidate: &Candidate, version: i64) -> Result<(), Error> {
+    if candidate.pairs.is_empty() {
+        return Ok(());
+    }
+    posting::begun(conn, candidate.catalogue.alliance.zone, |_, posting| {
+        for ((from, to), _) in &candidate.pairs {
+            let subject = directory_hash("rates", &[from.as_str().as_bytes(), to.as_str().as_bytes()]);
+            let body = json!({ "from": from.as_str(), "to": to.as_str(), "catalogue_version": version });
+            for side in [from, to] {
+                posting.tell(side, EventKind::RatePublished, subject, &body);
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Which proposals have what they need, and what the others wait for.
