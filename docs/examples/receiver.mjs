@@ -1,15 +1,19 @@
 // A receiver of Hanse's webhooks. Node 18 or later, `npm install standardwebhooks`.
 //
-//     node receiver.mjs CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY
+//     node receiver.mjs CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY [PORT]
 //
 // SECRET is `whsec_…` of the webhook, PUBLIC_KEY `whpk_…` of the alliance: `whpk_` and the `x` of its JWK of purpose `webhook`, in
-// base64 with padding. Prints what it took.
+// base64 with padding. Listens on PORT of this machine, or on any that is free, and prints what it took.
 import { createPublicKey, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { Webhook } from "standardwebhooks";
 
-const [certificate, key, authority, secret, publicKey] = process.argv.slice(2);
+const [certificate, key, authority, secret, publicKey, port = "0"] = process.argv.slice(2);
+if (!publicKey) {
+  console.error("usage: node receiver.mjs CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY [PORT]");
+  process.exit(2);
+}
 const x = Buffer.from(publicKey.replace("whpk_", ""), "base64").toString("base64url");
 const alliance = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
 const webhook = new Webhook(secret);
@@ -41,4 +45,4 @@ const server = createServer({ ...tls, minVersion: "TLSv1.3", requestCert: true, 
   request.on("data", (part) => parts.push(part));
   request.on("end", () => response.writeHead(take(request.headers, Buffer.concat(parts).toString())).end());
 });
-server.listen(0, "127.0.0.1", () => console.log("listening", server.address().port));
+server.listen(Number(port), "127.0.0.1", () => console.log("listening", server.address().port));

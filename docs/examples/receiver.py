@@ -1,9 +1,9 @@
 """A receiver of Hanse's webhooks. Python 3.10 or later, `pip install standardwebhooks cryptography`.
 
-    receiver.py CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY
+    receiver.py CERTIFICATE KEY AUTHORITY SECRET PUBLIC_KEY [PORT]
 
 SECRET is `whsec_…` of the webhook, PUBLIC_KEY `whpk_…` of the alliance: `whpk_` and the `x` of its JWK of purpose `webhook`, in
-base64 with padding. Prints what it took.
+base64 with padding. Listens on PORT of this machine, or on any that is free, and prints what it took.
 """
 import base64, http.server, ssl, sys
 
@@ -11,7 +11,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-certificate, key, authority, secret, public = sys.argv[1:]
+if len(sys.argv) not in (6, 7):
+    sys.exit(__doc__)
+certificate, key, authority, secret, public, port = (*sys.argv[1:], "0")[:6]
 alliance = Ed25519PublicKey.from_public_bytes(base64.b64decode(public.removeprefix("whpk_")))
 seen = set()  # Yours outlives a restart, and keeps ids for eight days.
 
@@ -54,7 +56,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority)
 tls.minimum_version, tls.verify_mode = ssl.TLSVersion.TLSv1_3, ssl.CERT_REQUIRED
 tls.load_cert_chain(certificate, key)
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Receiver)
 server.socket = tls.wrap_socket(server.socket, server_side=True)
 print("listening", server.server_address[1], flush=True)
 server.serve_forever()

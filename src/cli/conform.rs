@@ -44,7 +44,7 @@ pub struct Args {
     /// The alliance's key that signs requests; or its folder of keys, with --jwks
     #[arg(long, value_name = "FILE|DIR", required_unless_present = "webhook_secret")]
     signing_key: Option<PathBuf>,
-    /// The alliance's public keys, an address or a file: which key of the folder signs requests
+    /// The alliance's public keys, an address or a file: which keys of the folder sign requests
     #[arg(long, value_name = "URL|FILE", default_value = "http://127.0.0.1:8080/.well-known/jwks.json")]
     jwks: String,
     /// A file with a secret both sides know: whsec_…
@@ -141,9 +141,11 @@ async fn caller(args: &Args) -> Result<Caller, Error> {
     let dialer = Dialer::new(options).map_err(|why| Error::Usage(super::chain(&why)))?;
     let mut signer = Signer::default();
     if let Some(file) = &args.signing_key {
-        let file = if file.is_dir() { signing(args, file).await? } else { file.clone() };
-        let key = SigningKey::from_pkcs8(&read(&file)?);
-        signer.key = Some(key.map_err(|why| Error::Usage(format!("{}: {why}", file.display())))?);
+        let files = if file.is_dir() { signing(args, file).await? } else { vec![file.clone()] };
+        for file in files {
+            let key = SigningKey::from_pkcs8(&read(&file)?);
+            signer.keys.push(key.map_err(|why| Error::Usage(format!("{}: {why}", file.display())))?);
+        }
     }
     if let Some(file) = &args.webhook_secret {
         let secret = Secret::parse(String::from_utf8_lossy(&read(file)?).trim());
@@ -152,12 +154,16 @@ async fn caller(args: &Args) -> Result<Caller, Error> {
     Ok(Caller::new(dialer, &args.url, signer))
 }
 
-/// The newest key of the folder that is published for signing requests.
-async fn signing(args: &Args, folder: &Path) -> Result<PathBuf, Error> {
+/// The keys of the folder that are published for signing requests. All of them sign: an endpoint that has not read of a new
+/// one yet knows the old one.
+async fn signing(args: &Args, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let jwks = alliance::keys(None, &args.jwks).await?;
-    let mut files = gate::keys_of(&jwks).into_iter().map(|key| folder.join(format!("{}.p8", key.kid())));
-    let none = || Error::Failed(format!("{}: no key that {} has for webhooks", folder.display(), args.jwks));
-    files.rfind(|file| file.exists()).ok_or_else(none)
+    let files = gate::keys_of(&jwks).into_iter().map(|key| folder.join(format!("{}.p8", key.kid())));
+    let files: Vec<PathBuf> = files.filter(|file| file.exists()).collect();
+    if files.is_empty() {
+        return Err(Error::Failed(format!("{}: no key that {} has for webhooks", folder.display(), args.jwks)));
+    }
+    Ok(files)
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {

@@ -15,7 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// What both sides believe.
 #[derive(Default)]
 pub struct Signer {
-    pub key: Option<SigningKey>,
+    /// Each signs, as when one makes way for another.
+    pub keys: Vec<SigningKey>,
     pub secrets: Vec<Secret>,
 }
 
@@ -123,7 +124,7 @@ impl Caller {
         };
         let (id, at) = (id("req"), clock::now().timestamp() + off);
         let over = if signed == Signed::Wrongly { b"another body" } else { body };
-        let keys: Vec<&SigningKey> = self.signer.key.iter().collect();
+        let keys: Vec<&SigningKey> = self.signer.keys.iter().collect();
         let secrets = if signed == Signed::ByKey { &[][..] } else { &self.signer.secrets };
         let signature = webhook::signature(&id, at, over, secrets, &keys);
         for (name, value) in [

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The lines of some hundred thousand conversions.
@@ -21,10 +21,12 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const KEYS_EVERY: Duration = Duration::from_secs(30);
 const KEYS_AGAIN: Duration = Duration::from_millis(500);
 
-/// A client of the partner API.
+/// A client of the partner API, which takes up a new certificate by itself.
 #[derive(Clone, Debug)]
 pub struct Alliance {
-    http: reqwest::Client,
+    identity: Identity,
+    /// When the certificate's file was written, and the client that shows it.
+    http: Arc<Mutex<(Option<SystemTime>, reqwest::Client)>>,
     base: String,
 }
 
@@ -38,11 +40,25 @@ impl Alliance {
         };
         let identity = Identity { ca: args.ca.clone(), certificate: certificate.clone(), key: key.clone() };
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Some(Alliance { http: identity.client(PATIENCE)?, base }))
+        let http = Arc::new(Mutex::new((written(&identity.certificate), identity.client(PATIENCE)?)));
+        Ok(Some(Alliance { identity, http, base }))
+    }
+
+    fn http(&self) -> reqwest::Client {
+        let mut known = self.http.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = written(&self.identity.certificate);
+        if known.0 != now {
+            match self.identity.client(PATIENCE) {
+                Ok(client) => *known = (now, client),
+                // Key and certificate are two files: they fit a moment later.
+                Err(cause) => tracing::warn!(error = %cause, "the new certificate cannot be taken up yet"),
+            }
+        }
+        known.1.clone()
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
-        let request = self.http.post(format!("{}{path}", self.base)).json(body);
+        let request = self.http().post(format!("{}{path}", self.base)).json(body);
         let answer = request.send().await.map_err(Error::failed)?;
         read(path, answer).await
     }
@@ -51,7 +67,7 @@ impl Alliance {
 impl Alliance {
     /// The bytes of an answer.
     pub async fn get(&self, path: &str) -> Result<Vec<u8>, Error> {
-        let answer = self.http.get(format!("{}{path}", self.base)).send().await.map_err(Error::failed)?;
+        let answer = self.http().get(format!("{}{path}", self.base)).send().await.map_err(Error::failed)?;
         bytes(path, answer).await
     }
 
@@ -62,7 +78,7 @@ impl Alliance {
 
     /// `None` for what is not there.
     pub async fn find(&self, path: &str) -> Result<Option<Value>, Error> {
-        let answer = self.http.get(format!("{}{path}", self.base)).send().await.map_err(Error::failed)?;
+        let answer = self.http().get(format!("{}{path}", self.base)).send().await.map_err(Error::failed)?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -70,9 +86,13 @@ impl Alliance {
     }
 
     pub async fn post_raw(&self, path: &str, kind: &'static str, body: String) -> Result<Value, Error> {
-        let request = self.http.post(format!("{}{path}", self.base)).header("content-type", kind).body(body);
+        let request = self.http().post(format!("{}{path}", self.base)).header("content-type", kind).body(body);
         read(path, request.send().await.map_err(Error::failed)?).await
     }
+}
+
+fn written(file: &Path) -> Option<SystemTime> {
+    std::fs::metadata(file).and_then(|facts| facts.modified()).ok()
 }
 
 /// The body of an answer that says yes.

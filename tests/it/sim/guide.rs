@@ -12,9 +12,9 @@ fn a_partner_is_added_as_the_guide_writes_it() {
     assert!(blocks(PAGE).iter().all(|(name, _)| name == "partner"));
     let demo = Demo::start("guide", &["--quiet", "--outbound-allow", "127.0.0.0/8"]);
     let home = Scratch::new("guide-partner");
-    let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let ports = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
     let port = |place: usize| format!("127.0.0.1:{}", ports[place].local_addr().expect("bound").port());
-    let (endpoint, control) = (port(0), port(1));
+    let [endpoint, control, alone, alone_control] = [0, 1, 2, 3].map(port);
     drop(ports);
     let data = demo.pki().parent().expect("a folder").display().to_string();
     let (own, program) = (home.path().display().to_string(), env!("CARGO_BIN_EXE_hanse"));
@@ -26,6 +26,8 @@ fn a_partner_is_added_as_the_guide_writes_it() {
         ("target/release/hanse", program),
         ("127.0.0.1:9511", &endpoint),
         ("127.0.0.1:9512", &control),
+        ("127.0.0.1:9513", &alone),
+        ("127.0.0.1:9514", &alone_control),
     ];
     let said = run(&script_of(PAGE, "partner", &here), home.path());
     for wanted in [
