@@ -55,7 +55,8 @@ fn sweep(cluster: &EmbeddedPg) {
 
 /// A private cluster's options, small enough that several run beside each other.
 pub fn options(data_dir: PathBuf) -> Options {
-    Options { shared_buffers_mb: Some(128), ..Options::new(data_dir) }
+    let settings = vec![("max_connections".to_owned(), "400".to_owned())];
+    Options { shared_buffers_mb: Some(128), settings, ..Options::new(data_dir) }
 }
 
 /// True when the long tests are wanted too: kill rounds, volumes.
