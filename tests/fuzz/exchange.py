@@ -81,6 +81,10 @@ class Exchange:
         """Proposes a change of the terms from our brand to another, so that there is something to approve."""
         folder = self.folder / "manifests"
         shutil.copytree(CHECKOUT / "partners" / "lumen", folder)
+        for manifest in folder.glob("*.toml"):
+            # As in the demo: every brand's accounts are kept here.
+            lines = manifest.read_text().splitlines(keepends=True)
+            manifest.write_text("".join(line for line in lines if not line.startswith("endpoint = ")))
         file, terms = folder / "lumen.toml", f'to = "{to}"\nexposure_limit = "1000000000.00"'
         text = file.read_text()
         assert terms in text, f"lumen.toml has other terms for {to} now"
