@@ -16,6 +16,8 @@ def keyed(*more):
 
 # What is said by the address alone.
 BODILESS = ("/undo", "/confirmation", "/erasures", "/retire", "/withdrawal", "/reconciliations/{id}/disputes")
+# For who has no certificate yet: on the plain listener, and on no other.
+ENROLMENTS = "/v1/enrolments"
 
 
 def body_of(label):
@@ -246,7 +248,7 @@ def forms(hand):
 
 def media_types(hand):
     """Bodies that call themselves something else, on every route that takes one"""
-    wire = Wire.of(hand.address, OWN)
+    own, plain = Wire.of(hand.address, OWN), Wire.plain(hand.address)
     wrong = [
         None,
         "text/plain",
@@ -264,7 +266,7 @@ def media_types(hand):
             if "requestBody" not in operation or not path.startswith("/v1/"):
                 continue
             at = path.replace("{id}", "cnv_" + "0" * 32).replace("{member_ref}", "x").replace("{kid}", "x")
-            at = at.replace("{window}", window)
+            at, wire = at.replace("{window}", window), plain if path == ENROLMENTS else own
             for kind in wrong:
                 headers = [("idempotency-key", fresh("key"))] + ([("content-type", kind)] if kind else [])
                 # An id in the address may be looked at first.

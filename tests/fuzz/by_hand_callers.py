@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import good
-from by_hand_bodies import JSON, body_of
+from by_hand_bodies import ENROLMENTS, JSON, body_of
 from exchange import fresh
 from things import CONSENT, OTHER, OWN, STRANGER
 from wire import Answer, Closed, Forge, Wire, attempt
@@ -210,7 +210,7 @@ def operator(hand):
     recipes |= {label: make for label, make in good.as_operator(things).items() if label.endswith(own)}
     for path, methods in hand.document["paths"].items():
         # Who enrols does so on the plain listener.
-        if not path.startswith("/v1/") or path == "/v1/enrolments":
+        if not path.startswith("/v1/") or path == ENROLMENTS:
             continue
         for method in methods:
             label = f"{method.upper()} {path}"

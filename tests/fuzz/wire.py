@@ -16,6 +16,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 PATIENCE_S = 30
 
 
+def place_of(url):
+    place = urlsplit(url)
+    return place.hostname, place.port
+
+
 class Answer:
     def __init__(self, status, headers, content):
         self.status, self.content = status, content
@@ -33,8 +38,7 @@ class Wire:
     """One caller; every request takes a connection of its own unless `open` is used."""
 
     def __init__(self, address, certificate=None, key=None, newest=None):
-        place = urlsplit(address["api"])
-        self.place = (place.hostname, place.port)
+        self.place = place_of(address["api"])
         self.context = ssl.create_default_context(cafile=str(Path(address["pki"]) / "ca.crt"))
         if newest:
             self.context.maximum_version = newest
@@ -46,10 +50,17 @@ class Wire:
         pki = Path(address["pki"])
         return cls(address, pki / f"{name}.crt", pki / f"{name}.key")
 
+    @classmethod
+    def plain(cls, address):
+        """A caller of the listener for everybody, which speaks no TLS."""
+        wire = cls(address)
+        wire.place, wire.context = place_of(address["public"]), None
+        return wire
+
     def open(self):
         try:
             raw = socket.create_connection(self.place, timeout=PATIENCE_S)
-            return self.context.wrap_socket(raw, server_hostname="localhost")
+            return self.context.wrap_socket(raw, server_hostname="localhost") if self.context else raw
         except (OSError, ssl.SSLError) as cause:
             raise Closed(str(cause)) from None
 
