@@ -14,6 +14,7 @@ import by_hand_bodies as bodies
 import by_hand_callers as callers
 import by_hand_lists as lists
 import by_hand_settlement as settlement
+import by_hand_webhooks as webhooks
 from rules import fault_of_answer
 from things import Things
 from wire import Closed
@@ -44,6 +45,9 @@ FAMILIES = [
     lists.carried,
     lists.slow,
     lists.foreign,
+    webhooks.places,
+    webhooks.bounds,
+    webhooks.fed,
     callers.certificates,
 ]
 

@@ -59,11 +59,14 @@ def cursors(hand):
     wire, things = Wire.of(hand.address, OWN), hand.things
     ref = things.member()
     things.debit(ref)
+    things.delivery()
+    deliveries = f"/v1/webhooks/{things.fed_webhook()}/deliveries"
     pages = {
         "/v1/memberships": things.own.must("GET", "/v1/memberships?limit=1")["next_cursor"],
         f"/v1/memberships/{ref}/entries": things.own.must("GET", f"/v1/memberships/{ref}/entries?limit=1")[
             "next_cursor"
         ],
+        deliveries: things.own.must("GET", f"{deliveries}?limit=1")["next_cursor"],
     }
     for path, cursor in pages.items():
         other = next(one for place, one in pages.items() if place != path)

@@ -16,6 +16,7 @@ def keyed(*more):
 
 # What is said by the address alone.
 BODILESS = ("/undo", "/confirmation", "/erasures", "/retire", "/withdrawal", "/reconciliations/{id}/disputes")
+BODILESS += ("/test", "/resend")
 # For who has no certificate yet: on the plain listener, and on no other.
 ENROLMENTS = "/v1/enrolments"
 
@@ -40,6 +41,12 @@ def body_of(label):
         return {"outcome": "rejected", "reason": "r"}
     if label == "POST /v1/conversions/{id}/resolution":
         return {"outcome": "released", "reason": "r"}
+    if label == "PUT /v1/webhooks/{id}":
+        return {"url": "https://hooks.example/hanse", "types": None, "state": "suspended"}
+    if label.endswith("/secret-rotations"):
+        return {"overlap_hours": 0}
+    if label.endswith("/recover"):
+        return {"since": "2026-01-05T08:00:00Z"}
     points = "credit_points" if label == "POST /v1/conversions/{id}/reversals" else "points"
     return {points: 1, "reason": "r", "external_reference": fresh("ref")}
 
@@ -65,6 +72,8 @@ def number_places(hand):
             f'{{"member_ref":{member},"to":"{OTHER}","points":2,"min_total_credit_points":@}}',
         ),
         ("PUT", f"/v1/memberships/{own}", '{"tier":"ordinary","status":"active","birth_month":@}'),
+        ("POST", "/v1/webhooks", '{"url":"https://hooks.example/","from_sequence":@}'),
+        ("POST", f"/v1/webhooks/{things.webhook()}/secret-rotations", '{"overlap_hours":@}'),
     ]
 
 
@@ -139,6 +148,9 @@ def text_places(hand):
         ("POST", "/v1/quotes", f'{{"member_ref":@,"to":"{OTHER}","points":2}}'),
         ("POST", "/v1/conversions", f'{{"member_ref":@,"to":"{OTHER}","points":2}}'),
         ("POST", "/v1/links", f'{{"member_ref":{other},"to":"{OTHER}","consent":{consent}}}'),
+        ("POST", "/v1/webhooks", '{"url":@}'),
+        ("POST", "/v1/webhooks", '{"url":"https://hooks.example/","types":[@]}'),
+        ("POST", f"/v1/webhooks/{things.webhook()}/recover", '{"since":@}'),
     ]
 
 

@@ -70,6 +70,8 @@ def foreign_ids(hand):
         "certificates": [things.certificate()],
         "proposals": [things.proposal()["id"]],
         "disputes": [things.dispute()],
+        "webhooks": [things.webhook()],
+        "deliveries": [things.delivery()],
         "settlements": [],
         "reports": [],
     }
@@ -89,11 +91,13 @@ def foreign_ids(hand):
                 place = path[: path.index("{")] + "@" + path[path.index("}") + 1 :]
                 wanted = "the same 403 forbidden" if path.endswith(("/decision", "/resolution")) else "the same 404"
                 yield label, wanted, same(wire, method.upper(), place, one, nothing_like(one), body)
-    # The other side of a link or a conversion sees it; a credit, a debit and a key have no other side.
+    # The other side of a link or a conversion sees it; a credit, a debit, a key and a webhook have no other side.
     for path, one in (
         ("/v1/credits/@/reversals", real["credits"][0]),
         ("/v1/debits/@/reversals", real["debits"][0]),
         ("/v1/signing-keys/@/retire", real["signing-keys"][0]),
+        ("/v1/webhooks/@/test", real["webhooks"][0]),
+        ("/v1/deliveries/@/resend", real["deliveries"][0]),
     ):
         body, side = body_of(path), Wire.of(hand.address, OTHER)
         yield f"{path} as the linked brand", "the same 404", same(side, "POST", path, one, nothing_like(one), body)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import requests
 
+from receiver import Receiver
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 120
 STOPPED_WITHIN_S = 60
@@ -33,7 +35,7 @@ class Exchange:
         self.binary, self.folder = Path(binary).resolve(), Path(folder).resolve()
         self.api = f"https://127.0.0.1:{free_port()}"
         self.public = f"http://127.0.0.1:{free_port()}"
-        self.process = None
+        self.process = self.receiver = None
 
     @property
     def data_dir(self):
@@ -52,6 +54,7 @@ class Exchange:
         self.log = open(self.folder / "server.log", "w")
         self.process = subprocess.Popen(command, cwd=CHECKOUT, stdout=self.log, stderr=subprocess.STDOUT)
         self.await_ready()
+        self.receiver = Receiver(self.pki)
         return self
 
     def await_ready(self):
@@ -104,7 +107,7 @@ class Exchange:
 
     def address(self):
         """What another process needs to reach this exchange."""
-        return {"api": self.api, "public": self.public, "pki": str(self.pki)}
+        return {"api": self.api, "public": self.public, "pki": str(self.pki), "receiver": self.receiver.url}
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -125,6 +128,8 @@ class Exchange:
 
     def __exit__(self, *_):
         self.stop()
+        if self.receiver:
+            self.receiver.stop()
         self.log.close()
         if not os.environ.get("HANSE_FUZZ_KEEP"):
             self.remove()

@@ -13,6 +13,8 @@ from things import CONSENT, DECISION, OTHER
 REPORTS = "statement pairs journal invoices exposures liability points ageing rates".split()
 OF_A_WINDOW = "statement pairs journal invoices".split()
 FORMATS = ["json", "csv", "xlsx", "html"]
+# What the spare things are called that have an id.
+OF_AN_ID = "cnv rev prp lnk credits debits dis rec whk dlv".split()
 MEMBER = {"tier": "ordinary", "status": "active"}
 
 
@@ -103,6 +105,7 @@ def as_partner(things):
         ),
         "POST /v1/reversals/{id}/confirmation": lambda: of_id(things.reversal, keyed=True),
         "GET /v1/events": lambda: Request(query={"limit": 10}),
+        **webhooks(things),
         **catalogue(things),
         **settlement(things),
         **disputes(things),
@@ -166,6 +169,31 @@ def disputes(things):
         f"GET {one}": lambda: Request(path=things.reconciliation(), query={}),
         f"GET {one}/differences": lambda: Request(path=things.reconciliation(), query={}),
         f"POST {one}/disputes": lambda: Request(path=things.reconciliation(), query={}),
+    }
+
+
+def webhooks(things):
+    """Of where events are pushed to, and of what was pushed."""
+
+    def of(make, body=None, **query):
+        parts = Request(path={"id": make()}, query=query)
+        return Request(parts, body=body) if body else parts
+
+    def changed():
+        return {"url": things.address["receiver"], "types": ["conversion.completed"], "state": "active"}
+
+    one = "/v1/webhooks/{id}"
+    return {
+        "GET /v1/webhooks": Request,
+        "POST /v1/webhooks": lambda: Request(body=things.new_webhook_body()),
+        f"GET {one}": lambda: of(things.webhook),
+        f"PUT {one}": lambda: of(things.webhook, changed()),
+        f"DELETE {one}": lambda: of(things.webhook),
+        f"GET {one}/deliveries": lambda: of(things.fed_webhook, state="delivered", limit=2),
+        f"POST {one}/recover": lambda: of(things.fed_webhook, {"since": "2026-01-05T08:00:00Z"}),
+        f"POST {one}/secret-rotations": lambda: of(things.webhook, {"overlap_hours": 1}),
+        f"POST {one}/test": lambda: of(things.webhook),
+        "POST /v1/deliveries/{id}/resend": lambda: of(things.delivery),
     }
 
 
@@ -251,9 +279,7 @@ def fields(things, spare, rng):
         "credit_points": lambda: pick([1, 2, 10, 2**53 - 1]),
         "confirmation": lambda: things.conversion()["confirmation"],
         "cursor": lambda: pick(spare["cursors"]),
-        "id": lambda: pick(
-            [one for kind in ("cnv", "rev", "prp", "lnk", "credits", "debits", "dis", "rec") for one in spare[kind]]
-        ),
+        "id": lambda: pick([one for kind in OF_AN_ID for one in spare[kind]]),
         "window": lambda: pick(spare["windows"]),
         "conversion_id": lambda: pick(spare["settled"] + spare["cnv"]),
         "line_id": lambda: pick(spare["lines"]),
@@ -265,4 +291,7 @@ def fields(things, spare, rng):
         "line": lambda: things.cosignature()["line"],
         "at": lambda: pick(["2026-03-01T00:00:00Z", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"]),
         "kid": lambda: pick(spare["kids"]),
+        "url": lambda: things.address["receiver"],
+        "from_sequence": lambda: pick([1, 1, 2, 2**53 - 1]),
+        "since": lambda: pick(["2026-01-05T08:00:00Z", "0000-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"]),
     }

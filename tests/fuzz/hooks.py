@@ -90,6 +90,17 @@ IN_WORDS = [
     "names neither a line",
     # Which sections there are is another matter for every report.
     "?section must be one of",
+    # Webhooks: where they may be sent to, how many there are, and what their partner's feed has.
+    "must be a URL in its usual spelling",
+    "must not carry a user name",
+    "must not have a fragment",
+    "must name a host by its plain name",
+    "must be on port 443",
+    "must be an address of the public internet",
+    "must not be at the endpoint of another partner",
+    "this partner has four webhooks already",
+    "must be 1 to the sequence that comes next",
+    "four secrets sign already",
 ]
 # Whose elements the contract does not describe.
 BARE = "/categories"
@@ -196,6 +207,9 @@ def after_call(ctx, case, response):
     if done and case.path.endswith("/batch"):
         # A batch is answered whatever becomes of its items: done is what did something.
         done = any(item.get("status", 500) < 300 for item in answer_of(response).get("items", []))
+    if done and case.operation.label == "POST /v1/webhooks/{id}/test":
+        # A test is answered whatever becomes of it, too.
+        done = answer_of(response).get("delivered") is True
     tally.write(json.dumps({"operation": case.operation.label, "status": status, "done": done}) + "\n")
 
 

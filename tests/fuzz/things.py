@@ -24,6 +24,9 @@ CONSENT = {"version": "2026-01", "purpose": "exchange of points", "method": "app
 DECISION = {"outcome": "rejected", "reason": "the receipt shows it"}
 # The other side of the proposal that waits for approvals.
 PROPOSED = "nest"
+# Webhooks that a partner may have.
+WEBHOOKS_MAX = 4
+PUSHED_WITHIN_S = 30
 # Lumen lets a member convert 200 points a day: ten times twenty.
 CONVERSIONS_OF_A_PAIR = 10
 
@@ -37,6 +40,8 @@ class Things:
         self.pair_left = 0
         self.keys = []
         self.approvers = {}
+        self.hooks = []
+        self.fed = None
 
     # Members and links.
 
@@ -123,6 +128,38 @@ class Things:
         """The thumbprint of a certificate just issued, beside the one in use."""
         body = self.new_certificate_body(operator)
         return (self.operator if operator else self.own).must("POST", "/v1/certificates", body)["x5t"]
+
+    # Webhooks.
+
+    def new_webhook_body(self):
+        """A body for `POST /v1/webhooks`; makes room for the webhook it asks for."""
+        there = [one["webhook_id"] for one in self.own.must("GET", "/v1/webhooks")["items"]]
+        for one in [one for one in there if one not in self.hooks][: max(0, len(there) + 1 - WEBHOOKS_MAX)]:
+            self.own.send("DELETE", f"/v1/webhooks/{one}")
+        return {"url": self.address["receiver"], "types": ["link.ended"]}
+
+    def webhook(self, keep=False, **more):
+        """The id of a new one; it makes way for another unless it is kept."""
+        made = self.own.must("POST", "/v1/webhooks", {**self.new_webhook_body(), **more})["webhook_id"]
+        self.hooks += [made] if keep else []
+        return made
+
+    def fed_webhook(self):
+        """The id of one that is kept and sent everything there is."""
+        if self.fed is None:
+            self.fed = self.webhook(keep=True, types=None, from_sequence=1)
+        return self.fed
+
+    def delivery(self):
+        """The id of an event that was sent, and is not the only one."""
+        path = f"/v1/webhooks/{self.fed_webhook()}/deliveries?state=delivered&limit=2"
+        give_up = time.monotonic() + PUSHED_WITHIN_S
+        while True:
+            found = self.own.must("GET", path)["items"]
+            if len(found) == 2:
+                return found[0]["delivery_id"]
+            assert time.monotonic() < give_up, "no event has been sent to the receiver"
+            time.sleep(0.1)
 
     # Signing keys.
 
@@ -285,6 +322,7 @@ class Things:
             spare["rev"].append(self.reversal())
             spare["codes"].append(self.link_asked(self.other, self.own)[1]["code"])
         spare["kids"].append(self.signing_key())
+        spare["whk"], spare["dlv"] = [self.webhook(keep=True)], [self.delivery()]
         page = self.own.must("GET", "/v1/memberships?limit=1")
         entries = self.own.must("GET", f"/v1/memberships/{spare['refs'][0]}/entries?limit=1")
         spare["cursors"] = [page["next_cursor"], entries["next_cursor"]]
