@@ -10,7 +10,7 @@ from things import OWN
 from wire import Wire, attempt
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "BREW"]
-ANYTHING = {"{id}": "cnv_" + "0" * 32, "{member_ref}": "nobody", "{kid}": "k" * 43}
+ANYTHING = {"{id}": "cnv_" + "0" * 32, "{member_ref}": "nobody", "{kid}": "k" * 43, "{x5t}": "k" * 43}
 ANYTHING |= {"{window}": "win_" + "0" * 32, "{conversion_id}": "cnv_" + "0" * 32, "{name}": "points"}
 
 
@@ -211,7 +211,7 @@ def ids(hand):
     window = hand.things.window()["window_id"]
     odd += ["win_", "win_" + hexadecimal, "dis_" + hexadecimal, "rec_" + hexadecimal, window.upper(), window + "0"]
     for path, methods in hand.document["paths"].items():
-        for name in ("{id}", "{window}", "{conversion_id}"):
+        for name in ("{id}", "{window}", "{conversion_id}", "{kid}", "{x5t}"):
             for method in methods if name in path else ():
                 label, place = f"{method.upper()} {path}", path if name == "{window}" else path.replace("{window}", window)
                 # Who may not decide is told so before it is looked what about.
@@ -224,7 +224,7 @@ def ids(hand):
                     if label.endswith("/reconciliations"):
                         headers = [("content-type", "text/csv")]
                     target = at(place.replace(name, quote(one, safe="%")))
-                    yield "an id of another form", wanted, attempt(wire.send, method.upper(), target, body, headers)
+                    yield f"a {name[1:-1]} of another form", wanted, attempt(wire.send, method.upper(), target, body, headers)
 
 
 def heads(hand):

@@ -151,6 +151,7 @@ def text_places(hand):
         ("POST", "/v1/webhooks", '{"url":@}'),
         ("POST", "/v1/webhooks", '{"url":"https://hooks.example/","types":[@]}'),
         ("POST", f"/v1/webhooks/{things.webhook()}/recover", '{"since":@}'),
+        ("POST", "/v1/certificates", '{"csr":@}'),
     ]
 
 

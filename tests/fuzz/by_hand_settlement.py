@@ -12,7 +12,7 @@ from urllib.parse import quote
 import requests
 
 from by_hand_bodies import INVALID, JSON
-from things import DECISION, OTHER, OWN, STRANGER, b64, canonical
+from things import DECISION, OTHER, OWN, STRANGER, b64, canonical, jws
 from wire import Answer, Wire, attempt
 
 NOTHING, FORBIDDEN = "404 not_found", "403 forbidden"
@@ -101,6 +101,10 @@ def signatures(hand):
             "protected": b64(canonical({"alg": "EdDSA", "crit": ["x"], "kid": mine[0], "typ": "settlement+jws"})),
             "signature": good["signature"],
         },
+        "with a kid that has a NUL": {
+            "protected": b64(canonical({"alg": "EdDSA", "kid": "a\0b", "typ": "settlement+jws"})),
+            "signature": good["signature"],
+        },
         "with padding": {"protected": good["protected"], "signature": good["signature"] + "=="},
         "that is empty": {"protected": "", "signature": ""},
         "of a megabyte": {"protected": "A" * (1 << 20), "signature": "AA"},
@@ -117,6 +121,9 @@ def signatures(hand):
         same = getattr(again, "content", 0) == first.content
         yield "a signature that is replayed changes nothing", "201", again if same else f"another: {again.status} {again.content[:200]}"
     yield "nor does the log grow", "the same", "the same" if things.checkpoint()[0] == log else "another log"
+    proposal, odd = things.proposal(), {"alg": "EdDSA", "kid": "a\0b", "typ": "proposal+jws"}
+    approval = {"jws": jws(key[1], odd, proposal["canonical"].encode())}
+    yield "an approval with a kid that has a NUL", INVALID, post(own, f"/v1/proposals/{proposal['id']}/approvals", approval)
     yield "one that signs twice over", INVALID, post(own, path, things.counter_signature(key=key) | {"signature": b64(b"x" * 64)})
     yield "a window that is open", NOTHING, post(
         own, f"/v1/settlements/{things.own.must('GET', '/v1/settlements?limit=1')['items'][0]['window_id']}/signatures", good
