@@ -91,6 +91,24 @@ impl fmt::Display for Slug {
     }
 }
 
+/// SHA-256 of a key (RFC 7638) or of a certificate (`x5t#S256`, RFC 7515 §4.1.8): 43 characters of base64url.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbprint(String);
+
+impl Thumbprint {
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl FromStr for Thumbprint {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Thumbprint, NotAnId> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if text.len() == 43 && text.bytes().all(plain) { Ok(Thumbprint(text.to_owned())) } else { Err(NotAnId) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +121,16 @@ mod tests {
         assert_eq!(text.parse::<QuoteId>(), Err(NotAnId));
         assert_eq!(text.to_uppercase().parse::<ConversionId>(), Err(NotAnId));
         assert_eq!(format!("cnv_{}", id.0).parse::<ConversionId>(), Err(NotAnId));
+    }
+
+    #[test]
+    fn a_thumbprint_is_of_its_length_and_of_base64url() {
+        assert!("--6IM5l0OosLj9yWskISYhUA3n_3CURQkmrYMSha_ck".parse::<Thumbprint>().is_ok());
+        for bad in
+            ["", "short", "--6IM5l0OosLj9yWskISYhUA3n_3CURQkmrYMSha_c\0", "--6IM5l0OosLj9yWskISYhUA3n_3CURQkmrYMSha_c="]
+        {
+            assert_eq!(bad.parse::<Thumbprint>(), Err(NotAnId), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `/v1/certificates`: the caller's own client certificates, seen, rotated and ended.
 
 use super::problem::{Code, Problem};
-use super::query::PageQuery;
+use super::query::{self, PageQuery};
 use super::{Caller, List, NoBody, StrictJson, StrictQuery};
+use crate::domain::ids::Thumbprint;
 use crate::service::Database;
 use crate::service::certificates;
 use crate::service::issuing::{self, Issued, Issuing};
@@ -99,7 +100,7 @@ async fn rotate(
     responses((status = 200, description = "Revoked", body = Certificate)))]
 async fn end(caller: Caller, x5t: Path<String>, _: NoBody, issuing: Data<Issuing>) -> Result<impl Responder, Problem> {
     let current = caller.x5t.to_string();
-    let row = issuing.end(caller.kind, current, x5t.into_inner()).await?;
+    let row = issuing.end(caller.kind, current, query::id::<Thumbprint>(&x5t)?.into_string()).await?;
     Ok(web::Json(Certificate::new(row, &caller.x5t)))
 }
 

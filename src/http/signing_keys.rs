@@ -1,8 +1,9 @@
 //! `/v1/signing-keys`: the keys with which the caller approves and counter-signs.
 
 use super::problem::{Code, Problem};
-use super::query::PageQuery;
+use super::query::{self, PageQuery};
 use super::{Caller, List, NoBody, StrictJson, StrictQuery};
+use crate::domain::ids::Thumbprint;
 use crate::service::Database;
 use crate::service::signing_keys::{self, RegisterError};
 use actix_web::web::{self, Data, Path, ServiceConfig};
@@ -104,7 +105,7 @@ async fn retire(
     _: NoBody,
     database: Data<Database>,
 ) -> Result<impl Responder, Problem> {
-    let row = signing_keys::retire(&database, caller.kind, kid.into_inner()).await?;
+    let row = signing_keys::retire(&database, caller.kind, query::id::<Thumbprint>(&kid)?.into_string()).await?;
     Ok(web::Json(SigningKey::from(row.ok_or_else(Problem::not_found)?)))
 }
 

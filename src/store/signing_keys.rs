@@ -1,6 +1,7 @@
 //! Public keys with which partners and operators approve and counter-sign.
 
 use crate::domain::holder::Holder;
+use crate::domain::ids::Thumbprint;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -48,7 +49,11 @@ pub fn insert(conn: &mut PgConnection, holder: &Holder, kid: &str, jwk: &Value) 
         .get_result(conn)
 }
 
+/// What is no thumbprint is nobody's key, and nothing the database is asked for: a header may say anything.
 pub fn find(conn: &mut PgConnection, kid: &str) -> QueryResult<Option<Row>> {
+    if kid.parse::<Thumbprint>().is_err() {
+        return Ok(None);
+    }
     signing_keys::table.find(kid).select(Row::as_select()).first(conn).optional()
 }
 

@@ -49,7 +49,12 @@ fn a_key_is_registered_by_who_holds_it_and_retired_for_good() {
     assert_eq!((status, &retired["status"]), (200, &json!("retired")));
     assert_eq!(post(&lumen, &retire, &json!({})), (200, retired));
     assert_eq!(post(&lumen, "/v1/signing-keys", &body).0, 422);
-    assert_eq!(post(&lumen, "/v1/signing-keys/none/retire", &json!({})).0, 404);
+    for odd in ["none", "x%00", "%00", "--6IM5l0OosLj9yWskISYhUA3n_3CURQkmrYMSha_c%00"] {
+        assert_eq!(post(&lumen, &format!("/v1/signing-keys/{odd}/retire"), &json!({})).0, 404, "{odd}");
+        let path = format!("/v1/certificates/{odd}");
+        let ended = lumen.connect().and_then(|mut open| open.send("DELETE", &path, None)).expect("an answer");
+        assert_eq!((ended.status, ended.code().as_str()), (404, "not_found"), "{odd}");
+    }
 }
 
 #[test]

@@ -142,6 +142,7 @@ pub async fn change(
     id: Path<String>,
     body: StrictJson<ChangeRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.partner()?.clone();
     let ChangeRequest { url, types, state } = body.0;
     let active = match state.as_str() {
         "active" => true,
@@ -149,7 +150,7 @@ pub async fn change(
         _ => return Err(Problem::field("/state", "must be active or suspended")),
     };
     let id = query::id::<WebhookId>(&id)?;
-    let changed = webhooks.change(caller.partner()?.clone(), id, Ask { url, types }, active).await?;
+    let changed = webhooks.change(owner, id, Ask { url, types }, active).await?;
     reply::json(StatusCode::OK, &shown(&changed))
 }
 
@@ -180,12 +181,13 @@ pub async fn rotate(
     id: Path<String>,
     body: StrictJson<RotateRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.partner()?.clone();
     let overlap = body.0.overlap_hours.unwrap_or(OVERLAP_USUAL);
     if !(0..=OVERLAP_MAX).contains(&overlap) {
         return Err(Problem::field("/overlap_hours", "must be 0 to 72"));
     }
     let id = query::id::<WebhookId>(&id)?;
-    let (changed, secret) = webhooks.rotate(caller.partner()?.clone(), id, overlap).await?;
+    let (changed, secret) = webhooks.rotate(owner, id, overlap).await?;
     reply::json(StatusCode::CREATED, &WebhookWithSecret::new(&changed, &secret.reveal()))
 }
 
@@ -216,13 +218,14 @@ pub async fn deliveries(
     id: Path<String>,
     search: StrictQuery<DeliverySearch>,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.partner()?.clone();
     let page = Page::new(search.0.limit, search.0.cursor.as_deref())?;
     let state = search.0.state.as_deref().map(|text| {
         let known = ["due", "retrying", "delivered", "dead"].into_iter().find(|known| *known == text);
         known.ok_or_else(|| Problem::field("?state", "must be due, retrying, delivered or dead"))
     });
     let (id, before, limit) = (query::id::<WebhookId>(&id)?, page.after()?, page.limit + 1);
-    let (no, found) = webhooks.deliveries(caller.partner()?.clone(), id, state.transpose()?, before, limit).await?;
+    let (no, found) = webhooks.deliveries(owner, id, state.transpose()?, before, limit).await?;
     let items = found.into_iter().map(|one| delivery(no, one)).collect();
     reply::json(StatusCode::OK, &List::new(items, &page, |item: &DeliveryAnswer| item.sequence.to_string()))
 }
@@ -238,8 +241,9 @@ pub async fn resend(
     id: Path<String>,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.partner()?.clone();
     let (id, by) = (query::id::<DeliveryId>(&id)?, caller.x5t.to_string());
-    let (no, found) = webhooks.resend(caller.partner()?.clone(), id, by).await?;
+    let (no, found) = webhooks.resend(owner, id, by).await?;
     reply::json(StatusCode::ACCEPTED, &delivery(no, found))
 }
 
@@ -255,10 +259,11 @@ pub async fn recover(
     id: Path<String>,
     body: StrictJson<RecoverRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.partner()?.clone();
     let mut fields = Fields::default();
     let since = fields.instant("since", &body.0.since);
     let since = fields.finish(since)?;
     let (id, by) = (query::id::<WebhookId>(&id)?, caller.x5t.to_string());
-    let events = webhooks.recover(caller.partner()?.clone(), id, since, by).await?;
+    let events = webhooks.recover(owner, id, since, by).await?;
     reply::json(StatusCode::ACCEPTED, &RecoveredAnswer { events })
 }

@@ -121,7 +121,7 @@ impl Libraries {
         let mut npm = Command::new("npm");
         npm.args([
             "install",
-            "--silent",
+            "--loglevel=error",
             "--no-audit",
             "--no-fund",
             "--no-package-lock",
