@@ -34,9 +34,9 @@ pub struct Event {
     pub data: Box<RawValue>,
 }
 
-/// Whether there are events of this type in feeds.
-pub fn is_type(text: &str) -> bool {
-    EventKind::ALL.iter().any(|(_, name)| *name == text)
+/// The types that events in feeds have.
+pub fn types() -> impl Iterator<Item = &'static str> {
+    EventKind::ALL.iter().map(|(_, name)| *name)
 }
 
 /// Events after `after`, in order, at most `limit`: whatever was answered before this was asked is among them.

@@ -5,12 +5,12 @@ use super::reply;
 use super::webhook_answer::{
     DeliveryAnswer, RecoveredAnswer, TestAnswer, WebhookAnswer, WebhookWithSecret, delivery, shown,
 };
-use crate::book::engine::world::EventKind;
 use crate::domain::ids::{DeliveryId, WebhookId};
 use crate::http::problem::Problem;
 use crate::http::{Caller, List, NoBody, Page, StrictJson, StrictQuery, query};
 use crate::service::delivery::Webhooks;
 use crate::service::delivery::endpoints::{Ask, TYPES_MAX};
+use crate::service::events;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
@@ -29,8 +29,7 @@ pub struct Document;
 
 /// Of the types there are now. An answer's are text: there will be more, and who asks for all is sent them.
 fn event_types() -> impl Into<RefOr<Schema>> {
-    let names = EventKind::ALL.iter().map(|(_, name)| *name);
-    let one = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    let one = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(events::types()));
     ArrayBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
         .items(one)

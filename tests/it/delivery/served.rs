@@ -73,6 +73,22 @@ fn shown_by_the_program(stage: &Stage, book: &Book, id: &str) {
     assert_eq!(told_by_the_program(stage, book, &["list", "--partner", "nobody"]), "");
 }
 
+/// Webhooks that cannot be, each told by what is wrong with it.
+fn is_refused(client: &Client, receiver: &Receiver) {
+    for body in [
+        json!({ "url": "https://10.0.0.1/" }),
+        json!({ "url": "http://a.example/" }),
+        json!({ "url": receiver.url("/"), "x": 1 }),
+    ] {
+        let refused = send(client, "POST", "/v1/webhooks", Some(body.clone()));
+        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid"), "{body}");
+    }
+    let types = json!(["conversion.completed", "conversion.compleated"]);
+    let refused =
+        send(client, "POST", "/v1/webhooks", Some(json!({ "url": receiver.url("/"), "types": types }))).json();
+    assert_eq!(refused["errors"][0]["pointer"], "/types/1", "the wrong one is named: {refused}");
+}
+
 #[test]
 fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     let book = Book::new("");
@@ -124,17 +140,7 @@ fn a_webhook_is_made_tried_changed_looked_at_and_ended() {
     assert_eq!(send(&bb, "POST", &format!("/v1/deliveries/{delivery}/resend"), None).status, 404);
     assert_eq!(send(&aa, "POST", &format!("/v1/deliveries/{delivery}/resend"), None).status, 202);
     poll("again", PATIENCE, || (receiver.count() == 5).then_some(()));
-    for body in [
-        json!({ "url": "https://10.0.0.1/" }),
-        json!({ "url": "http://a.example/" }),
-        json!({ "url": receiver.url("/"), "x": 1 }),
-    ] {
-        let refused = send(&aa, "POST", "/v1/webhooks", Some(body.clone()));
-        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid"), "{body}");
-    }
-    let types = json!(["conversion.completed", "conversion.compleated"]);
-    let refused = send(&aa, "POST", "/v1/webhooks", Some(json!({ "url": receiver.url("/"), "types": types }))).json();
-    assert_eq!(refused["errors"][0]["pointer"], "/types/1", "the wrong one is named: {refused}");
+    is_refused(&aa, &receiver);
     assert_eq!(send(&aa, "POST", &format!("{own}/secret-rotations"), Some(json!({ "overlap_hours": 73 }))).status, 422);
     let rotated = send(&aa, "POST", &format!("{own}/secret-rotations"), Some(json!({ "overlap_hours": 1 })));
     assert_eq!(rotated.status, 201);
