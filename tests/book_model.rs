@@ -22,6 +22,7 @@ mod book_model {
 }
 
 use book_model::planted::Bug;
+use book_model::provoke;
 use book_model::walk::Walk;
 use hanse::book::command::Code;
 
@@ -52,7 +53,7 @@ fn the_engine_keeps_the_rules_on_a_random_walk() {
     println!("seed {seed}, {steps} steps\n{}", walk.tally);
     assert!(walk.tally.accepted() * 2 >= walk.tally.all(), "fewer than half were accepted");
     if steps >= 1_000_000 {
-        for (code, text) in Code::ALL {
+        for (code, text) in Code::ALL.into_iter().filter(|(code, _)| provoke::is_met(code)) {
             assert!(walk.tally.of(code) >= 1_000, "{text} was given {} times only", walk.tally.of(code));
         }
     }

@@ -115,7 +115,7 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "exposures = lines",
-        says: "every exposure is the sum of its unsettled lines: base, bonuses by funder, fees, adjustments, less what was taken back or has been settled",
+        says: "every exposure is the sum of its unsettled lines: base, bonuses by funder, fees, adjustments, benefits used, less what was taken back or has been settled",
         sql: "WITH parts AS (SELECT conversion_id, terms_id, credit, bonuses, fee FROM conversions UNION ALL \
               SELECT c.conversion_id, c.terms_id, -r.credit, ARRAY(SELECT -b FROM unnest(r.bonuses) WITH ORDINALITY b(b, i) ORDER BY i), -r.fee \
               FROM reversals r JOIN conversions c USING (conversion_id) WHERE r.state = 1), \
@@ -131,13 +131,17 @@ pub const INVARIANTS: &[Invariant] = &[
               WHERE 'operator' NOT IN (from_party, to_party) UNION ALL \
               SELECT 'partner:' || from_party, amount FROM adjustments WHERE from_party <> 'operator' UNION ALL \
               SELECT 'partner:' || to_party, -amount FROM adjustments WHERE to_party <> 'operator'), \
+              uses AS (SELECT u.cost, t.body->>'giver' AS g, t.body->>'brand' AS b, t.body->>'funder' AS f FROM voucher_uses u JOIN benefit_terms t USING (terms_id)), \
+              used AS (SELECT 'pair:' || b || ':' || g AS key, cost AS amount FROM uses WHERE f = 'brand' AND b <> g UNION ALL \
+              SELECT 'partner:' || b, cost FROM uses WHERE f = 'brand' AND b <> g UNION ALL \
+              SELECT 'partner:' || g, -cost FROM uses WHERE f = 'operator' OR (f = 'brand' AND b <> g)), \
               sums AS (SELECT key, sum(amount) AS amount FROM (SELECT * FROM moves UNION ALL \
-              SELECT * FROM decided UNION ALL SELECT key, delta FROM releases) m GROUP BY 1) \
+              SELECT * FROM decided UNION ALL SELECT * FROM used UNION ALL SELECT key, delta FROM releases) m GROUP BY 1) \
               SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.value, 0) <> coalesce(s.amount, 0)",
     },
     Invariant {
         name: "reserved = crossings",
-        says: "what exposures reserve is what the conversions that are on their way and not yet posted may add",
+        says: "what exposures reserve is what the conversions that are on their way, and the vouchers that are open, may add",
         sql: "WITH lines AS (SELECT t.body->>'from' AS f, t.body->>'to' AS t, (t.body->>'settlement_price')::numeric AS price, c.credit, c.fee, \
               t.body->>'fee_payer' AS payer, \
               (SELECT coalesce(sum(b.points), 0) FROM unnest(c.bonuses) WITH ORDINALITY b(points, i) WHERE t.body->'campaigns'->(b.i - 1)::int->>'funder' = 'from') AS by_from, \
@@ -146,7 +150,10 @@ pub const INVARIANTS: &[Invariant] = &[
               moves AS (SELECT 'pair:' || f || ':' || t AS key, price * (credit + by_from) AS amount FROM lines UNION ALL \
               SELECT 'partner:' || f, price * (credit + by_from) + CASE payer WHEN 'from' THEN fee ELSE 0 END FROM lines UNION ALL \
               SELECT 'partner:' || t, -price * (credit + by_from + by_operator) + CASE payer WHEN 'to' THEN fee ELSE 0 END FROM lines), \
-              sums AS (SELECT key, sum(greatest(amount, 0)) AS amount FROM moves GROUP BY 1) \
+              open AS (SELECT (t.body->>'cost')::bigint - v.settled AS cost, v.brand AS b, v.giver AS g FROM vouchers v JOIN benefit_terms t USING (terms_id) \
+              WHERE v.state IN (0, 1, 2) AND t.body->>'funder' = 'brand' AND v.brand <> v.giver), \
+              sums AS (SELECT key, sum(greatest(amount, 0)) AS amount FROM (SELECT * FROM moves UNION ALL \
+              SELECT 'pair:' || b || ':' || g, cost FROM open UNION ALL SELECT 'partner:' || b, cost FROM open) m GROUP BY 1) \
               SELECT coalesce(e.key, s.key) AS id FROM exposures e FULL JOIN sums s USING (key) WHERE coalesce(e.reserved, 0) <> coalesce(s.amount, 0)",
     },
     Invariant {
@@ -280,10 +287,12 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "member limits",
-        says: "the usage of every account's day is the sum of its conversions accepted that day that were neither undone nor released",
+        says: "the usage of every account's day is the sum of its conversions and claims of that day that were neither undone, released nor given back",
         sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT from_account, day, sum(debit) AS used FROM \
               (SELECT from_account, coalesce(accepted_day, day) AS day, debit FROM conversions WHERE NOT undone UNION ALL \
-              SELECT from_account, day, debit FROM crossings WHERE kind = 0 AND state IN (0, 1, 4)) c GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
+              SELECT from_account, day, debit FROM crossings WHERE kind = 0 AND state IN (0, 1, 4) UNION ALL \
+              SELECT account_id, day, (SELECT sum(lots_out[i]) FROM generate_series(1, cardinality(lots_out), 2) i) FROM vouchers \
+              WHERE state <> 5 AND cardinality(lots_out) > 0) c GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
               WHERE a.usage[2] <> coalesce(c.used, 0)",
     },
     Invariant {
@@ -294,7 +303,44 @@ pub const INVARIANTS: &[Invariant] = &[
               UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 2 AND NOT EXISTS (SELECT FROM conversions c WHERE c.conversion_id = d.subject) \
               AND NOT EXISTS (SELECT FROM crossings c WHERE c.crossing_id = d.subject) \
               UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 3 AND NOT EXISTS (SELECT FROM movements m WHERE m.movement_id = d.subject) \
-              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 4 AND NOT EXISTS (SELECT FROM reversals r WHERE r.reversal_id = d.subject)",
+              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 4 AND NOT EXISTS (SELECT FROM reversals r WHERE r.reversal_id = d.subject) \
+              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind IN (6, 8) AND NOT EXISTS (SELECT FROM vouchers v WHERE v.voucher_id = d.subject) \
+              UNION ALL SELECT d.hash::text FROM directory d WHERE d.kind = 7 AND NOT EXISTS (SELECT FROM voucher_uses u WHERE u.use_id = d.subject)",
+    },
+    Invariant {
+        name: "stock = vouchers",
+        says: "what is taken of a benefit is its vouchers that count, and of a pool its codes that were given",
+        sql: "SELECT coalesce(s.benefit_id, v.benefit_id)::text AS id FROM stocks s FULL JOIN (SELECT v.benefit_id, count(*) AS n FROM vouchers v \
+              JOIN benefit_terms t USING (terms_id) WHERE (t.body->>'pooled')::boolean OR (v.state <> 5 AND NOT (v.state = 4 AND v.reserved_until IS NOT NULL)) \
+              GROUP BY 1) v USING (benefit_id) WHERE coalesce(s.taken, 0) <> coalesce(v.n, 0) UNION ALL \
+              SELECT v.voucher_id::text FROM vouchers v JOIN benefit_terms t USING (terms_id) LEFT JOIN benefit_codes c USING (voucher_id) \
+              WHERE (t.body->>'pooled')::boolean <> (c.voucher_id IS NOT NULL) OR (t.body->>'pooled')::boolean <> (v.code_hash IS NULL)",
+    },
+    Invariant {
+        name: "vouchers = uses",
+        says: "a voucher has been used as often, and has settled as much, as its uses say that stand, and was paid with its points or none",
+        sql: "SELECT v.voucher_id::text AS id FROM vouchers v JOIN benefit_terms t USING (terms_id) LEFT JOIN (SELECT voucher_id, \
+              count(*) FILTER (WHERE kind = 1 AND NOT reversed) AS n, sum(cost) AS cost FROM voucher_uses GROUP BY 1) u USING (voucher_id) \
+              WHERE v.used <> coalesce(u.n, 0) OR v.settled <> coalesce(u.cost, 0) OR v.settled > (t.body->>'cost')::bigint \
+              OR (v.state IN (1, 2, 3)) <> (v.state IN (1, 2, 3) AND (v.state = 1) = (v.used = 0)) \
+              OR (cardinality(v.lots_out) > 0 AND (SELECT sum(v.lots_out[i]) FROM generate_series(1, cardinality(v.lots_out), 2) i) <> (t.body->>'points')::bigint)",
+    },
+    Invariant {
+        name: "vouchers are paid",
+        says: "the points a voucher was paid with left its account once, and came back once if it was cancelled and not else",
+        sql: "SELECT v.voucher_id::text AS id FROM vouchers v LEFT JOIN (SELECT subject, sum(delta) FILTER (WHERE kind = 18) AS gone, \
+              sum(delta) FILTER (WHERE kind = 19) AS back FROM entries WHERE kind IN (18, 19) GROUP BY 1) e ON e.subject = v.voucher_id \
+              CROSS JOIN LATERAL (SELECT coalesce(sum(v.lots_out[i]), 0) AS points FROM generate_series(1, cardinality(v.lots_out), 2) i) l \
+              WHERE coalesce(e.gone, 0) <> -l.points OR coalesce(e.back, 0) <> CASE WHEN v.state = 5 THEN l.points ELSE 0 END",
+    },
+    Invariant {
+        name: "uses are posted",
+        says: "every use has its line of the journal, in the window of its batch, and what takes one back is as much as that was",
+        sql: "SELECT u.use_id::text AS id FROM voucher_uses u LEFT JOIN batches b USING (batch_no) LEFT JOIN (SELECT subject, batch_no, count(*) AS n \
+              FROM entries WHERE kind = 20 GROUP BY 1, 2) e ON e.subject = u.use_id AND e.batch_no = u.batch_no \
+              WHERE e.n IS DISTINCT FROM 1 OR b.window_id IS DISTINCT FROM u.window_id UNION ALL \
+              SELECT u.use_id::text FROM voucher_uses u LEFT JOIN voucher_uses r ON r.reverses = u.use_id \
+              WHERE u.kind IN (0, 1) AND ((u.kind = 1 AND u.reversed <> (r.use_id IS NOT NULL)) OR coalesce(r.cost, -u.cost) <> -u.cost OR r.voucher_id <> u.voucher_id)",
     },
     Invariant {
         name: "dense feed",

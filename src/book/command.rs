@@ -4,6 +4,10 @@
 //! connection, is the same request. It carries no time: the lane reads that once per batch.
 
 pub use super::crossing::{Accepted, Advance, CrossingRow};
+pub use super::voucher::{
+    CancelVoucher, Claim, ConfirmClaim, ExpireVoucher, Redeem, ReverseRedemption, UseRow, VoucherRow,
+};
+pub use crate::domain::benefit::Unmet;
 use crate::domain::expiry::Expiry;
 use crate::domain::ids::{
     AccountId, ConversionId, LinkId, MemberId, MovementId, QuoteId, ReversalId, Slug, TokenId, WindowId,
@@ -64,6 +68,12 @@ pub enum Command {
     Expire(Expire),
     Erase(Erase),
     Advance(Advance),
+    Claim(Claim),
+    ConfirmClaim(ConfirmClaim),
+    CancelVoucher(CancelVoucher),
+    ExpireVoucher(ExpireVoucher),
+    Redeem(Redeem),
+    ReverseRedemption(ReverseRedemption),
 }
 
 /// Registers a membership or updates it; creates the account (id: the request's `fresh`).
@@ -97,6 +107,8 @@ pub struct Profile {
     pub identity: Option<String>,
     pub birth_month: Option<i16>,
     pub member_since: Option<NaiveDate>,
+    /// What its brand has put on it; `None` keeps what is there.
+    pub tags: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,6 +291,9 @@ pub enum Outcome {
     /// Points posted as expired; zero when there was nothing to post.
     Expired(Points),
     Erased,
+    Voucher(Arc<VoucherRow>),
+    /// A redemption or what takes one back, with the voucher as it left it.
+    Used(Arc<UseRow>, Arc<VoucherRow>),
     Refused(Refusal),
 }
 
@@ -303,6 +318,12 @@ pub enum Hint {
     /// `limit_exceeded`, `insufficient_points`, `exposure_exceeded`: how many points of the origin would still pass.
     Left {
         points: i64,
+    },
+    /// `not_eligible`: what of the benefit's conditions is not met.
+    Unmet(Unmet),
+    /// `voucher_used`: the use that was the last one.
+    Redeemed {
+        id: String,
     },
     /// `duplicate_reference`: id of the first effect, as text.
     First {
@@ -346,11 +367,21 @@ pub enum Code {
     Stale,
     BalanceNotZero,
     OpenBusiness,
+    NotEligible,
+    SoldOut,
+    AlreadyClaimed,
+    VoucherUsed,
+    VoucherExpired,
+    VoucherCancelled,
+    VoucherNotIssued,
+    NotToday,
+    NotStackable,
+    BelowThreshold,
     Invalid,
 }
 
 impl Code {
-    pub const ALL: [(Code, &'static str); 29] = [
+    pub const ALL: [(Code, &'static str); 39] = [
         (Code::NotFound, "not_found"),
         (Code::Forbidden, "forbidden"),
         (Code::IdempotencyMismatch, "idempotency_mismatch"),
@@ -379,6 +410,16 @@ impl Code {
         (Code::Stale, "stale"),
         (Code::BalanceNotZero, "balance_not_zero"),
         (Code::OpenBusiness, "open_business"),
+        (Code::NotEligible, "not_eligible"),
+        (Code::SoldOut, "sold_out"),
+        (Code::AlreadyClaimed, "already_claimed"),
+        (Code::VoucherUsed, "voucher_used"),
+        (Code::VoucherExpired, "voucher_expired"),
+        (Code::VoucherCancelled, "voucher_cancelled"),
+        (Code::VoucherNotIssued, "voucher_not_issued"),
+        (Code::NotToday, "not_today"),
+        (Code::NotStackable, "not_stackable"),
+        (Code::BelowThreshold, "below_threshold"),
         (Code::Invalid, "invalid"),
     ];
 

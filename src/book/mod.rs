@@ -1,6 +1,6 @@
 //! The book: the only writer of accounts, holds, entries, conversions, keys and exposures.
 //!
-//! `command` what can be asked and answered · `crossing` what is on its way between two ledgers · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
+//! `command` what can be asked and answered · `crossing` what is on its way between two ledgers · `voucher` what members claim and tills take · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
 //! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as they were
 //! left · `store` their SQL · `fence` what keeps windows and catalogue still · `seal` the dense feed of events · `expiry`
 //! the month-end run · `windows` ends one · `posting` what settlement posts · `audit` the invariants as queries.
@@ -21,6 +21,7 @@ pub mod preview;
 mod queue;
 pub mod seal;
 pub mod store;
+pub mod voucher;
 pub mod windows;
 
 use crate::domain::catalogue::Catalogue;
@@ -185,6 +186,12 @@ fn lane_key(request: &Request) -> u128 {
         Command::OpenLink(link) => link.a.account.0,
         Command::EndLink(link) => link.a.0,
         Command::Advance(advance) => advance.crossing,
+        Command::Claim(claim) => claim.who.0,
+        Command::ConfirmClaim(confirm) => confirm.voucher.0,
+        Command::CancelVoucher(cancel) => cancel.voucher.0,
+        Command::ExpireVoucher(expire) => expire.voucher.0,
+        Command::Redeem(redeem) => redeem.codes.first().map_or(request.fresh, |code| code.0),
+        Command::ReverseRedemption(reverse) => reverse.redemption.0,
     };
     // Only the random end of a UUIDv7 spreads.
     id.as_u128() & u128::from(u64::MAX)

@@ -1,12 +1,13 @@
 //! Which accounts a batch concerns, whose turn it is, and what has to be read for it.
 
-use super::command::{Ask, Command, Convert, Direction, DirectoryHash, Request, Status};
+use super::command::{Ask, Command, Convert, Direction, DirectoryHash, Redeem, Request, Status};
 use super::engine::world::{Person, World};
 use super::exposures::ExposureKey;
 use super::places::{Place, Places};
 use super::store::Error;
 use super::store::read::{self, Legs, State, Wanted};
-use crate::domain::ids::{AccountId, ReversalId};
+use super::store::vouchers;
+use crate::domain::ids::{AccountId, ReversalId, VoucherId};
 use diesel::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
@@ -26,6 +27,8 @@ pub struct Plan {
     open: Vec<DirectoryHash>,
     persons: BTreeMap<AccountId, Person>,
     legs: BTreeMap<Uuid, Legs>,
+    /// Where the codes shown at tills lead.
+    codes: HashMap<DirectoryHash, (VoucherId, AccountId)>,
     /// Per request: the accounts it concerns and the advisory locks that are its turn.
     accounts: Vec<Vec<AccountId>>,
     turns: Vec<Vec<i64>>,
@@ -55,13 +58,17 @@ impl Plan {
                 places.insert(located.hash, place);
             }
         }
-        let ids: BTreeSet<Uuid> = requests.iter().filter_map(|request| subject_of(&request.command)).collect();
+        let shown: Vec<Uuid> =
+            requests.iter().flat_map(|request| codes_of(&request.command)).map(|code| code.0).collect();
+        let codes = if shown.is_empty() { HashMap::new() } else { vouchers::by_code(conn, shown)? };
+        let named = requests.iter().filter_map(|request| subject_of(&request.command));
+        let ids: BTreeSet<Uuid> = named.chain(codes.values().map(|(voucher, _)| voucher.0)).collect();
         let legs = if ids.is_empty() { BTreeMap::new() } else { read::legs(conn, ids.into_iter().collect())? };
         let linked: Vec<Uuid> =
             requests.iter().flat_map(|request| linked_by(&request.command, &places)).map(|id| id.0).collect();
         let persons = if linked.is_empty() { BTreeMap::new() } else { read::persons(conn, linked)? };
         let (accounts, turns, taken) = (Vec::new(), Vec::new(), HashSet::new());
-        let mut plan = Plan { places, open, persons, legs, accounts, turns, taken };
+        let mut plan = Plan { places, open, persons, legs, codes, accounts, turns, taken };
         for request in requests {
             let own = reference_of(&request.command).and_then(|hash| plan.places.get(&hash));
             let mut accounts = plan.accounts_of(&request.command, own.map(|place| place.account));
@@ -74,10 +81,20 @@ impl Plan {
             if let Command::Register(_) | Command::Erase(_) = &request.command {
                 turns.extend(reference_of(&request.command).map(|hash| turn(hash.0)));
             }
+            // Two vouchers of one bill are judged one after the other.
+            if let Command::Redeem(Redeem { receipt: Some(receipt), .. }) = &request.command {
+                turns.push(turn(receipt.hash.0));
+            }
             plan.accounts.push(accounts);
             plan.turns.push(turns);
         }
         Ok(plan)
+    }
+
+    /// Of what a command names: by id, or by a code that was shown.
+    fn legs_of(&self, command: &Command) -> Option<&Legs> {
+        let shown = codes_of(command).iter().find_map(|code| self.codes.get(code)).map(|(voucher, _)| voucher.0);
+        self.legs.get(&subject_of(command).or(shown)?)
     }
 
     fn accounts_of(&self, command: &Command, own: Option<AccountId>) -> Vec<AccountId> {
@@ -88,15 +105,19 @@ impl Plan {
         match command {
             Command::OpenLink(link) => [link.a.account, link.b.account].into_iter().flat_map(person).collect(),
             Command::EndLink(link) => [link.a, link.b].into_iter().flat_map(person).collect(),
-            Command::Erase(_) => own.into_iter().flat_map(person).collect(),
+            Command::Erase(_) | Command::Claim(_) => own.into_iter().flat_map(person).collect(),
             Command::Expire(expire) => vec![expire.account],
             Command::Undo(_)
             | Command::Reverse(_)
             | Command::ConfirmReversal(_)
             | Command::Advance(_)
-            | Command::ReverseMovement(_) => {
-                let legs = subject_of(command).and_then(|id| self.legs.get(&id));
-                legs.map(|legs| legs.accounts.clone()).unwrap_or_default()
+            | Command::ReverseMovement(_)
+            | Command::ConfirmClaim(_)
+            | Command::CancelVoucher(_)
+            | Command::ExpireVoucher(_)
+            | Command::Redeem(_)
+            | Command::ReverseRedemption(_) => {
+                self.legs_of(command).map(|legs| legs.accounts.clone()).unwrap_or_default()
             }
             Command::Register(_) | Command::Credit(_) | Command::Debit(_) | Command::Convert(_) => {
                 own.into_iter().collect()
@@ -122,7 +143,8 @@ impl Plan {
         let linked = requests.iter().flat_map(|request| linked_by(&request.command, &self.places));
         self.persons = read::persons(conn, linked.map(|id| id.0).collect())?;
         for (nth, request) in requests.iter().enumerate() {
-            if let Command::OpenLink(_) | Command::EndLink(_) | Command::Erase(_) = &request.command {
+            if let Command::OpenLink(_) | Command::EndLink(_) | Command::Erase(_) | Command::Claim(_) = &request.command
+            {
                 let own = reference_of(&request.command).and_then(|hash| self.places.get(&hash));
                 let accounts = self.accounts_of(&request.command, own.map(|place| place.account));
                 self.turns[nth].extend(accounts.iter().map(|account| turn(account.0)));
@@ -153,7 +175,7 @@ impl Plan {
     ) -> Result<(), Error> {
         let mut wanted = Wanted::default();
         let (mut exposures, mut directory) = (BTreeSet::new(), BTreeSet::new());
-        for (_, request) in requests.iter().enumerate().filter(|(i, _)| self.has_turn(*i)) {
+        for (nth, request) in requests.iter().enumerate().filter(|(i, _)| self.has_turn(*i)) {
             if look == Look::First {
                 directory.extend(claims_of(request).map(|hash| hash.0));
             }
@@ -163,10 +185,10 @@ impl Plan {
                 Command::Erase(erase) => {
                     directory.extend([erase.who.0]);
                     wanted.crossings_of.extend(self.places.get(&erase.who).map(|place| place.account));
+                    wanted.benefits.open_of.extend(self.places.get(&erase.who).map(|place| place.account));
                 }
                 Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) | Command::Advance(_) => {
-                    let legs = subject_of(&request.command).and_then(|id| self.legs.get(&id));
-                    let conversion = legs.and_then(|legs| legs.conversion);
+                    let conversion = self.legs_of(&request.command).and_then(|legs| legs.conversion);
                     wanted.conversions.extend(conversion);
                     wanted.crossings.extend(conversion);
                 }
@@ -178,13 +200,31 @@ impl Plan {
                 Command::Advance(advance) => wanted.reversals.push(ReversalId(advance.crossing)),
                 _ => {}
             }
+            self.wish(request, nth, &mut wanted.benefits);
         }
         let led = self.places.iter().filter(|(hash, _)| !directory.contains(&hash.0));
         world.by_ref.extend(led.map(|(hash, place)| (*hash, place.account)));
         world.persons = self.persons.clone();
+        world.by_code.extend(self.codes.iter().map(|(hash, (voucher, _))| (*hash, *voucher)));
         wanted.directory = directory.into_iter().collect();
         wanted.exposures = exposures.into_iter().collect();
         read::fill(conn, world, wanted)
+    }
+
+    /// What a request decides with of benefits and vouchers.
+    fn wish(&self, request: &Request, nth: usize, wished: &mut vouchers::Wished) {
+        if let Command::Claim(claim) = &request.command {
+            wished.benefits.insert(claim.benefit);
+            wished.claimants.extend(&self.accounts[nth]);
+        }
+        if let Command::Redeem(Redeem { receipt: Some(receipt), .. }) = &request.command {
+            wished.receipts.insert((request.caller.clone(), receipt.number.clone()));
+        }
+        if let Some((voucher, benefit)) = self.legs_of(&request.command).and_then(|legs| legs.voucher) {
+            wished.vouchers.insert(voucher);
+            // For its stock.
+            wished.benefits.insert(benefit);
+        }
     }
 
     /// Places whose accounts have been closed since they were located, and so may be another's by now.
@@ -202,12 +242,11 @@ impl Plan {
                 Direction::To(partner) => read::exposure_keys(&request.caller, partner).into(),
                 Direction::From(partner) => read::exposure_keys(partner, &request.caller).into(),
             },
-            Command::Undo(_) | Command::Reverse(_) | Command::ConfirmReversal(_) | Command::Advance(_) => {
-                let legs = subject_of(&request.command).and_then(|id| self.legs.get(&id));
-                let direction = legs.and_then(|legs| legs.direction.as_ref());
+            Command::Claim(claim) => read::exposure_keys(&request.caller, &claim.giver).into(),
+            command => {
+                let direction = self.legs_of(command).and_then(|legs| legs.direction.as_ref());
                 direction.map(|(from, to)| read::exposure_keys(from, to).into()).unwrap_or_default()
             }
-            _ => Vec::new(),
         }
     }
 }
@@ -238,11 +277,20 @@ pub fn reference_of(command: &Command) -> Option<DirectoryHash> {
         Command::Credit(credit) => Some(credit.who),
         Command::Debit(debit) => Some(debit.who),
         Command::Convert(convert) => Some(convert.who),
+        Command::Claim(claim) => Some(claim.who),
         _ => None,
     }
 }
 
-/// The conversion, reversal or movement a command names by id.
+/// What a till was shown may be one of these.
+fn codes_of(command: &Command) -> &[DirectoryHash] {
+    match command {
+        Command::Redeem(redeem) => &redeem.codes,
+        _ => &[],
+    }
+}
+
+/// The conversion, reversal, movement, voucher or use a command names by id.
 fn subject_of(command: &Command) -> Option<Uuid> {
     match command {
         Command::Undo(undo) => Some(undo.conversion.0),
@@ -250,6 +298,10 @@ fn subject_of(command: &Command) -> Option<Uuid> {
         Command::ConfirmReversal(confirm) => Some(confirm.reversal.0),
         Command::Advance(advance) => Some(advance.crossing),
         Command::ReverseMovement(reverse) => Some(reverse.movement.0),
+        Command::ConfirmClaim(confirm) => Some(confirm.voucher.0),
+        Command::CancelVoucher(cancel) => Some(cancel.voucher.0),
+        Command::ExpireVoucher(expire) => Some(expire.voucher.0),
+        Command::ReverseRedemption(reverse) => Some(reverse.redemption.0),
         _ => None,
     }
 }
@@ -260,6 +312,7 @@ fn linked_by(command: &Command, places: &HashMap<DirectoryHash, Place>) -> Vec<A
         Command::OpenLink(link) => vec![link.a.account, link.b.account],
         Command::EndLink(link) => vec![link.a, link.b],
         Command::Erase(erase) => places.get(&erase.who).map(|place| place.account).into_iter().collect(),
+        Command::Claim(claim) => places.get(&claim.who).map(|place| place.account).into_iter().collect(),
         _ => Vec::new(),
     }
 }

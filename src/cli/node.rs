@@ -8,6 +8,8 @@ use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
+use crate::service::benefits::Vouchers;
+use crate::service::benefits::expiry::VoucherRun;
 use crate::service::certificate_watch::Watch;
 use crate::service::crossings::{self, Carrier, Crossings, Next, Patience};
 use crate::service::delivery::{self, Post, Webhooks};
@@ -86,7 +88,8 @@ impl Node {
         let (crossings, waiting) = Crossings::channel();
         let exchange = Exchange { database, book, catalogue: shared, keys, crossings };
         let webhooks = webhooks(config, &exchange)?;
-        let server = listen(config, &exchange, &webhooks, trust_domain, metrics)?;
+        let vouchers = Vouchers { database: exchange.database.clone(), sealing: Arc::clone(&webhooks.sealing) };
+        let server = listen(config, &exchange, (&webhooks, vouchers), trust_domain, metrics)?;
         let workers = work(config, &house.database_url, &exchange, &webhooks)?;
         let outbound = Arc::clone(&webhooks.outbound);
         let carrier = carry(config, &exchange, waiting).map_err(Error::failed)?;
@@ -147,7 +150,7 @@ fn post(config: &Config, url: &str, exchange: &Exchange, webhooks: &Webhooks) ->
 fn listen(
     config: &Config,
     exchange: &Exchange,
-    webhooks: &Webhooks,
+    (webhooks, vouchers): (&Webhooks, Vouchers),
     trust_domain: String,
     metrics: PrometheusHandle,
 ) -> Result<Server, Error> {
@@ -161,8 +164,10 @@ fn listen(
     let issuing = Issuing { database: exchange.database.clone(), pki: config.pki_dir() };
     let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics), issuing };
     let (data, webhooks) = (Data::new(exchange.clone()), Data::new(webhooks.clone()));
+    let vouchers = Data::new(vouchers);
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
-        routes.app_data(data.clone()).app_data(webhooks.clone()).configure(v1::configure);
+        let routes = routes.app_data(data.clone()).app_data(webhooks.clone()).app_data(vouchers.clone());
+        routes.configure(v1::configure);
     };
     let database = Data::new(exchange.database.clone());
     let public = move |routes: &mut actix_web::web::ServiceConfig| {
@@ -269,6 +274,8 @@ fn spawn(
     workers.spawn("sealing", SEAL_EVERY, sealing)?;
     let mut run = ExpiryRun::new(url, exchange.book.clone())?;
     workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
+    let mut vouchers = VoucherRun::new(url, exchange.book.clone())?;
+    workers.spawn("vouchers", EXPIRE_EVERY, move || worker::expiry::vouchers(&mut vouchers))?;
     let mut settler = Settler::new(url, exchange.keys.clone(), exchange.catalogue.clone());
     workers.spawn("settlement", SETTLE_EVERY, move || worker::settlement::tick(&mut settler))?;
     let mut departures = Departures::new(url, pki.clone(), exchange.book.clone())?;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub use super::settings::{Accounts, Cycle, Netting, Operator, Rounding, Settlement};
 
 /// A name people read, in both languages of the alliance.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Name {
     pub en: String,
     pub zh: String,

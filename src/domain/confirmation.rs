@@ -66,7 +66,7 @@ impl Confirmation {
 
 /// The weights 2 … 12 and 1 for the check itself are distinct and not 0 mod 31: one wrong digit changes the sum by
 /// weight × difference, a swap by difference of weights × difference of digits, neither of which is 0 mod 31.
-fn check(digits: &[u64]) -> u64 {
+pub(super) fn check(digits: &[u64]) -> u64 {
     let sum: u64 = digits.iter().zip(2..).map(|(digit, weight)| digit * weight).sum();
     (BASE - sum % BASE) % BASE
 }

@@ -64,6 +64,12 @@ ids! {
     WebhookId = "whk";
     /// An event at an endpoint: the endpoint's number, then the event's sequence.
     DeliveryId = "dlv";
+    /// What a partner offers: made of its slug and its own code for it.
+    BenefitId = "bnf";
+    /// A member's right to one benefit.
+    VoucherId = "vch";
+    /// What settles of a voucher: its issue, a redemption, or what takes one back.
+    UseId = "use";
 }
 
 /// A partner's slug: 2 to 32 characters of `a–z`, `0–9`, `-`, the first a letter.

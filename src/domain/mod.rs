@@ -4,6 +4,7 @@
 //! A programme's points are whole numbers in its smallest unit; money is whole millionths of the alliance's
 //! currency; rates are exact fractions. There is no float anywhere below this module.
 
+pub mod benefit;
 pub mod catalogue;
 pub mod change;
 pub mod confirmation;
@@ -29,3 +30,4 @@ pub mod settlement;
 pub mod terms;
 pub mod text;
 pub mod usage;
+pub mod voucher;

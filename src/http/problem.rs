@@ -91,6 +91,12 @@ catalogue! {
     SoldOut = "sold_out", 422, false, "None of this benefit is left";
     VoucherUsed = "voucher_used", 422, false, "The voucher has been redeemed";
     VoucherExpired = "voucher_expired", 422, false, "The voucher has expired";
+    VoucherCancelled = "voucher_cancelled", 422, false, "The voucher has been cancelled";
+    VoucherNotIssued = "voucher_not_issued", 422, false, "The voucher is reserved and not issued yet";
+    AlreadyClaimed = "already_claimed", 422, false, "The member has had as many of this benefit as one may";
+    NotToday = "not_today", 422, false, "The voucher is not good on this day";
+    NotStackable = "not_stackable", 422, false, "These vouchers may not be used for one bill";
+    BelowThreshold = "below_threshold", 422, false, "The bill is below what the coupon asks for";
     RateLimited = "rate_limited", 429, true, "Too many requests";
     HeadersTooLarge = "headers_too_large", 431, false, "The address and headers are too large";
     Internal = "internal", 500, false, "Something went wrong here";
@@ -165,9 +171,13 @@ pub struct Body {
     /// Points of the origin that would still pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub points_left: Option<i64>,
-    /// `duplicate_reference`: id of the first effect.
+    /// `duplicate_reference`: id of the first effect. `voucher_used`: the redemption that was the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_id: Option<String>,
+    /// `not_eligible`: which condition the member does not meet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "tier")]
+    pub unmet: Option<&'static str>,
 }
 
 impl Problem {
@@ -253,6 +263,7 @@ impl Problem {
             nearest_above: None,
             points_left: None,
             first_id: None,
+            unmet: None,
         };
         match &parts.hint {
             // A field is among the errors.
@@ -262,7 +273,11 @@ impl Problem {
                 body.nearest_above = Some(*above);
             }
             Hint::Left { points } => body.points_left = Some(*points),
-            Hint::First { id } => body.first_id = Some(id.clone()),
+            Hint::First { id } | Hint::Redeemed { id } => body.first_id = Some(id.clone()),
+            Hint::Unmet(unmet) => {
+                body.unmet = Some(unmet.code());
+                body.detail = body.detail.or(Some(unmet.text().into()));
+            }
         }
         body
     }
@@ -375,6 +390,16 @@ impl From<Refused> for Code {
             Refused::Stale => Code::Stale,
             Refused::BalanceNotZero => Code::BalanceNotZero,
             Refused::OpenBusiness => Code::OpenBusiness,
+            Refused::NotEligible => Code::NotEligible,
+            Refused::SoldOut => Code::SoldOut,
+            Refused::AlreadyClaimed => Code::AlreadyClaimed,
+            Refused::VoucherUsed => Code::VoucherUsed,
+            Refused::VoucherExpired => Code::VoucherExpired,
+            Refused::VoucherCancelled => Code::VoucherCancelled,
+            Refused::VoucherNotIssued => Code::VoucherNotIssued,
+            Refused::NotToday => Code::NotToday,
+            Refused::NotStackable => Code::NotStackable,
+            Refused::BelowThreshold => Code::BelowThreshold,
             Refused::Invalid => Code::Invalid,
         }
     }

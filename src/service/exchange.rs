@@ -124,6 +124,9 @@ pub enum Operation {
     Undo,
     Reversal,
     Confirmation,
+    Claim,
+    Redemption,
+    RedemptionReversal,
 }
 
 impl Operation {
@@ -137,6 +140,9 @@ impl Operation {
             Operation::Undo => "undo",
             Operation::Reversal => "reversal",
             Operation::Confirmation => "confirmation",
+            Operation::Claim => "claim",
+            Operation::Redemption => "redemption",
+            Operation::RedemptionReversal => "redemption-reversal",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::book::command::{Ask, Command, CreditKind, Direction, MovementSide, Reference, Want};
 use crate::domain::expiry::Expiry;
+use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use crate::signing::digest;
 use chrono::{Datelike, NaiveDate};
@@ -58,17 +59,45 @@ fn encode(command: &Command, reference: Option<&Reference>) -> Vec<u8> {
         Command::ConfirmReversal(confirm) => {
             bytes.tag(7).id(confirm.reversal.0);
         }
+        Command::Claim(_) | Command::Redeem(_) | Command::ReverseRedemption(_) => of_benefits(&mut bytes, command),
         // Idempotent by themselves: they carry no key, so that nothing compares this.
         Command::Register(_)
         | Command::OpenLink(_)
         | Command::EndLink(_)
         | Command::Expire(_)
         | Command::Erase(_)
-        | Command::Advance(_) => {
+        | Command::Advance(_)
+        | Command::ConfirmClaim(_)
+        | Command::CancelVoucher(_)
+        | Command::ExpireVoucher(_) => {
             bytes.tag(0);
         }
     }
     bytes.0
+}
+
+/// The code and the token of a claim are drawn anew each time: what is asked is the rest.
+fn of_benefits(bytes: &mut Encoder, command: &Command) {
+    match command {
+        Command::Claim(claim) => {
+            bytes.tag(8).id(claim.who.0).id(claim.benefit.0).tag(u8::from(claim.reserve));
+            bytes.optional(claim.version, Encoder::number);
+        }
+        Command::Redeem(redeem) => {
+            bytes.tag(9);
+            // However it was typed, it is one code: the first reading is the same then.
+            if let Some(code) = redeem.codes.first() {
+                bytes.id(code.0);
+            }
+            bytes.optional(redeem.bill.map(Millionths::get), Encoder::number).text(&redeem.store);
+            bytes.optional(redeem.till.as_deref(), Encoder::text);
+            bytes.optional(redeem.receipt.as_ref().map(|receipt| receipt.number.as_str()), Encoder::text);
+        }
+        Command::ReverseRedemption(reverse) => {
+            bytes.tag(10).id(reverse.redemption.0).text(&reverse.reason);
+        }
+        _ => {}
+    }
 }
 
 fn credit_kind(kind: CreditKind) -> u8 {

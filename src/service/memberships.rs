@@ -29,6 +29,7 @@ pub struct Told {
     pub identity: Option<&'static str>,
     pub birth_month: Option<i16>,
     pub member_since: Option<NaiveDate>,
+    pub tags: Option<Vec<String>>,
     pub as_of: Option<DateTime<Utc>>,
     pub forfeit: bool,
 }
@@ -88,6 +89,7 @@ fn request(caller: &Slug, request_id: Uuid, told: Told) -> Request {
             identity: told.identity.map(str::to_owned),
             birth_month: told.birth_month,
             member_since: told.member_since,
+            tags: told.tags,
         },
         status: told.status,
         reason: told.status_reason.map(Text::into_string),

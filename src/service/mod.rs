@@ -2,6 +2,7 @@
 
 pub mod activities;
 pub mod answer;
+pub mod benefits;
 pub mod catalogue;
 pub mod certificate_watch;
 pub mod certificates;

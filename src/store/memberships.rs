@@ -22,6 +22,7 @@ pub struct Membership {
     pub identity: Option<String>,
     pub birth_month: Option<i16>,
     pub member_since: Option<NaiveDate>,
+    pub tags: Vec<String>,
     pub created_at: DateTime<Utc>,
     pub changed_at: DateTime<Utc>,
 }
@@ -50,6 +51,8 @@ struct Row {
     birth_month: Option<i16>,
     #[diesel(sql_type = Nullable<Date>)]
     member_since: Option<NaiveDate>,
+    #[diesel(sql_type = Array<Text>)]
+    tags: Vec<String>,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
@@ -57,7 +60,7 @@ struct Row {
 }
 
 const COLUMNS: &str = "m.account_id, m.partner, m.member_ref, m.tier, m.tier_source, m.tier_until, m.status, \
-    m.status_reason, m.identity, m.birth_month, m.member_since, m.created_at, m.changed_at";
+    m.status_reason, m.identity, m.birth_month, m.member_since, m.tags, m.created_at, m.changed_at";
 
 impl Row {
     fn read(self) -> QueryResult<Membership> {
@@ -74,6 +77,7 @@ impl Row {
             identity: self.identity,
             birth_month: self.birth_month,
             member_since: self.member_since,
+            tags: self.tags,
             created_at: self.created_at,
             changed_at: self.changed_at,
         })

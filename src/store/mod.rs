@@ -7,6 +7,7 @@
 
 pub mod activities;
 pub mod alliance_keys;
+pub mod benefits;
 pub mod catalogue;
 pub mod certificates;
 pub mod consents;
@@ -18,9 +19,11 @@ pub mod link_requests;
 pub mod locks;
 pub mod memberships;
 pub mod partners;
+pub mod passes;
 pub mod proposals;
 pub mod settlement;
 pub mod signing_keys;
+pub mod vouchers;
 pub mod webhooks;
 
 use crate::clock;

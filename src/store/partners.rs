@@ -197,6 +197,10 @@ pub fn unsettled(conn: &mut PgConnection, partner: &Slug, window: i64) -> QueryR
          WHERE w.state <> 'published' AND $1 IN (a.from_party, a.to_party) \
          UNION ALL SELECT 'a conversion over two ledgers is on its way' FROM crossings \
          WHERE state NOT IN (3, 6) AND $1 IN (from_partner, to_partner) \
+         UNION ALL SELECT 'a use of a voucher is in a window that is not published' FROM voucher_uses u JOIN windows w USING (window_id) \
+         JOIN vouchers v USING (voucher_id) WHERE w.state <> 'published' AND $1 IN (v.brand, v.giver) HAVING count(*) > 0 \
+         UNION ALL SELECT 'a voucher is good until ' || max(use_by) FROM vouchers \
+         WHERE state IN (0, 1, 2) AND $1 IN (brand, giver) HAVING count(*) > 0 \
          UNION ALL SELECT 'a dispute is not decided' FROM disputes \
          WHERE state IN ('open', 'answered') AND (opener = $1 OR counterparty = $1)",
     )

@@ -125,6 +125,7 @@ impl Walk {
             identity: None,
             birth_month: None,
             member_since: None,
+            tags: None,
         };
         let register = Register {
             who,

@@ -67,6 +67,13 @@ impl Model {
             Command::ConfirmReversal(ask) => self.confirm(moment, request, ask.reversal),
             // This alliance's accounts are all kept by the book: nothing is ever on its way.
             Command::Advance(_) => Err(Code::NotFound.into()),
+            // And nobody offers anything.
+            Command::Claim(_)
+            | Command::ConfirmClaim(_)
+            | Command::CancelVoucher(_)
+            | Command::ExpireVoucher(_)
+            | Command::Redeem(_)
+            | Command::ReverseRedemption(_) => Err(Code::NotFound.into()),
         }
     }
 

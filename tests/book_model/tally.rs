@@ -27,6 +27,12 @@ pub fn name(command: &Command) -> &'static str {
         Command::Expire(_) => "expire",
         Command::Erase(_) => "erase",
         Command::Advance(_) => "advance",
+        Command::Claim(_) => "claim",
+        Command::ConfirmClaim(_) => "confirm claim",
+        Command::CancelVoucher(_) => "cancel voucher",
+        Command::ExpireVoucher(_) => "expire voucher",
+        Command::Redeem(_) => "redeem",
+        Command::ReverseRedemption(_) => "reverse redemption",
     }
 }
 

@@ -93,10 +93,15 @@ pub enum EntryKind {
     /// Of a conversion over two ledgers; of a brand that keeps its own, with no change of the balance here.
     CrossedOut,
     CrossedIn,
+    /// Points for a benefit, and those that came back with its voucher.
+    Claimed,
+    ClaimRefunded,
+    /// A use of a voucher that settles something: no change of the balance.
+    BenefitUsed,
 }
 
 impl EntryKind {
-    pub const ALL: [EntryKind; 18] = [
+    pub const ALL: [EntryKind; 21] = [
         EntryKind::Earn,
         EntryKind::Extra,
         EntryKind::Opening,
@@ -115,6 +120,9 @@ impl EntryKind {
         EntryKind::OwedMet,
         EntryKind::CrossedOut,
         EntryKind::CrossedIn,
+        EntryKind::Claimed,
+        EntryKind::ClaimRefunded,
+        EntryKind::BenefitUsed,
     ];
 
     /// The word the API and reports use.
@@ -136,6 +144,9 @@ impl EntryKind {
             EntryKind::Redated => "redated",
             EntryKind::Forfeited => "forfeited",
             EntryKind::OwedMet => "owed_met",
+            EntryKind::Claimed => "claimed",
+            EntryKind::ClaimRefunded => "claim_refunded",
+            EntryKind::BenefitUsed => "benefit_used",
         }
     }
 

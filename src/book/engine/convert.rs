@@ -244,7 +244,11 @@ pub fn exposed(terms: &Terms, price: &Price) -> Option<[(ExposureKey, Millionths
     ])
 }
 
-fn check_exposures(world: &World, catalogue: &Catalogue, exposed: &[(ExposureKey, Millionths)]) -> Result<(), Halt> {
+pub(super) fn check_exposures(
+    world: &World,
+    catalogue: &Catalogue,
+    exposed: &[(ExposureKey, Millionths)],
+) -> Result<(), Halt> {
     for (key, by) in exposed {
         let row = world.exposure(key).ok_or(Code::NoRate)?;
         let after = row.counted().and_then(|counted| counted.plus(*by)).ok_or(Code::ExposureExceeded)?;

@@ -275,7 +275,8 @@ pub fn erase(world: &mut World, request: &Request, who: DirectoryHash) -> Result
     let id = super::own_account(world, request, who)?;
     let crosses =
         world.crossings.values().any(|row| [row.from_account, row.to_account].contains(&id) && !row.state.is_over());
-    if crosses || !world.account(id)?.held.is_zero() {
+    let has_voucher = world.vouchers.values().any(|row| row.account == id && row.state.is_open());
+    if crosses || has_voucher || !world.account(id)?.held.is_zero() {
         return Err(Code::OpenBusiness.into());
     }
     let links: Vec<(LinkId, AccountId)> =

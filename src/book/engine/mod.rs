@@ -3,14 +3,16 @@
 //! `decide` answers one request and records its writes in the `World`; a refusal changes nothing but its own key.
 //! `account` one account · `world` what was read and will be written · `convert` · `cross` what takes two ledgers ·
 //! `takeback` undo and reversal ·
-//! `movement` credits and debits · `membership` registering, links, expiry, erasure.
+//! `benefit` vouchers claimed and given back · `till` redeemed · `movement` credits and debits · `membership` registering, links, expiry, erasure.
 
 pub mod account;
+mod benefit;
 mod convert;
 mod cross;
 mod membership;
 mod movement;
 mod takeback;
+mod till;
 pub mod world;
 
 use crate::book::command::{Answer, Code, Command, DirectoryHash, Hint, Key, Outcome, Refusal, Request, ReversalState};
@@ -108,6 +110,12 @@ fn run(world: &mut World, catalogue: &Catalogue, priced: &mut Priced, request: &
         Command::Reverse(reverse) => takeback::reverse(world, catalogue, request, reverse),
         Command::ConfirmReversal(confirm) => takeback::confirm(world, catalogue, request, confirm.reversal),
         Command::Advance(ask) => cross::advance(world, catalogue, request, ask),
+        Command::Claim(ask) => benefit::claim(world, catalogue, request, ask),
+        Command::ConfirmClaim(ask) => benefit::confirm(world, catalogue, request, ask.voucher),
+        Command::CancelVoucher(ask) => benefit::cancel(world, catalogue, request, ask),
+        Command::ExpireVoucher(ask) => benefit::expire(world, request, ask.voucher),
+        Command::Redeem(ask) => till::redeem(world, request, ask),
+        Command::ReverseRedemption(ask) => till::reverse(world, catalogue, request, ask),
     }
 }
 
@@ -131,7 +139,9 @@ fn replay(world: &World, request: &Request) -> Option<Verdict> {
         (None, Subject::Membership(_)) if matches!(request.command, Command::Erase(_)) => Some(Outcome::Erased),
         (None, Subject::Membership(id)) => Some(Outcome::Membership(id)),
         (None, Subject::Link(id)) => Some(Outcome::Link(id)),
-        (None, Subject::Nothing) => None,
+        (None, Subject::Voucher(id)) => benefit::first_answer(world, request, id),
+        (None, Subject::Use(id)) => till::used_before(world, id),
+        (None, Subject::Nothing | Subject::Code(_)) => None,
     };
     Some(outcome.map_or(Verdict::Reload, |outcome| Verdict::Answered(Answer { replayed: true, outcome })))
 }
@@ -187,6 +197,8 @@ impl Subject {
             Subject::Movement(id) => id.to_string(),
             Subject::Reversal(id) => id.to_string(),
             Subject::Link(id) => id.to_string(),
+            Subject::Voucher(id) | Subject::Code(id) => id.to_string(),
+            Subject::Use(id) => id.to_string(),
         }
     }
 }

@@ -35,7 +35,7 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
     if request.caller != *initiator && request.caller != row.terms.from {
         return Err(Code::Forbidden.into());
     }
-    check_not_closed(catalogue, &row)?;
+    check_not_closed(catalogue, [&row.terms.from, &row.terms.to])?;
     check_open(world, &row)?;
     let until = row.at + TimeDelta::seconds(i64::from(row.terms.undo_s));
     if row.reversed.undone || world.now.at > until {
@@ -62,7 +62,7 @@ pub fn undo(world: &mut World, catalogue: &Catalogue, request: &Request, id: Con
 
 pub fn reverse(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &Reverse) -> Result<Effect, Halt> {
     let row = own_conversion(world, &request.caller, ask.conversion)?;
-    check_not_closed(catalogue, &row)?;
+    check_not_closed(catalogue, [&row.terms.from, &row.terms.to])?;
     check_open(world, &row)?;
     let part = part_of(&row, ask.credit_points)?;
     let id = ReversalId(request.fresh);
@@ -97,7 +97,7 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
         let row = super::first_answer(world, request, id).unwrap_or(Outcome::Reversal(asked.clone()));
         return Ok((row, Subject::Reversal(id), Some(from_account)));
     }
-    check_not_closed(catalogue, &row)?;
+    check_not_closed(catalogue, [&row.terms.from, &row.terms.to])?;
     check_open(world, &row)?;
     let part = part_of(&row, asked.credit)?;
     if cross::is_apart(catalogue, &row) {
@@ -164,8 +164,8 @@ fn part_of(row: &ConversionRow, credit: Points) -> Result<Part, Halt> {
 }
 
 /// Nothing is taken back from, or owed to, a partner with which all is settled: it could neither read nor dispute it.
-fn check_not_closed(catalogue: &Catalogue, row: &ConversionRow) -> Result<(), Halt> {
-    let is_closed = [&row.terms.from, &row.terms.to].into_iter().any(|partner| catalogue.closed.contains(partner));
+pub(super) fn check_not_closed(catalogue: &Catalogue, sides: [&Slug; 2]) -> Result<(), Halt> {
+    let is_closed = sides.into_iter().any(|partner| catalogue.closed.contains(partner));
     if is_closed { Err(Code::PartnerSuspended.into()) } else { Ok(()) }
 }
 

@@ -7,8 +7,11 @@ use crate::book::command::{
     Code, ConversionRow, CrossingRow, DirectoryHash, Hint, LinkSide, MovementRow, Profile, Refusal, ReversalRow, Status,
 };
 use crate::book::exposures::ExposureKey;
+use crate::book::voucher::{Offered, UseRow, VoucherRow};
 use crate::domain::expiry::Expiry;
-use crate::domain::ids::{AccountId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, WindowId};
+use crate::domain::ids::{
+    AccountId, BenefitId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, UseId, VoucherId, WindowId,
+};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -63,6 +66,10 @@ pub enum Subject {
     Movement(MovementId),
     Reversal(ReversalId),
     Link(LinkId),
+    Voucher(VoucherId),
+    Use(UseId),
+    /// A voucher by its code.
+    Code(VoucherId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +140,16 @@ pub enum EventKind {
     PartnerLeft,
     PartnerResumed,
     ReversalRefused,
+    VoucherIssued,
+    VoucherRedeemed,
+    VoucherReversed,
+    VoucherCancelled,
+    VoucherExpired,
+    BenefitSoldOut,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 33] = [
+    pub const ALL: [(EventKind, &'static str); 39] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -170,6 +183,12 @@ impl EventKind {
         (EventKind::PartnerLeft, "partner.left"),
         (EventKind::PartnerResumed, "partner.resumed"),
         (EventKind::ReversalRefused, "reversal.refused"),
+        (EventKind::VoucherIssued, "voucher.issued"),
+        (EventKind::VoucherRedeemed, "voucher.redeemed"),
+        (EventKind::VoucherReversed, "voucher.reversed"),
+        (EventKind::VoucherCancelled, "voucher.cancelled"),
+        (EventKind::VoucherExpired, "voucher.expired"),
+        (EventKind::BenefitSoldOut, "benefit.sold_out"),
     ];
 
     pub fn number(self) -> i16 {
@@ -219,6 +238,15 @@ pub enum EventData {
         kind: crate::book::crossing::Kind,
         cause: String,
     },
+    /// A voucher as it stands, as its brand or its giver is told, with the use that has changed it.
+    Voucher {
+        voucher: Arc<VoucherRow>,
+        redemption: Option<Arc<UseRow>>,
+    },
+    SoldOut {
+        benefit: BenefitId,
+        quota: i64,
+    },
     /// JSON as the use case wrote it.
     Written(String),
 }
@@ -251,6 +279,26 @@ pub struct ExposureDelta {
     pub counted_read: Millionths,
 }
 
+/// What a membership shows beside what its account holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Earned, granted or on trial; the last two until a day.
+    pub tier: String,
+    pub tier_until: Option<NaiveDate>,
+    pub tags: Vec<String>,
+    pub birth_month: Option<i16>,
+}
+
+/// How the stock of a benefit moves in this batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StockDelta {
+    pub delta: i64,
+    /// A claim raised it, so the quota must hold when it is written.
+    pub guarded: bool,
+    /// What this batch decided with.
+    pub taken_read: i64,
+}
+
 /// Everything one batch writes, in one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Writes {
@@ -273,6 +321,11 @@ pub struct Writes {
     /// What happened beside new conversions, whose events are their rows.
     pub events: Vec<Event>,
     pub exposures: BTreeMap<ExposureKey, ExposureDelta>,
+    pub vouchers: Vec<VoucherId>,
+    pub vouchers_changed: BTreeSet<VoucherId>,
+    pub uses: Vec<UseId>,
+    pub uses_changed: BTreeSet<UseId>,
+    pub stocks: BTreeMap<BenefitId, StockDelta>,
 }
 
 /// One batch's view of the book.
@@ -294,6 +347,17 @@ pub struct World {
     pub exposures: HashMap<ExposureKey, Exposure>,
     /// Every membership of the persons that link commands concern.
     pub persons: BTreeMap<AccountId, Person>,
+    pub benefits: HashMap<BenefitId, Offered>,
+    /// Days on which these accounts have claimed these benefits.
+    pub claimed: HashMap<(AccountId, BenefitId), Vec<NaiveDate>>,
+    pub facts: HashMap<AccountId, Facts>,
+    pub vouchers: HashMap<VoucherId, Arc<VoucherRow>>,
+    /// Vouchers by what their codes hash to.
+    pub by_code: HashMap<DirectoryHash, VoucherId>,
+    /// Those that commands name, and all of the vouchers they concern.
+    pub uses: HashMap<UseId, Arc<UseRow>>,
+    /// By giver and receipt: whether each voucher used for it stacks.
+    pub receipts: HashMap<(Slug, String), Vec<bool>>,
     pub writes: Writes,
 }
 
@@ -312,6 +376,13 @@ impl World {
             crossings: HashMap::new(),
             exposures: HashMap::new(),
             persons: BTreeMap::new(),
+            benefits: HashMap::new(),
+            claimed: HashMap::new(),
+            facts: HashMap::new(),
+            vouchers: HashMap::new(),
+            by_code: HashMap::new(),
+            uses: HashMap::new(),
+            receipts: HashMap::new(),
             writes: Writes::default(),
         }
     }
@@ -357,6 +428,16 @@ impl World {
         delta.delta = delta.delta.plus(by).unwrap_or(delta.delta);
         delta.reserved = delta.reserved.plus(reserved).unwrap_or(delta.reserved);
         delta.guarded |= guarded;
+    }
+
+    /// Takes from a benefit's stock, or gives back to it. The caller has checked the quota where one more is taken.
+    pub fn stock(&mut self, id: BenefitId, by: i64) {
+        let Some(row) = self.benefits.get_mut(&id) else { return };
+        let fresh = StockDelta { taken_read: row.taken, ..StockDelta::default() };
+        row.taken += by;
+        let delta = self.writes.stocks.entry(id).or_insert(fresh);
+        delta.delta += by;
+        delta.guarded |= by > 0;
     }
 
     /// Where the next conversion of this batch is accepted, from 1: dense over those completed at once and those that cross.

@@ -6,6 +6,8 @@ use super::Error;
 use super::codec::{Unreadable, points};
 use super::rows;
 use super::statement::{Column, Statement};
+use super::vouchers;
+use crate::book::voucher::UseRow;
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
@@ -89,7 +91,9 @@ pub struct Run {
     pub conversions: Vec<Conversion>,
     pub reversals: Vec<Reversal>,
     pub adjustments: Vec<Adjustment>,
-    /// Conversions and reversals that the journal names and that are not there.
+    /// Of vouchers, those that settle nothing too.
+    pub uses: Vec<UseRow>,
+    /// Conversions, reversals and uses that the journal names and that are not there.
     pub missing: i64,
 }
 
@@ -134,7 +138,7 @@ pub fn run(conn: &mut PgConnection, after: i64, last: i64) -> Result<Option<Run>
         }
     }
     let named: NamedSql = sql_query(
-        "SELECT count(*) AS named FROM batches b, unnest(b.entry_kinds) k WHERE b.batch_no > $1 AND b.batch_no <= $2 AND k IN (7, 10, 16)",
+        "SELECT count(*) AS named FROM batches b, unnest(b.entry_kinds) k WHERE b.batch_no > $1 AND b.batch_no <= $2 AND k IN (7, 10, 16, 20)",
     )
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(through)
@@ -144,9 +148,10 @@ pub fn run(conn: &mut PgConnection, after: i64, last: i64) -> Result<Option<Run>
     if named > 0 {
         run.conversions = conversions(conn, after, through)?;
         run.reversals = reversals(conn, after, through)?;
+        run.uses = vouchers::uses_between(conn, after, through)?;
     }
     run.adjustments = adjustments(conn, after, through)?;
-    let found = run.conversions.len() + run.reversals.len();
+    let found = run.conversions.len() + run.reversals.len() + run.uses.len();
     run.missing = named - i64::try_from(found).unwrap_or(i64::MAX);
     Ok(Some(run))
 }

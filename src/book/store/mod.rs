@@ -8,6 +8,8 @@ pub mod journal;
 pub mod read;
 pub mod rows;
 pub mod statement;
+mod voucher_terms;
+pub mod vouchers;
 pub mod write;
 
 use codec::Unreadable;

@@ -5,11 +5,14 @@ use super::codec::{self, Unreadable};
 use super::crossings::{self, Wished};
 use super::rows::{self, slug};
 use super::statement::{Column, Statement};
-use crate::book::command::{Code, DirectoryHash, Hint, Refusal, Status};
+use super::vouchers;
+use crate::book::command::{Code, DirectoryHash, Hint, Refusal, Status, Unmet};
 use crate::book::engine::account::{Account, LinkState};
 use crate::book::engine::world::{Exposure, Person, Subject, Taken, World};
 use crate::book::exposures::ExposureKey;
-use crate::domain::ids::{AccountId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, WindowId};
+use crate::domain::ids::{
+    AccountId, BenefitId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, UseId, VoucherId, WindowId,
+};
 use crate::domain::money::Millionths;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -157,27 +160,38 @@ struct LegsSql {
     from_partner: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     to_partner: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    voucher_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    benefit_id: Option<Uuid>,
 }
 
-/// The accounts that an undo, a reversal, its confirmation or a movement's reversal concerns.
+/// The accounts that a command concerns which names something that was there before it.
 pub struct Legs {
     pub conversion: Option<ConversionId>,
+    pub voucher: Option<(VoucherId, BenefitId)>,
+    /// Of a voucher: its brand, and its giver.
     pub direction: Option<(Slug, Slug)>,
     pub accounts: Vec<AccountId>,
 }
 
-/// By id of a conversion, a reversal, what crosses, or a movement.
+/// By id of a conversion, a reversal, what crosses, a movement, a voucher, or a use of one.
 pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Legs>, Error> {
     let found: Vec<LegsSql> = Statement::new(
         "WITH i AS (SELECT unnest(?) AS id) \
-         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b, c.from_partner, c.to_partner FROM i JOIN conversions c ON c.conversion_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b, c.from_partner, c.to_partner, NULL::uuid AS voucher_id, NULL::uuid AS benefit_id FROM i JOIN conversions c ON c.conversion_id = i.id \
          UNION ALL \
-         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN reversals r ON r.reversal_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner, NULL, NULL FROM i JOIN reversals r ON r.reversal_id = i.id \
          JOIN conversions c ON c.conversion_id = r.conversion_id \
          UNION ALL \
-         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN crossings c ON c.crossing_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner, NULL, NULL FROM i JOIN crossings c ON c.crossing_id = i.id \
          UNION ALL \
-         SELECT i.id, NULL, m.account_id, NULL, NULL, NULL FROM i JOIN movements m ON m.movement_id = i.id",
+         SELECT i.id, NULL, m.account_id, NULL, NULL, NULL, NULL, NULL FROM i JOIN movements m ON m.movement_id = i.id \
+         UNION ALL \
+         SELECT i.id, NULL, v.account_id, NULL, v.brand, v.giver, v.voucher_id, v.benefit_id FROM i JOIN vouchers v ON v.voucher_id = i.id \
+         UNION ALL \
+         SELECT i.id, NULL, v.account_id, NULL, v.brand, v.giver, v.voucher_id, v.benefit_id FROM i JOIN voucher_uses u ON u.use_id = i.id \
+         JOIN vouchers v ON v.voucher_id = u.voucher_id",
         vec![Column::Uuids(ids)],
     )
     .load(conn)?;
@@ -189,7 +203,8 @@ pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Le
             }
             _ => None,
         };
-        Ok((sql.id, Legs { conversion: sql.conversion_id.map(ConversionId), direction, accounts }))
+        let voucher = sql.voucher_id.map(VoucherId).zip(sql.benefit_id.map(BenefitId));
+        Ok((sql.id, Legs { conversion: sql.conversion_id.map(ConversionId), voucher, direction, accounts }))
     };
     Ok(found.into_iter().map(legs).collect::<Result<_, Unreadable>>()?)
 }
@@ -238,13 +253,14 @@ pub struct Wanted {
     pub crossings: Vec<ConversionId>,
     /// Of these accounts, all that crosses now.
     pub crossings_of: Vec<AccountId>,
+    pub benefits: vouchers::Wished,
 }
 
 /// Fills the world. Only with the turns taken: what is read here is what will be written against.
 pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Result<(), Error> {
     let Wanted { directory, accounts: ids, exposures: keys, mut conversions, mut movements, mut reversals, .. } =
         wanted;
-    let Wanted { mut crossings, crossings_of, .. } = wanted;
+    let Wanted { mut crossings, crossings_of, mut benefits, .. } = wanted;
     let mut crossed = Vec::new();
     let found = if directory.is_empty() { Vec::new() } else { taken(conn, directory)? };
     for (hash, taken) in found {
@@ -262,6 +278,9 @@ pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Resul
                 world.by_ref.insert(hash, id);
                 continue;
             }
+            Subject::Voucher(id) => drop(benefits.vouchers.insert(id)),
+            // The command itself leads to the voucher.
+            Subject::Use(_) | Subject::Code(_) => {}
             Subject::Nothing | Subject::Membership(_) | Subject::Link(_) => {}
         }
         world.taken.insert(hash, taken);
@@ -286,7 +305,7 @@ pub fn fill(conn: &mut PgConnection, world: &mut World, wanted: Wanted) -> Resul
     }
     let rows = crossings::find(conn, Wished { ids: crossed, conversions: crossings, open_of: crossings_of })?;
     world.crossings.extend(rows.into_iter().map(|row| (row.id, Arc::new(row))));
-    Ok(())
+    vouchers::fill(conn, world, benefits)
 }
 
 #[derive(Queryable)]
@@ -318,6 +337,9 @@ fn taken(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<(DirectoryHas
             3 => Subject::Movement(MovementId(id)),
             4 => Subject::Reversal(ReversalId(id)),
             5 => Subject::Link(LinkId(id)),
+            6 => Subject::Voucher(VoucherId(id)),
+            7 => Subject::Use(UseId(id)),
+            8 => Subject::Code(VoucherId(id)),
             other => return Err(Unreadable { column: "directory.kind", value: other.to_string() }),
         };
         let refusal = sql.refusal.as_deref().map(refusal_from).transpose()?;
@@ -350,6 +372,10 @@ struct RefusalJson {
     left: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unmet: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    redeemed: Option<String>,
 }
 
 pub fn refusal_json(refusal: &Refusal) -> String {
@@ -359,6 +385,8 @@ pub fn refusal_json(refusal: &Refusal) -> String {
         nearest: None,
         left: None,
         first: None,
+        unmet: None,
+        redeemed: None,
     };
     match &refusal.hint {
         // What is not valid is told, never stored.
@@ -366,6 +394,8 @@ pub fn refusal_json(refusal: &Refusal) -> String {
         Hint::Nearest { below, above } => json.nearest = Some([*below, *above]),
         Hint::Left { points } => json.left = Some(*points),
         Hint::First { id } => json.first = Some(id.clone()),
+        Hint::Unmet(unmet) => json.unmet = Some(unmet.code().to_owned()),
+        Hint::Redeemed { id } => json.redeemed = Some(id.clone()),
     }
     // Plain strings and numbers always serialise.
     serde_json::to_string(&json).unwrap_or_default()
@@ -374,11 +404,15 @@ pub fn refusal_json(refusal: &Refusal) -> String {
 fn refusal_from(text: &str) -> Result<Refusal, Unreadable> {
     let bad = |value: String| Unreadable { column: "directory.refusal", value };
     let json: RefusalJson = serde_json::from_str(text).map_err(|cause| bad(cause.to_string()))?;
-    let hint = match (json.nearest, json.left, json.first) {
-        (Some([below, above]), _, _) => Hint::Nearest { below, above },
-        (None, Some(points), _) => Hint::Left { points },
-        (None, None, Some(id)) => Hint::First { id },
-        (None, None, None) => Hint::None,
+    let hint = match json {
+        RefusalJson { nearest: Some([below, above]), .. } => Hint::Nearest { below, above },
+        RefusalJson { left: Some(points), .. } => Hint::Left { points },
+        RefusalJson { first: Some(ref id), .. } => Hint::First { id: id.clone() },
+        RefusalJson { redeemed: Some(ref id), .. } => Hint::Redeemed { id: id.clone() },
+        RefusalJson { unmet: Some(ref unmet), .. } => {
+            Hint::Unmet(Unmet::parse(unmet).ok_or_else(|| bad(unmet.clone()))?)
+        }
+        _ => Hint::None,
     };
     Ok(Refusal { code: Code::parse(&json.code).ok_or_else(|| bad(json.code))?, request_id: json.request, hint })
 }

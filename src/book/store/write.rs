@@ -7,6 +7,7 @@ use super::crossings;
 use super::expose;
 use super::read::{self, State};
 use super::statement::{Column, Group, Statement, lists};
+use super::vouchers;
 use crate::book::command::{ConversionRow, MovementRow, ReversalRow, ReversalState, TierSource};
 use crate::book::engine::account::Entry;
 use crate::book::engine::world::{Event, EventData, LinkWrite, MembershipWrite, Subject, World};
@@ -36,6 +37,7 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     conversions(conn, &mut group, known, state, world)?;
     crossings::insert(conn, &mut group, known, world)?;
     movements(&mut group, world);
+    vouchers::insert(conn, &mut group, world)?;
     directory(&mut group, world);
     batch_row(&mut group, state, world, &told);
     if !group.execute(conn)? {
@@ -47,11 +49,12 @@ pub fn batch(conn: &mut PgConnection, known: &mut KnownTerms, state: &State, wor
     crossings::changed(conn, world)?;
     movements_changed(conn, world)?;
     reversals(conn, world)?;
-    let crossed = expose::exposures(conn, world)?;
+    let mut crossed = vouchers::changed(conn, world)?;
+    crossed.extend(expose::exposures(conn, world)?);
     if crossed.is_empty() {
         return Ok(());
     }
-    // Rare: a stop line was neared or reached, which only the written rows know for certain.
+    // Rare: a stop line was neared or reached, or a stock is gone, which only the written rows know for certain.
     let told = events(conn, state.batch_no, told, &crossed)?;
     tell_more(conn, state, world, told)
 }
@@ -94,12 +97,22 @@ fn memberships(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
         )
         .execute(conn)?;
     }
+    // Said only when they change: tags are words, so that a space parts them.
+    let tagged = rows.iter().filter_map(|row| Some((row.account.0, row.profile.tags.as_ref()?.join(" "))));
+    let (accounts, tags): (Vec<Uuid>, Vec<String>) = tagged.unzip();
+    if !accounts.is_empty() {
+        Statement::new(
+            "UPDATE memberships m SET tags = string_to_array(x.t, ' ') FROM unnest(?, ?) x(a, t) WHERE m.account_id = x.a",
+            vec![Column::Uuids(accounts), Column::Texts(tags)],
+        )
+        .execute(conn)?;
+    }
     if !world.writes.erased.is_empty() {
         let erased = &world.writes.erased;
         Statement::new(
             "WITH e AS (SELECT * FROM unnest(?, ?, ?) x(account_id, hash, at)), d AS (DELETE FROM directory USING e WHERE directory.hash = e.hash) \
              UPDATE memberships m SET member_ref = NULL, status = 'closed', status_reason = NULL, identity = NULL, \
-             birth_month = NULL, member_since = NULL, erased_at = e.at, changed_at = e.at FROM e WHERE m.account_id = e.account_id",
+             birth_month = NULL, member_since = NULL, tags = '{}', erased_at = e.at, changed_at = e.at FROM e WHERE m.account_id = e.account_id",
             vec![
                 Column::Uuids(erased.iter().map(|(account, _)| account.0).collect()),
                 Column::Uuids(erased.iter().map(|(_, hash)| hash.0).collect()),
@@ -384,6 +397,9 @@ fn directory(group: &mut Group, world: &World) {
             Subject::Movement(id) => (3, Some(id.0)),
             Subject::Reversal(id) => (4, Some(id.0)),
             Subject::Link(id) => (5, Some(id.0)),
+            Subject::Voucher(id) => (6, Some(id.0)),
+            Subject::Use(id) => (7, Some(id.0)),
+            Subject::Code(id) => (8, Some(id.0)),
         };
         kinds.push(kind);
         subjects.push(subject);
@@ -468,6 +484,10 @@ fn event_json(event: &Event) -> Option<String> {
         EventData::Crossing { conversion, crossing, kind, cause } => {
             crossings::told(*conversion, *crossing, *kind, cause)
         }
+        EventData::Voucher { voucher, redemption } => vouchers::told(voucher, redemption.as_deref(), &event.partner),
+        EventData::SoldOut { benefit, quota } => serde_json::json!({
+            "benefit_id": benefit.to_string(), "quota": quota,
+        }),
         EventData::Exposure { key, value, cap } => serde_json::json!({
             "exposure": key, "value": value.to_string(), "limit": cap.to_string(),
         }),

@@ -30,6 +30,8 @@ pub enum Kind {
     Fee,
     /// What a decision adds.
     Adjustment,
+    /// A use of a benefit, for who gives it and for who pays.
+    Benefit,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Kind::Bonus => "bonus",
             Kind::Fee => "fee",
             Kind::Adjustment => "adjustment",
+            Kind::Benefit => "benefit",
         }
     }
 }

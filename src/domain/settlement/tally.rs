@@ -25,10 +25,15 @@ pub enum Sort {
     /// Taken back of conversions of earlier windows.
     EarlierReversal,
     Adjustment,
+    /// Benefits the participant gave: somebody else pays it for them; memos of what it pays itself, and what was taken
+    /// back, included.
+    BenefitGiven,
+    /// Benefits of others that the participant pays for, less what was taken back.
+    BenefitPaid,
 }
 
 /// How many sorts there are.
-pub const SORTS: usize = 9;
+pub const SORTS: usize = 11;
 
 impl Sort {
     pub const ALL: [Sort; SORTS] = [
@@ -41,6 +46,8 @@ impl Sort {
         Sort::Reversal,
         Sort::EarlierReversal,
         Sort::Adjustment,
+        Sort::BenefitGiven,
+        Sort::BenefitPaid,
     ];
 
     pub fn code(self) -> &'static str {
@@ -54,6 +61,8 @@ impl Sort {
             Sort::Reversal => "reversal",
             Sort::EarlierReversal => "earlier_reversal",
             Sort::Adjustment => "adjustment",
+            Sort::BenefitGiven => "benefit_given",
+            Sort::BenefitPaid => "benefit_paid",
         }
     }
 
@@ -68,6 +77,8 @@ impl Sort {
             Sort::Reversal => 6,
             Sort::EarlierReversal => 7,
             Sort::Adjustment => 8,
+            Sort::BenefitGiven => 9,
+            Sort::BenefitPaid => 10,
         }
     }
 
@@ -83,6 +94,7 @@ impl Sort {
             (None, Kind::Bonus, _) => Sort::BonusByMe,
             (None, Kind::Fee, _) => Sort::Fee,
             (None, Kind::Adjustment, _) => Sort::Adjustment,
+            (None, Kind::Benefit, _) => Sort::BenefitPaid,
         }
     }
 }
@@ -157,6 +169,21 @@ fn of<'a>(tallies: &'a mut Tallies, counterparty: &Participant) -> &'a mut Tally
 pub fn count_adjustment(tallies: &mut Tallies, counterparty: &Participant, amount: Millionths, gross: Millionths) {
     let tally = of(tallies, counterparty);
     let sum = tally.sum_mut(Sort::Adjustment);
+    sum.lines += 1;
+    sum.amount += i128::from(amount.get());
+    tally.gross += i128::from(gross.get());
+}
+
+/// Counts a use of a benefit by which the participant is owed `amount`, as the giver or as who pays; `gross` as for an
+/// adjustment.
+pub fn count_benefit(
+    tallies: &mut Tallies,
+    counterparty: &Participant,
+    (amount, is_giver): (Millionths, bool),
+    gross: Millionths,
+) {
+    let tally = of(tallies, counterparty);
+    let sum = tally.sum_mut(if is_giver { Sort::BenefitGiven } else { Sort::BenefitPaid });
     sum.lines += 1;
     sum.amount += i128::from(amount.get());
     tally.gross += i128::from(gross.get());

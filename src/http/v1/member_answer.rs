@@ -1,6 +1,6 @@
 //! What is told of a membership: itself, its points, its journal, everything.
 
-use crate::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId, TokenId};
+use crate::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId, TokenId, UseId, VoucherId};
 use crate::domain::money::Millionths;
 use crate::service::answer::{ConversionState, MovementAnswer, PendingAnswer, Shown, expires_on};
 use crate::service::exports::Export;
@@ -27,6 +27,8 @@ pub struct MembershipSummary {
     birth_month: Option<i16>,
     #[schema(value_type = Option<String>, format = Date)]
     member_since: Option<NaiveDate>,
+    /// What its brand has put on it.
+    tags: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: DateTime<Utc>,
     #[schema(value_type = String, format = DateTime)]
@@ -182,6 +184,7 @@ impl MembershipSummary {
             identity: membership.identity,
             birth_month: membership.birth_month,
             member_since: membership.member_since,
+            tags: membership.tags,
             created_at: membership.created_at,
             changed_at: membership.changed_at,
         }
@@ -232,6 +235,8 @@ impl EntryAnswer {
                 | EntryKind::Bonus,
             ) => ConversionId(id).to_string(),
             Some(EntryKind::TakenBack | EntryKind::GivenBack) => ReversalId(id).to_string(),
+            Some(EntryKind::Claimed | EntryKind::ClaimRefunded) => VoucherId(id).to_string(),
+            Some(EntryKind::BenefitUsed) => UseId(id).to_string(),
             _ => MovementId(id).to_string(),
         };
         EntryAnswer {

@@ -3,6 +3,7 @@
 use super::fields::{Fields, named};
 use super::member_answer::{EntryAnswer, ExportAnswer, MembershipAnswer, MembershipSummary};
 use super::reply::{self, Outcome, Outcomes};
+use crate::domain::benefit::is_word;
 use crate::domain::ids::AccountId;
 use crate::domain::text::Text;
 use crate::http::{Caller, List, NoBody, Page, Problem, RequestId, StrictJson, StrictQuery};
@@ -67,6 +68,9 @@ pub struct MembershipRequest {
     birth_month: Option<i64>,
     #[schema(format = Date)]
     member_since: Option<String>,
+    /// What the brand has put on its member, for benefits of chosen ones; left out, what is there stays.
+    #[schema(max_items = 32, example = json!(["organic"]))]
+    tags: Option<Vec<String>>,
     /// Of this state, by the caller's clock; an older one than the stored is `stale`.
     #[schema(format = DateTime)]
     as_of: Option<String>,
@@ -100,6 +104,8 @@ pub struct MembershipItem {
     birth_month: Option<i64>,
     #[schema(format = Date)]
     member_since: Option<String>,
+    #[schema(max_items = 32)]
+    tags: Option<Vec<String>>,
     #[schema(format = DateTime)]
     as_of: Option<String>,
     forfeit: Option<bool>,
@@ -197,6 +203,7 @@ impl MembershipItem {
             identity: self.identity,
             birth_month: self.birth_month,
             member_since: self.member_since,
+            tags: self.tags,
             as_of: self.as_of,
             forfeit: self.forfeit,
         };
@@ -224,6 +231,9 @@ impl MembershipRequest {
         }
         let member_since = fields.maybe_day("member_since", self.member_since.as_deref());
         let as_of = fields.maybe_instant("as_of", self.as_of.as_deref());
+        if self.tags.as_ref().is_some_and(|tags| tags.len() > 32 || !tags.iter().all(|tag| is_word(tag))) {
+            fields.fault("tags", "must be at most 32 words of 1 to 32 of a-z, 0-9, - and _");
+        }
         Some(Told {
             member_ref: member_ref?,
             tier: tier?,
@@ -234,6 +244,7 @@ impl MembershipRequest {
             identity: self.identity.map(IdentityName::code),
             birth_month: birth_month.flatten(),
             member_since: member_since?,
+            tags: self.tags,
             as_of: as_of?,
             forfeit: self.forfeit.unwrap_or(false),
         })

@@ -1,6 +1,7 @@
 //! The handlers of `/v1`: members, points, conversions. One file per family, each with its part of the contract.
 
 mod activities;
+mod benefits;
 mod conversions;
 mod crossings;
 mod disputes;
@@ -16,6 +17,7 @@ mod reconciliations;
 mod reply;
 mod reports;
 mod settlements;
+mod till;
 mod wanted;
 mod webhook_answer;
 mod webhooks;
@@ -52,7 +54,28 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/v1/links/{id}", web::get().to(links::get)).route(web::delete().to(links::end)))
         .service(one("/v1/events", web::get().to(events::list)))
         .configure(configure_disputes)
+        .configure(configure_benefits)
         .configure(configure_webhooks);
+}
+
+fn configure_benefits(config: &mut ServiceConfig) {
+    let benefit = one("/v1/benefits/{id}", web::get().to(benefits::get));
+    let codes = one("/v1/benefits/{id}/codes", web::post().to(benefits::add_codes));
+    config
+        .service(one("/v1/benefits", web::get().to(benefits::list)))
+        .service(benefit.route(web::put().to(benefits::put)))
+        .service(one("/v1/benefits/{id}/approvals", web::post().to(benefits::approve)))
+        .service(codes.route(web::get().to(benefits::pool)))
+        .service(one("/v1/benefits/{id}/claims", web::post().to(benefits::claim)))
+        .service(one("/v1/tier-maps/{brand}", web::put().to(benefits::recognise)))
+        .service(one("/v1/memberships/{member_ref}/vouchers", web::get().to(benefits::of_member)))
+        .service(one("/v1/memberships/{member_ref}/passes", web::post().to(till::make_pass)))
+        .service(one("/v1/passes/{code}", web::get().to(till::pass)))
+        .service(one("/v1/vouchers/{code}", web::get().to(benefits::voucher)))
+        .service(one("/v1/vouchers/{code}/confirmation", web::post().to(benefits::confirm)))
+        .service(one("/v1/vouchers/{code}/cancellations", web::post().to(benefits::cancel)))
+        .service(one("/v1/vouchers/{code}/redemptions", web::post().to(till::redeem)))
+        .service(one("/v1/redemptions/{id}/reversals", web::post().to(till::reverse)));
 }
 
 fn configure_disputes(config: &mut ServiceConfig) {
@@ -147,6 +170,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(disputes::Document::openapi());
     document.merge(reconciliations::Document::openapi());
     document.merge(webhooks::Document::openapi());
+    document.merge(benefits::Document::openapi());
+    document.merge(till::Document::openapi());
     document
 }
 

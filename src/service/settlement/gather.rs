@@ -8,6 +8,8 @@ use super::settings::Settings;
 use super::{Error, broken};
 use crate::book::store::journal::{Adjustment, Conversion, Reversal, Run};
 use crate::book::store::rows;
+use crate::book::voucher::UseRow;
+use crate::domain::benefit::Payer;
 use crate::domain::catalogue::Party;
 use crate::domain::ids::WindowId;
 use crate::domain::money::Millionths;
@@ -132,12 +134,14 @@ impl Gathering {
         let mut conversions = run.conversions.iter().peekable();
         let mut reversals = run.reversals.iter().peekable();
         let mut adjustments = run.adjustments.iter().peekable();
-        // Batch by batch: conversions, then what took some back, then adjustments.
+        let mut uses = run.uses.iter().peekable();
+        // Batch by batch: conversions, then what took some back, then adjustments, then uses of benefits.
         loop {
             let next = [
                 conversions.peek().map(|row| row.batch_no),
                 reversals.peek().map(|row| row.batch_no),
                 adjustments.peek().map(|row| row.batch_no),
+                uses.peek().map(|row| row.batch_no),
             ];
             let Some(batch) = next.into_iter().flatten().min() else { break };
             while let Some(row) = conversions.next_if(|row| row.batch_no == batch) {
@@ -148,6 +152,9 @@ impl Gathering {
             }
             while let Some(row) = adjustments.next_if(|row| row.batch_no == batch) {
                 self.adjustment(row)?;
+            }
+            while let Some(row) = uses.next_if(|row| row.batch_no == batch) {
+                self.benefit(row)?;
             }
         }
         self.finish(run.through)
@@ -255,6 +262,34 @@ impl Gathering {
             let numbers = (own.next_line(), self.number);
             own.open.bytes.extend(lines::adjustment(&self.settings, row, (whose, other), amount, numbers)?);
             tally::count_adjustment(&mut own.tallies, other, amount, gross);
+            own.ended(begin, row.batch_no, &mut self.zstd)?;
+        }
+        Ok(())
+    }
+
+    /// Two lines: the giver is owed what who pays owes. What the giver pays itself is a memo of 0 at both, it and the brand
+    /// whose member it was, and nobody's line where that is its own.
+    fn benefit(&mut self, row: &UseRow) -> Result<(), Error> {
+        self.check_window(row.window.0, row.id.0)?;
+        let terms = &row.terms;
+        let (giver, brand) = (Participant::from(&terms.giver), Participant::from(&terms.brand));
+        let (other, cost) = match terms.payer() {
+            None if giver == brand => return Ok(()),
+            None => (brand, Millionths::ZERO),
+            Some(Payer::Operator) => (Participant::operator(), row.cost),
+            Some(Payer::Partner(brand)) => (Participant::from(brand), row.cost),
+        };
+        let gross = if other.is_operator() { Millionths::ZERO } else { cost };
+        let given = (&giver, &other, cost, Millionths::ZERO, true);
+        let paid = (&other, &giver, cost.negated(), gross, false);
+        for (whose, with, amount, gross, is_giver) in [given, paid] {
+            let place = self.places.get(whose).ok_or_else(|| Differs::Journal(format!("{whose} took no part")))?;
+            let own = &mut self.own[*place];
+            let begin = own.open.bytes.len();
+            let numbers = (own.next_line(), self.number);
+            let line = lines::benefit(&self.settings, row, (whose, with, is_giver), amount, numbers)?;
+            own.open.bytes.extend(line);
+            tally::count_benefit(&mut own.tallies, with, (amount, is_giver), gross);
             own.ended(begin, row.batch_no, &mut self.zstd)?;
         }
         Ok(())
@@ -383,8 +418,10 @@ pub fn read_sums(text: &str) -> Result<Tallies, Error> {
         let sums = sums
             .iter()
             .map(|(lines, points, amount)| Ok(Sum { lines: *lines, points: whole(points)?, amount: whole(amount)? }));
-        let sums: Vec<Sum> = sums.collect::<Result<_, Error>>()?;
-        let sums: [Sum; SORTS] = sums.try_into().map_err(|_| broken("sums of another number of sorts"))?;
+        let mut sums: Vec<Sum> = sums.collect::<Result<_, Error>>()?;
+        // Of a window that was closed before there were as many sorts.
+        sums.resize(SORTS.max(sums.len()), Sum::default());
+        let sums: [Sum; SORTS] = sums.try_into().map_err(|_| broken("sums of more sorts than there are"))?;
         let participant = Participant::parse(&with).ok_or_else(|| broken(format!("participant `{with}`")))?;
         tallies.insert(participant, Tally { sums, gross: whole(&gross)? });
     }

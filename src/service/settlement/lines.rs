@@ -5,12 +5,16 @@
 //! `agreement amount at business_date [campaign] conversion_id counterparty counterparty_entity [counterparty_tax_code]
 //! currency [debit_points] entity [fee] fee_basis_points from [funder] kind line_id line_no [original_line original_window]
 //! participant points price rate [reference] [reversal_id] [tax_code] to [token] [undo] v window`.
+//! A use of a benefit has `amount at benefit business_date counterparty counterparty_entity [counterparty_tax_code] currency
+//! entity funder kind line_id line_no participant [reference] [tax_code] [token] v window`.
 //! An adjustment has `adjustment amount at business_date [conversion_id] counterparty counterparty_entity
 //! [counterparty_tax_code] currency entity kind line_id line_no participant [tax_code] v window`.
 
 use super::settings::Settings;
 use super::{Error, broken};
 use crate::book::store::journal::Adjustment;
+use crate::book::voucher::UseRow;
+use crate::domain::benefit::Payer;
 use crate::domain::catalogue::Party;
 use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, Slug};
 use crate::domain::money::Millionths;
@@ -280,6 +284,63 @@ pub fn adjustment(
         ("conversion_id", row.conversion.map(|id| ConversionId(id).to_string())),
         ("counterparty_tax_code", Some(theirs.tax_code.clone()).filter(|code| !code.is_empty())),
         ("tax_code", Some(own.tax_code.clone()).filter(|code| !code.is_empty())),
+    ];
+    for (member, value) in optional {
+        if let Some(value) = value {
+            line[member] = Value::String(value);
+        }
+    }
+    canonical::to_vec(&line).map_err(broken)
+}
+
+/// A line of a use of a benefit by which `whose`, its giver or who pays, is owed `amount` by `other`.
+pub fn benefit(
+    settings: &Settings,
+    row: &UseRow,
+    (whose, other, is_giver): (&Participant, &Participant, bool),
+    amount: Millionths,
+    (line_no, window): (i64, i64),
+) -> Result<Vec<u8>, Error> {
+    let terms = &row.terms;
+    let named = |of: &Participant| -> Result<(String, String), Error> {
+        // Frozen with the voucher, as a conversion's are with it.
+        Ok(match of {
+            of if of.as_str() == terms.giver.as_str() => (terms.giver_entity.clone(), terms.giver_tax_code.clone()),
+            of if of.as_str() == terms.brand.as_str() => (terms.brand_entity.clone(), terms.brand_tax_code.clone()),
+            of => {
+                let named = settings.named(of)?;
+                (named.entity.clone(), named.tax_code.clone())
+            }
+        })
+    };
+    let ((entity, tax_code), (other_entity, other_tax_code)) = (named(whose)?, named(other)?);
+    let funder = match terms.payer() {
+        None => terms.giver.as_str(),
+        Some(Payer::Operator) => "operator",
+        Some(Payer::Partner(brand)) => brand.as_str(),
+    };
+    let mut benefit = json!({
+        "brand": terms.brand.as_str(), "code": terms.code, "giver": terms.giver.as_str(), "id": terms.benefit.to_string(),
+        "kind": terms.kind.code(), "use": row.kind.code(), "use_id": row.id.to_string(), "voucher_id": row.voucher.to_string(),
+    });
+    if let Some(reverses) = row.reverses {
+        benefit["reverses"] = reverses.to_string().into();
+    }
+    let mut line = json!({
+        "amount": amount.to_string(), "at": instant(row.at), "benefit": benefit, "business_date": day(row.day),
+        "counterparty": other.as_str(), "counterparty_entity": other_entity, "currency": settings.currency,
+        "entity": entity, "funder": funder, "kind": Kind::Benefit.code(),
+        "line_id": id(row.id.0, if is_giver { 2 } else { 1 }).to_string(), "line_no": line_no,
+        "participant": whose.as_str(), "v": V, "window": window,
+    });
+    let stated = |code: String| Some(code).filter(|code| !code.is_empty());
+    let own_reference = row.reference.clone().filter(|_| row.by.as_str() == whose.as_str());
+    let optional = [
+        ("counterparty_tax_code", stated(other_tax_code)),
+        ("reference", own_reference),
+        ("tax_code", stated(tax_code)),
+        // The operator knows no member, and the brand knows its own by another name.
+        ("token", is_giver.then(|| row.token.to_string())),
     ];
     for (member, value) in optional {
         if let Some(value) = value {

@@ -80,7 +80,7 @@ impl Lines {
 }
 
 /// Columns of lines as CSV: every member a line may have, those of objects by their path.
-pub const COLUMNS: [&str; 43] = [
+pub const COLUMNS: [&str; 52] = [
     "adjustment.approved_by",
     "adjustment.asked_by",
     "adjustment.dispute_id",
@@ -89,6 +89,15 @@ pub const COLUMNS: [&str; 43] = [
     "agreement",
     "amount",
     "at",
+    "benefit.brand",
+    "benefit.code",
+    "benefit.giver",
+    "benefit.id",
+    "benefit.kind",
+    "benefit.reverses",
+    "benefit.use",
+    "benefit.use_id",
+    "benefit.voucher_id",
     "business_date",
     "campaign.bonus_basis_points",
     "campaign.code",

@@ -288,6 +288,9 @@ impl Worker<'_> {
             What::Adjusted(amount) => {
                 tally::count_adjustment(&mut self.block.tallies, counterparty, *amount, Millionths::ZERO);
             }
+            What::Used { amount, is_giver } => {
+                tally::count_benefit(&mut self.block.tallies, counterparty, (*amount, *is_giver), Millionths::ZERO);
+            }
         }
     }
 

@@ -94,6 +94,11 @@ pub struct Counted<'a> {
 pub enum What {
     Posted(Part, Option<Taken>),
     Adjusted(Millionths),
+    /// A use of a benefit, as its giver's line or as that of who pays.
+    Used {
+        amount: Millionths,
+        is_giver: bool,
+    },
 }
 
 const EVERY: Set = Set::of(&[
@@ -134,6 +139,26 @@ const ADJUSTMENT: Set =
     EVERY.and(Set::of(&["adjustment.approved_by", "adjustment.asked_by", "adjustment.id", "adjustment.reason"]));
 const ADJUSTED_FOR: Set = Set::of(&["adjustment.dispute_id", "conversion_id"]);
 
+const BENEFIT: Set = EVERY.and(Set::of(&[
+    "benefit.brand",
+    "benefit.code",
+    "benefit.giver",
+    "benefit.id",
+    "benefit.kind",
+    "benefit.use",
+    "benefit.use_id",
+    "benefit.voucher_id",
+    "funder",
+]));
+const REVERSES: Set = Set::of(&["benefit.reverses"]);
+
+const BENEFIT_BRAND: usize = place("benefit.brand");
+const BENEFIT_GIVER: usize = place("benefit.giver");
+const BENEFIT_ID: usize = place("benefit.id");
+const BENEFIT_REVERSES: usize = place("benefit.reverses");
+const BENEFIT_USE: usize = place("benefit.use");
+const BENEFIT_USE_ID: usize = place("benefit.use_id");
+const BENEFIT_VOUCHER: usize = place("benefit.voucher_id");
 const ADJUSTMENT_ID: usize = place("adjustment.id");
 const AMOUNT: usize = place("amount");
 const AT: usize = place("at");
@@ -179,7 +204,11 @@ impl Judge {
         belongs(line, owner)?;
         self.day(line)?;
         let counterparty = line.text(COUNTERPARTY);
-        let what = if kind == Kind::Adjustment { adjusted(line)? } else { posted(line, kind)? };
+        let what = match kind {
+            Kind::Adjustment => adjusted(line)?,
+            Kind::Benefit => used(line)?,
+            Kind::Conversion | Kind::Bonus | Kind::Fee => posted(line, kind)?,
+        };
         Ok(Counted { line_no: line.whole(LINE_NO), counterparty, what })
     }
 
@@ -210,8 +239,8 @@ fn spelling(place: usize, value: &str, wanted: &'static str) -> Wrong {
 /// The line's kind, once it has all members that such a line has and no others.
 fn kind(line: &Line<'_>) -> Result<Kind, Wrong> {
     let code = line.text(KIND);
-    let known =
-        [Kind::Conversion, Kind::Bonus, Kind::Fee, Kind::Adjustment].into_iter().find(|kind| kind.code() == code);
+    let all = [Kind::Conversion, Kind::Bonus, Kind::Fee, Kind::Adjustment, Kind::Benefit];
+    let known = all.into_iter().find(|kind| kind.code() == code);
     let Some(kind) = known else {
         return Err(if code.is_empty() { Wrong::Missing("kind") } else { Wrong::Kind(code.to_owned()) });
     };
@@ -221,10 +250,11 @@ fn kind(line: &Line<'_>) -> Result<Kind, Wrong> {
         Kind::Bonus => (BONUS, CODES.and(REFERENCE)),
         Kind::Fee => (POSTED, CODES),
         Kind::Adjustment => (ADJUSTMENT, CODES.and(ADJUSTED_FOR)),
+        Kind::Benefit => (BENEFIT, CODES.and(REFERENCE).and(REVERSES).and(TOKEN)),
     };
-    let taken =
-        if kind != Kind::Adjustment && TAKEN.beyond(present) != Some("original_line") { TAKEN } else { Set::default() };
-    let known = kind != Kind::Adjustment && line.text(PARTICIPANT) != "operator";
+    let is_posted = !matches!(kind, Kind::Adjustment | Kind::Benefit);
+    let taken = if is_posted && TAKEN.beyond(present) != Some("original_line") { TAKEN } else { Set::default() };
+    let known = is_posted && line.text(PARTICIPANT) != "operator";
     let required = required.and(taken).and(if known { TOKEN } else { Set::default() });
     if let Some(missing) = required.beyond(present) {
         return Err(Wrong::Missing(missing));
@@ -259,6 +289,49 @@ fn adjusted(line: &Line<'_>) -> Result<What, Wrong> {
     Ok(What::Adjusted(money(line, AMOUNT)?))
 }
 
+/// The giver is owed what who pays owes; what takes a use back is turned, and names it. What the giver pays itself is a
+/// memo of nothing.
+fn used(line: &Line<'_>) -> Result<What, Wrong> {
+    let (giver, brand, funder) = (line.text(BENEFIT_GIVER), line.text(BENEFIT_BRAND), line.text(FUNDER));
+    let (participant, counterparty) = (line.text(PARTICIPANT), line.text(COUNTERPARTY));
+    let is_giver = participant == giver;
+    let is_memo = funder == giver;
+    let payer = if is_memo { brand } else { funder };
+    let pays = funder == "operator" || funder == brand || is_memo;
+    let pair = if is_giver { counterparty == payer } else { participant == payer && counterparty == giver };
+    if !pays || !pair || payer == giver {
+        let (participant, counterparty) = (participant.to_owned(), counterparty.to_owned());
+        let kind = Kind::Benefit.code();
+        return Err(Wrong::Parties { kind, participant, counterparty, from: brand.to_owned(), to: giver.to_owned() });
+    }
+    let own = id(line, BENEFIT_USE_ID, "use_")?;
+    id(line, BENEFIT_ID, "bnf_")?;
+    id(line, BENEFIT_VOUCHER, "vch_")?;
+    if id(line, LINE_ID, "lin_")? ^ own != if is_giver { 2 } else { 1 } {
+        return Err(Wrong::Id("line_id"));
+    }
+    let is_back = match line.text(BENEFIT_USE) {
+        "issue" | "redemption" => false,
+        "reversal" | "refund" => true,
+        other => return Err(spelling(BENEFIT_USE, other, "use")),
+    };
+    if is_back != line.present().has(BENEFIT_REVERSES) {
+        return Err(if is_back { Wrong::Missing("benefit.reverses") } else { Wrong::Beyond("benefit.reverses") });
+    }
+    if is_back {
+        id(line, BENEFIT_REVERSES, "use_")?;
+    }
+    if line.present().has(TOKEN_ID) {
+        id(line, TOKEN_ID, "tok_")?;
+    }
+    let amount = money(line, AMOUNT)?;
+    let owed = if is_giver == is_back { amount.negated() } else { amount };
+    if owed.get() < 0 || (is_memo && amount != Millionths::ZERO) {
+        return Err(spelling(AMOUNT, line.text(AMOUNT), "amount of such a use"));
+    }
+    Ok(What::Used { amount, is_giver })
+}
+
 fn posted(line: &Line<'_>, kind: Kind) -> Result<What, Wrong> {
     let (whose, counterparty) = parties(line, kind)?;
     let taken = taken(line)?;
@@ -285,7 +358,7 @@ fn posted(line: &Line<'_>, kind: Kind) -> Result<What, Wrong> {
                 return Err(Wrong::Amount { amount, points, price, wanted: decimal(wanted) });
             }
         }
-        Kind::Adjustment => {}
+        Kind::Adjustment | Kind::Benefit => {}
     }
     if kind == Kind::Conversion {
         rate(line, points)?;
@@ -319,7 +392,7 @@ fn parties(line: &Line<'_>, kind: Kind) -> Result<(Party, Party), Wrong> {
                 None => false,
             },
             (Kind::Fee, (Some(whose), Some(other))) => whose == Party::Operator && other != Party::Operator,
-            (Kind::Adjustment, _) | (_, (None, _) | (_, None)) => false,
+            (Kind::Adjustment | Kind::Benefit, _) | (_, (None, _) | (_, None)) => false,
         };
     if let (true, (Some(whose), Some(other))) = (fits, pair) {
         return Ok((whose, other));

@@ -65,9 +65,11 @@ fn what_is_said_by_the_address_alone_takes_no_body_but_an_empty_object() {
         "POST /v1/deliveries/{id}/resend",
         "POST /v1/disputes/{id}/withdrawal",
         "POST /v1/memberships/{member_ref}/erasures",
+        "POST /v1/memberships/{member_ref}/passes",
         "POST /v1/reversals/{id}/confirmation",
         "POST /v1/settlements/{window}/reconciliations/{id}/disputes",
         "POST /v1/signing-keys/{kid}/retire",
+        "POST /v1/vouchers/{code}/confirmation",
         "POST /v1/webhooks/{id}/test",
     ];
     assert_eq!(found, known);

@@ -1,5 +1,6 @@
 //! The partner API of members and points, over real TLS on a real database, from the outside.
 
+mod benefits;
 mod contract;
 mod conversions;
 mod crossings;
@@ -24,6 +25,8 @@ use actix_web::web::{Data, ServiceConfig};
 use hanse::book::{self, seal};
 use hanse::http::server::Limits;
 use hanse::http::v1;
+use hanse::service::benefits::Vouchers;
+use hanse::service::benefits::expiry::VoucherRun;
 use hanse::service::delivery::Webhooks;
 use hanse::service::exchange::Exchange;
 use hanse::service::keys::Keys;
@@ -85,8 +88,11 @@ impl Api {
             deadline: Duration::from_secs(1),
         });
         let shared = Data::clone(&webhooks);
+        let sealing = Arc::clone(&webhooks.sealing);
+        let vouchers = Data::new(Vouchers { database: exchange.database.clone(), sealing });
         let api = move |config: &mut ServiceConfig| {
-            config.app_data(Data::clone(&exchange)).app_data(Data::clone(&shared)).configure(v1::configure);
+            let config = config.app_data(Data::clone(&exchange)).app_data(Data::clone(&shared));
+            config.app_data(Data::clone(&vouchers)).configure(v1::configure);
         };
         let limits = Limits { workers: 1, drain: Duration::from_secs(1), ..Limits::default() };
         let house = House::on(small, name, limits, api);
@@ -151,6 +157,11 @@ impl Api {
             "UPDATE alliance SET clock_offset_us = clock_offset_us + (extract(epoch FROM interval '{interval}') * 1000000)::bigint"
         );
         self.house.database.connection().batch_execute(&sql).expect("a sandbox");
+    }
+
+    /// What ends vouchers whose time is over.
+    pub fn voucher_run(&self) -> VoucherRun {
+        VoucherRun::new(&self.house.database.url, self.book.clone()).expect("a run")
     }
 
     /// Seals until nothing is left to seal.

@@ -272,6 +272,7 @@ async fn partners_reports_add_up_to_the_alliances() {
         [
             "conversions|5|30.533233",
             "bonuses|2|3.499985",
+            "benefits|0|0.00",
             "fees|4|0.198832",
             "reversal|2|8.899961",
             "earlier_reversal|0|0.00",

@@ -142,6 +142,7 @@ pub fn registration(partner: &str, name: &str) -> Request {
         identity: None,
         birth_month: None,
         member_since: None,
+        tags: None,
     };
     let fresh_member = MemberId(Uuid::now_v7());
     let register = Register {

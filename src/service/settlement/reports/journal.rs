@@ -99,8 +99,9 @@ impl Books<'_> {
                 }
                 Sort::Out => Account::PointsOut,
                 Sort::In => Account::PointsIn,
-                Sort::BonusByMe => Account::Bonus,
-                Sort::BonusByOthers => Account::BonusIncome,
+                // What is given to members at another's cost is booked as campaigns are.
+                Sort::BonusByMe | Sort::BenefitPaid => Account::Bonus,
+                Sort::BonusByOthers | Sort::BenefitGiven => Account::BonusIncome,
                 Sort::Fee | Sort::FeeBack => Account::Fee,
             };
             self.owed(words::sort(sort), account, with, with.figures.sum(&[sort]), String::new());

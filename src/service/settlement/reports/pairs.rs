@@ -76,6 +76,7 @@ fn pair(frame: &Frame, nets: &Nets, one: &Participant, other: &Participant, net:
             let partner = if one.is_operator() { right } else { left };
             let fees = -partner.figures.sum(&[Sort::Fee, Sort::FeeBack]);
             let adjusted = partner.figures.sum(&[Sort::Adjustment]);
+            // A benefit the operator pays for is owed by it, as a bonus is.
             let partner_owes = fees + (-adjusted).max(0);
             let operator_owes = partner_owes + i128::from(partner.exact.get());
             if one.is_operator() { (operator_owes, partner_owes) } else { (partner_owes, operator_owes) }

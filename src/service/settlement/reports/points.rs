@@ -34,7 +34,11 @@ impl Heading {
             | EntryKind::OwedMet => Heading::Issued,
             EntryKind::ConvertedIn | EntryKind::CrossedIn | EntryKind::Bonus | EntryKind::TakenBack => Heading::In,
             EntryKind::ConvertedOut | EntryKind::CrossedOut | EntryKind::GivenBack => Heading::Out,
-            EntryKind::Debit | EntryKind::DebitReversed => Heading::Redeemed,
+            EntryKind::Debit
+            | EntryKind::DebitReversed
+            | EntryKind::Claimed
+            | EntryKind::ClaimRefunded
+            | EntryKind::BenefitUsed => Heading::Redeemed,
             EntryKind::Expired | EntryKind::Forfeited => Heading::Expired,
             EntryKind::Adjust | EntryKind::Redated => Heading::Adjusted,
         }
@@ -165,6 +169,9 @@ fn entry_word(kind: EntryKind) -> Word {
         EntryKind::Redated => ("Redated", "有效期变更"),
         EntryKind::Forfeited => ("Forfeited", "销户作废"),
         EntryKind::OwedMet => ("Owed points met", "抵扣欠分"),
+        EntryKind::Claimed => ("Claimed a benefit", "领取权益"),
+        EntryKind::ClaimRefunded => ("Benefit given back", "权益退回"),
+        EntryKind::BenefitUsed => ("Benefit used", "权益使用"),
     };
     Word::new(kind.code(), en, zh)
 }
@@ -176,8 +183,8 @@ fn notes() -> Vec<Text> {
             "按分录业务日汇总；最后一个月为截至目前。各品牌期末积分已与账户余额核对一致。",
         ),
         Text::new(
-            "Issued is less credits taken back and owed points met; converted in has bonuses and is less what was taken back; converted out is less what came back; redeemed is less debits reversed; expired has what was forfeited at closing an account.",
-            "发放已扣减冲回及抵扣欠分；转入含加赠并扣减冲正；转出已扣减退回；核销已扣减冲回；失效含销户作废。",
+            "Issued is less credits taken back and owed points met; converted in has bonuses and is less what was taken back; converted out is less what came back; redeemed has points for benefits and is less debits reversed and benefits given back; expired has what was forfeited at closing an account.",
+            "发放已扣减冲回及抵扣欠分；转入含加赠并扣减冲正；转出已扣减退回；核销含领取权益并扣减冲回与退回；失效含销户作废。",
         ),
     ]
 }

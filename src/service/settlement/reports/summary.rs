@@ -19,6 +19,7 @@ type Signed = (statements::Row, Payload);
 /// Sorts that belong together in a column.
 const BONUSES: [Sort; 2] = [Sort::BonusByMe, Sort::BonusByOthers];
 const FEES: [Sort; 2] = [Sort::Fee, Sort::FeeBack];
+const BENEFITS: [Sort; 2] = [Sort::BenefitGiven, Sort::BenefitPaid];
 const TAKEN: [Sort; 2] = [Sort::Reversal, Sort::EarlierReversal];
 
 /// The operator's alone: `Err(NotFound)` for anybody else.
@@ -54,7 +55,7 @@ fn figures(statements: &[Signed], taken: &Taken, adjusted: &[i128]) -> Result<Se
         column("count", "Count", "笔数", Kind::Whole),
         column("amount", "Amount", "金额", Kind::Money),
     ];
-    for sorts in [&[Sort::Out, Sort::In], &BONUSES, &FEES, &TAKEN] {
+    for sorts in [&[Sort::Out, Sort::In], &BONUSES, &BENEFITS, &FEES, &TAKEN] {
         agree(|| format!("{} of all participants", sorts[0].code()), sum(statements, sorts), 0)?;
     }
     let lines = |sort: Sort| statements.iter().map(|(_, payload)| payload.totals.of(sort).lines).sum::<i64>();
@@ -75,6 +76,13 @@ fn figures(statements: &[Signed], taken: &Taken, adjusted: &[i128]) -> Result<Se
             lines(Sort::BonusByOthers),
             sum(statements, &[Sort::BonusByOthers]),
         )?,
+        item(
+            "benefits",
+            "Benefits paid by another",
+            "他方承担的权益",
+            lines(Sort::BenefitPaid),
+            sum(statements, &[Sort::BenefitGiven]),
+        )?,
         item("fees", "Fees, less given back", "手续费（扣减退回）", lines(Sort::Fee), fees)?,
         back(Sort::Reversal, "Taken back of this window", "冲正本期转换")?,
         back(Sort::EarlierReversal, "Taken back of earlier windows", "冲正前期转换")?,
@@ -93,6 +101,7 @@ fn participants(statements: &[Signed]) -> Result<Section, Error> {
         column("points_in", "Points in", "转入积分", Kind::Points),
         column("value_in", "Value in", "转入金额", Kind::Money),
         column("bonuses", "Bonuses", "加赠", Kind::Money),
+        column("benefits", "Benefits", "权益", Kind::Money),
         column("fees", "Fees", "手续费", Kind::Money),
         column("taken_back", "Taken back", "冲正", Kind::Money),
         column("adjustments", "Adjustments", "调整", Kind::Money),
@@ -100,7 +109,7 @@ fn participants(statements: &[Signed]) -> Result<Section, Error> {
         column("closing", "Closing position", "期末结算头寸", Kind::Money),
         column("state", "Statement", "对账单状态", Kind::Text),
     ];
-    let sorts: [&[Sort]; 6] = [&[Sort::Out], &[Sort::In], &BONUSES, &FEES, &TAKEN, &[Sort::Adjustment]];
+    let sorts: [&[Sort]; 7] = [&[Sort::Out], &[Sort::In], &BONUSES, &BENEFITS, &FEES, &TAKEN, &[Sort::Adjustment]];
     let mut rows = Vec::with_capacity(statements.len());
     for (row, payload) in statements {
         let figures: Vec<Cell> = sorts.iter().map(|sorts| Cell::Money(payload.totals.sum(sorts))).collect();

@@ -95,7 +95,7 @@ fn account(part: &Part) -> Account {
         (Kind::Bonus, _) if part.amount.get() < 0 => Account::BonusIncome,
         (Kind::Bonus, _) => Account::Bonus,
         (Kind::Fee, _) => Account::Fee,
-        (Kind::Adjustment, _) => Account::Adjustment,
+        (Kind::Adjustment | Kind::Benefit, _) => Account::Adjustment,
     }
 }
 

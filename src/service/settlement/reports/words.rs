@@ -25,6 +25,8 @@ pub fn sort(sort: Sort) -> Word {
         Sort::Reversal => ("Taken back", "本期冲正"),
         Sort::EarlierReversal => ("Taken back, earlier", "前期冲正"),
         Sort::Adjustment => ("Adjustment", "调整"),
+        Sort::BenefitGiven => ("Benefits given", "提供权益"),
+        Sort::BenefitPaid => ("Benefits paid for", "承担权益"),
     };
     Word::new(sort.code(), en, zh)
 }

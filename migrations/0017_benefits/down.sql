@@ -1,0 +1,14 @@
+ALTER TABLE batches DROP CONSTRAINT batches_entry_kinds_known;
+ALTER TABLE batches ADD CONSTRAINT batches_entry_kinds_known CHECK (0 <= ALL (entry_kinds) AND 17 >= ALL (entry_kinds)) NOT VALID;
+COMMENT ON COLUMN directory.kind IS 'What subject is: 0 nothing, 1 membership, 2 conversion, 3 movement, 4 undo or reversal, 5 link';
+ALTER TABLE memberships DROP COLUMN tags;
+DROP TABLE passes;
+DROP TABLE voucher_uses;
+DROP TABLE vouchers;
+DROP TABLE tier_maps;
+DROP TABLE benefit_terms;
+DROP TABLE benefit_codes;
+DROP TABLE stocks;
+DROP TABLE benefit_approvals;
+DROP TABLE benefit_versions;
+DROP TABLE benefits;
