@@ -61,9 +61,14 @@ impl Plan {
         let shown: Vec<Uuid> =
             requests.iter().flat_map(|request| codes_of(&request.command)).map(|code| code.0).collect();
         let codes = if shown.is_empty() { HashMap::new() } else { vouchers::by_code(conn, shown)? };
-        let named = requests.iter().filter_map(|request| subject_of(&request.command));
-        let ids: BTreeSet<Uuid> = named.chain(codes.values().map(|(voucher, _)| voucher.0)).collect();
-        let legs = if ids.is_empty() { BTreeMap::new() } else { read::legs(conn, ids.into_iter().collect())? };
+        let named = |name: fn(&Command) -> Option<Uuid>| requests.iter().filter_map(move |request| name(&request.command));
+        let posted: BTreeSet<Uuid> = named(posting_of).collect();
+        let mut legs = if posted.is_empty() { BTreeMap::new() } else { read::legs(conn, posted.into_iter().collect())? };
+        let shown = codes.values().map(|(voucher, _)| voucher.0);
+        let of_vouchers: BTreeSet<Uuid> = named(voucher_of).chain(shown).collect();
+        if !of_vouchers.is_empty() {
+            legs.extend(read::voucher_legs(conn, of_vouchers.into_iter().collect())?);
+        }
         let linked: Vec<Uuid> =
             requests.iter().flat_map(|request| linked_by(&request.command, &places)).map(|id| id.0).collect();
         let persons = if linked.is_empty() { BTreeMap::new() } else { read::persons(conn, linked)? };
@@ -94,7 +99,7 @@ impl Plan {
     /// Of what a command names: by id, or by a code that was shown.
     fn legs_of(&self, command: &Command) -> Option<&Legs> {
         let shown = codes_of(command).iter().find_map(|code| self.codes.get(code)).map(|(voucher, _)| voucher.0);
-        self.legs.get(&subject_of(command).or(shown)?)
+        self.legs.get(&posting_of(command).or(voucher_of(command)).or(shown)?)
     }
 
     fn accounts_of(&self, command: &Command, own: Option<AccountId>) -> Vec<AccountId> {
@@ -290,14 +295,21 @@ fn codes_of(command: &Command) -> &[DirectoryHash] {
     }
 }
 
-/// The conversion, reversal, movement, voucher or use a command names by id.
-fn subject_of(command: &Command) -> Option<Uuid> {
+/// The conversion, reversal, crossing or movement a command names by id.
+fn posting_of(command: &Command) -> Option<Uuid> {
     match command {
         Command::Undo(undo) => Some(undo.conversion.0),
         Command::Reverse(reverse) => Some(reverse.conversion.0),
         Command::ConfirmReversal(confirm) => Some(confirm.reversal.0),
         Command::Advance(advance) => Some(advance.crossing),
         Command::ReverseMovement(reverse) => Some(reverse.movement.0),
+        _ => None,
+    }
+}
+
+/// The voucher or use a command names by id.
+fn voucher_of(command: &Command) -> Option<Uuid> {
+    match command {
         Command::ConfirmClaim(confirm) => Some(confirm.voucher.0),
         Command::CancelVoucher(cancel) => Some(cancel.voucher.0),
         Command::ExpireVoucher(expire) => Some(expire.voucher.0),

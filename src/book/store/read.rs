@@ -146,6 +146,15 @@ pub fn locate(conn: &mut PgConnection, hashes: Vec<Uuid>) -> Result<Vec<Located>
     Ok(found.into_iter().map(located).collect::<Result<_, Unreadable>>()?)
 }
 
+/// The accounts that a command concerns which names something that was there before it.
+pub struct Legs {
+    pub conversion: Option<ConversionId>,
+    pub voucher: Option<(VoucherId, BenefitId)>,
+    /// Of a voucher: its brand, and its giver.
+    pub direction: Option<(Slug, Slug)>,
+    pub accounts: Vec<AccountId>,
+}
+
 #[derive(QueryableByName)]
 struct LegsSql {
     #[diesel(sql_type = SqlUuid)]
@@ -160,38 +169,20 @@ struct LegsSql {
     from_partner: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     to_partner: Option<String>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    voucher_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    benefit_id: Option<Uuid>,
 }
 
-/// The accounts that a command concerns which names something that was there before it.
-pub struct Legs {
-    pub conversion: Option<ConversionId>,
-    pub voucher: Option<(VoucherId, BenefitId)>,
-    /// Of a voucher: its brand, and its giver.
-    pub direction: Option<(Slug, Slug)>,
-    pub accounts: Vec<AccountId>,
-}
-
-/// By id of a conversion, a reversal, what crosses, a movement, a voucher, or a use of one.
+/// By id of a conversion, a reversal, what crosses, or a movement.
 pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Legs>, Error> {
     let found: Vec<LegsSql> = Statement::new(
         "WITH i AS (SELECT unnest(?) AS id) \
-         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b, c.from_partner, c.to_partner, NULL::uuid AS voucher_id, NULL::uuid AS benefit_id FROM i JOIN conversions c ON c.conversion_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account AS a, c.to_account AS b, c.from_partner, c.to_partner FROM i JOIN conversions c ON c.conversion_id = i.id \
          UNION ALL \
-         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner, NULL, NULL FROM i JOIN reversals r ON r.reversal_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN reversals r ON r.reversal_id = i.id \
          JOIN conversions c ON c.conversion_id = r.conversion_id \
          UNION ALL \
-         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner, NULL, NULL FROM i JOIN crossings c ON c.crossing_id = i.id \
+         SELECT i.id, c.conversion_id, c.from_account, c.to_account, c.from_partner, c.to_partner FROM i JOIN crossings c ON c.crossing_id = i.id \
          UNION ALL \
-         SELECT i.id, NULL, m.account_id, NULL, NULL, NULL, NULL, NULL FROM i JOIN movements m ON m.movement_id = i.id \
-         UNION ALL \
-         SELECT i.id, NULL, v.account_id, NULL, v.brand, v.giver, v.voucher_id, v.benefit_id FROM i JOIN vouchers v ON v.voucher_id = i.id \
-         UNION ALL \
-         SELECT i.id, NULL, v.account_id, NULL, v.brand, v.giver, v.voucher_id, v.benefit_id FROM i JOIN voucher_uses u ON u.use_id = i.id \
-         JOIN vouchers v ON v.voucher_id = u.voucher_id",
+         SELECT i.id, NULL, m.account_id, NULL, NULL, NULL FROM i JOIN movements m ON m.movement_id = i.id",
         vec![Column::Uuids(ids)],
     )
     .load(conn)?;
@@ -203,8 +194,31 @@ pub fn legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Le
             }
             _ => None,
         };
-        let voucher = sql.voucher_id.map(VoucherId).zip(sql.benefit_id.map(BenefitId));
-        Ok((sql.id, Legs { conversion: sql.conversion_id.map(ConversionId), voucher, direction, accounts }))
+        let conversion = sql.conversion_id.map(ConversionId);
+        Ok((sql.id, Legs { conversion, voucher: None, direction, accounts }))
+    };
+    Ok(found.into_iter().map(legs).collect::<Result<_, Unreadable>>()?)
+}
+
+type VoucherLegsColumns = (SqlUuid, SqlUuid, SqlUuid, SqlUuid, Text, Text);
+
+/// By id of a voucher, or of a use of one. Apart from the others, so that a batch without vouchers asks nothing of them.
+pub fn voucher_legs(conn: &mut PgConnection, ids: Vec<Uuid>) -> Result<BTreeMap<Uuid, Legs>, Error> {
+    type Row = (Uuid, Uuid, Uuid, Uuid, String, String);
+    let found: Vec<Row> = Statement::new(
+        "WITH i AS (SELECT unnest(?) AS id) \
+         SELECT i.id, v.account_id, v.voucher_id, v.benefit_id, v.brand, v.giver FROM i JOIN vouchers v ON v.voucher_id = i.id \
+         UNION ALL \
+         SELECT i.id, v.account_id, v.voucher_id, v.benefit_id, v.brand, v.giver FROM i JOIN voucher_uses u ON u.use_id = i.id \
+         JOIN vouchers v ON v.voucher_id = u.voucher_id",
+        vec![Column::Uuids(ids)],
+    )
+    .of_types::<VoucherLegsColumns>()
+    .load(conn)?;
+    let legs = |(id, account, voucher, benefit, brand, giver): Row| {
+        let direction = Some((slug("vouchers.brand", &brand)?, slug("vouchers.giver", &giver)?));
+        let voucher = Some((VoucherId(voucher), BenefitId(benefit)));
+        Ok((id, Legs { conversion: None, voucher, direction, accounts: vec![AccountId(account)] }))
     };
     Ok(found.into_iter().map(legs).collect::<Result<_, Unreadable>>()?)
 }
