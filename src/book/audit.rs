@@ -291,8 +291,8 @@ pub const INVARIANTS: &[Invariant] = &[
         sql: "SELECT a.account_id::text AS id FROM accounts a LEFT JOIN (SELECT from_account, day, sum(debit) AS used FROM \
               (SELECT from_account, coalesce(accepted_day, day) AS day, debit FROM conversions WHERE NOT undone UNION ALL \
               SELECT from_account, day, debit FROM crossings WHERE kind = 0 AND state IN (0, 1, 4) UNION ALL \
-              SELECT account_id, day, (SELECT sum(lots_out[i]) FROM generate_series(1, cardinality(lots_out), 2) i) FROM vouchers \
-              WHERE state <> 5 AND cardinality(lots_out) > 0) c GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
+              SELECT v.account_id, v.day, (t.body->>'points')::bigint FROM vouchers v JOIN benefit_terms t USING (terms_id) JOIN partners p ON p.slug = v.brand \
+              WHERE v.state IN (1, 2, 3) OR (v.state = 4 AND v.reserved_until IS NULL) OR (v.state = 0 AND NOT p.hosted)) c GROUP BY 1, 2) c ON c.from_account = a.account_id AND c.day = '1970-01-01'::date + a.usage[1]::int \
               WHERE a.usage[2] <> coalesce(c.used, 0)",
     },
     Invariant {

@@ -40,7 +40,8 @@ pub fn claim(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &
     check_points(world, catalogue, id, &terms)?;
     check_exposures(world, catalogue, &exposed(&terms, terms.cost))?;
     // What a brand keeps itself it debits itself, and says so by confirming.
-    let reserved = ask.reserve || (!terms.points.is_zero() && !is_hosted(catalogue, &terms.brand));
+    let apart = is_apart(catalogue, &terms);
+    let reserved = ask.reserve || apart;
     let link = world.account(id)?.link_to(&benefit.giver).map(|link| link.own_token);
     let row = VoucherRow {
         id: VoucherId(request.fresh),
@@ -70,8 +71,35 @@ pub fn claim(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &
         let by_code = Taken { subject: Subject::Code(row.id), account: Some(id), fingerprint: None, refusal: None };
         take(world, code.hash, by_code);
     }
+    // Before the brand debits: so that no confirmation is refused for a limit after it has.
+    if apart {
+        count(world, &row)?;
+    }
     let row = if reserved { put(world, row) } else { issue(world, catalogue, request, row)? };
     Ok(finished(row))
+}
+
+/// Whether its brand debits its points in a ledger of its own, between reservation and confirmation.
+fn is_apart(catalogue: &Catalogue, terms: &BenefitTerms) -> bool {
+    !terms.points.is_zero() && !is_hosted(catalogue, &terms.brand)
+}
+
+/// Counts its points in what the member uses of the day and the month.
+fn count(world: &mut World, row: &VoucherRow) -> Result<(), Halt> {
+    let day = world.now.day;
+    let account = world.change(row.account)?;
+    account.usage = account.usage.on(day);
+    account.usage.count(Way::Out, row.points());
+    Ok(())
+}
+
+/// Gives that use back, while the day or the month that it was counted in is the current one.
+fn restore(world: &mut World, row: &VoucherRow) -> Result<(), Halt> {
+    let day = world.now.day;
+    let account = world.change(row.account)?;
+    account.usage = account.usage.on(day);
+    account.usage.restore(Way::Out, row.points(), row.day);
+    Ok(())
 }
 
 /// A member as the benefit looks at it.
@@ -108,15 +136,16 @@ fn check_share(world: &World, id: AccountId, offered: &Offered, offer: &Offer) -
 
 /// Owed points, balance and member limits, as for a conversion.
 fn check_points(world: &World, catalogue: &Catalogue, id: AccountId, terms: &BenefitTerms) -> Result<(), Halt> {
-    if terms.points.is_zero() || !is_hosted(catalogue, &terms.brand) {
+    if terms.points.is_zero() {
         return Ok(());
     }
     let (account, day) = (world.account(id)?, world.now.day);
     if !account.owed.is_zero() {
         return Err(Code::PointsOwed.into());
     }
+    // What a brand keeps itself it judges itself, when it debits; limits are the alliance's.
     let usable = account.lots.usable(day);
-    if usable < terms.points {
+    if !is_apart(catalogue, terms) && usable < terms.points {
         return Err(Halt::Refuse(Code::InsufficientPoints, Hint::Left { points: usable.get() }));
     }
     let limits = catalogue.partners.get(&terms.brand).map(|partner| partner.limits).unwrap_or_default();
@@ -163,10 +192,9 @@ fn issue(
 ) -> Result<Arc<VoucherRow>, Halt> {
     let (day, points) = (world.now.day, row.points());
     if !points.is_zero() && is_hosted(catalogue, &row.terms.brand) {
+        count(world, &row)?;
         let account = world.change(row.account)?;
         row.lots_out = account.lots.take(points, day).ok_or(Code::InsufficientPoints)?;
-        account.usage = account.usage.on(day);
-        account.usage.count(Way::Out, points);
         let entry = account.lower(EntryKind::Claimed, points, Some(row.id.0));
         row.entry_no = entry.entry_no;
         world.writes.entries.push(entry);
@@ -194,7 +222,10 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
         return Err(Code::VoucherExpired.into());
     }
     check_statuses(&[world.account(row.account)?])?;
-    check_points(world, catalogue, row.account, &row.terms)?;
+    // What a brand keeps itself was judged and counted with its reservation, and is debited by now.
+    if !is_apart(catalogue, &row.terms) {
+        check_points(world, catalogue, row.account, &row.terms)?;
+    }
     world.writes.vouchers_changed.insert(id);
     let row = issue(world, catalogue, request, row.as_ref().clone())?;
     Ok(finished(row))
@@ -226,10 +257,9 @@ pub fn cancel(
         }
         let back = returning(world, catalogue, &row)?;
         arrive_back(world, row.account, EntryKind::ClaimRefunded, &back, Some(row.id.0))?;
-        let (day, points) = (world.now.day, row.points());
-        let account = world.change(row.account)?;
-        account.usage = account.usage.on(day);
-        account.usage.restore(Way::Out, points, row.day);
+    }
+    if !row.lots_out.is_empty() || is_apart(catalogue, &row.terms) {
+        restore(world, &row)?;
     }
     if row.settled != Millionths::ZERO {
         let mut back = used(world, request, &row, UseKind::Refund, row.settled.negated());
@@ -262,7 +292,7 @@ fn returning(world: &World, catalogue: &Catalogue, row: &VoucherRow) -> Result<V
 }
 
 /// Ends it if its time is over, else leaves it as it is.
-pub fn expire(world: &mut World, request: &Request, id: VoucherId) -> Result<Effect, Halt> {
+pub fn expire(world: &mut World, catalogue: &Catalogue, request: &Request, id: VoucherId) -> Result<Effect, Halt> {
     let row = world.vouchers.get(&id).cloned().ok_or(Code::NotFound)?;
     let is_over = match row.state {
         State::Reserved => row.reserved_until.is_none_or(|until| until <= world.now.at),
@@ -275,6 +305,9 @@ pub fn expire(world: &mut World, request: &Request, id: VoucherId) -> Result<Eff
     let was_reserved = row.state == State::Reserved;
     let left = row.terms.cost.minus(row.settled).unwrap_or(Millionths::ZERO);
     unreserve(world, &row.terms, left);
+    if was_reserved && is_apart(catalogue, &row.terms) {
+        restore(world, &row)?;
+    }
     // A pool's code is used up by having been given.
     if was_reserved && !row.terms.pooled {
         world.stock(row.terms.benefit, -1);

@@ -113,7 +113,7 @@ fn run(world: &mut World, catalogue: &Catalogue, priced: &mut Priced, request: &
         Command::Claim(ask) => benefit::claim(world, catalogue, request, ask),
         Command::ConfirmClaim(ask) => benefit::confirm(world, catalogue, request, ask.voucher),
         Command::CancelVoucher(ask) => benefit::cancel(world, catalogue, request, ask),
-        Command::ExpireVoucher(ask) => benefit::expire(world, request, ask.voucher),
+        Command::ExpireVoucher(ask) => benefit::expire(world, catalogue, request, ask.voucher),
         Command::Redeem(ask) => till::redeem(world, request, ask),
         Command::ReverseRedemption(ask) => till::reverse(world, catalogue, request, ask),
     }

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Barrier;
 
 /// The family park ticket of `bb`, worth 120, for members of `aa` from the second rung on, who pays 80 for a use.
-fn ticket() -> Value {
+pub(super) fn ticket() -> Value {
     json!({
         "kind": "ticket", "name": { "en": "Family park ticket", "zh": "亲子乐园门票" }, "face_value": "120.00",
         "use_days": 30, "quota": 50, "offers": [{ "to": "aa", "tiers": ["top"], "funder": "brand", "cost": "80.00" }],
     })
 }
 
-fn changed(mut document: Value, changes: Value) -> Value {
+pub(super) fn changed(mut document: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().expect("an object") {
         document[name] = value.clone();
     }
@@ -24,7 +24,7 @@ fn changed(mut document: Value, changes: Value) -> Value {
 
 impl Api {
     /// Puts a benefit of `bb`'s and has `aa` approve it; its id.
-    fn offer(&self, code: &str, document: &Value) -> String {
+    pub(super) fn offer(&self, code: &str, document: &Value) -> String {
         let put = self.bb.put(&format!("/v1/benefits/{code}"), document).status(200);
         let id = text(&put, "benefit_id");
         if put["approvals"].as_array().is_some_and(|all| !all.is_empty()) {
@@ -34,21 +34,21 @@ impl Api {
         id
     }
 
-    fn claim(&self, id: &str, member: &str, key: &str) -> Value {
+    pub(super) fn claim(&self, id: &str, member: &str, key: &str) -> Value {
         self.aa.post(&format!("/v1/benefits/{id}/claims"), key, &json!({ "member_ref": member })).status(201)
     }
 }
 
-fn text(answer: &Value, name: &str) -> String {
+pub(super) fn text(answer: &Value, name: &str) -> String {
     answer[name].as_str().unwrap_or_else(|| panic!("{name} in {answer}")).to_owned()
 }
 
-fn tier(caller: &Caller, member: &str, tier: &str) {
+pub(super) fn tier(caller: &Caller, member: &str, tier: &str) {
     let body = json!({ "tier": tier, "status": "active" });
     caller.put(&format!("/v1/memberships/{member}"), &body).status(200);
 }
 
-fn till(caller: &Caller, code: &str, key: &str, more: Value) -> crate::tls::Answer {
+pub(super) fn till(caller: &Caller, code: &str, key: &str, more: Value) -> crate::tls::Answer {
     let body = changed(json!({ "store": "Bund", "till": "3", "external_reference": format!("till-{key}") }), more);
     caller.post(&format!("/v1/vouchers/{code}/redemptions"), key, &body)
 }

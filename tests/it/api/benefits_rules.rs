@@ -1,0 +1,53 @@
+//! What benefits are bound by, from the outside: limits, days, codes, ladders, pages.
+
+use super::benefits::{changed, text, ticket, tier, till};
+use super::{Api, Expect};
+use crate::support::book::audit;
+use serde_json::{Value, json};
+
+impl Api {
+    /// Ends all vouchers and reservations whose time is over.
+    fn end_vouchers(&self) {
+        let mut run = self.voucher_run();
+        while run.end().expect("ended") > 0 {}
+    }
+}
+
+#[test]
+fn a_brand_with_a_ledger_of_its_own_is_held_to_its_members_limits() {
+    let remote = "UPDATE partners SET hosted = false, endpoint = 'https://aa.example', limit_out_day = 250 WHERE slug = 'aa'";
+    let api = Api::new("rules-limits", remote);
+    api.aa.register("A-1");
+    let offers = json!([{ "to": "aa", "points": 100, "funder": "brand", "cost": "35.00" }]);
+    let id = api.offer("cinema", &changed(ticket(), json!({ "kind": "goods", "offers": offers })));
+    let claims = format!("/v1/benefits/{id}/claims");
+    let ask = json!({ "member_ref": "A-1" });
+    let reserve = |key: &str| text(&api.aa.post(&claims, key, &ask).status(202), "voucher_id");
+    let (first, second) = (reserve("k1"), reserve("k2"));
+    assert_eq!(api.aa.post(&claims, "k3", &ask).refused(422, "limit_exceeded")["points_left"], 50);
+    // Counted once: what the brand has debited meanwhile is not refused.
+    let confirm = |id: &str| api.aa.send("POST", &format!("/v1/vouchers/{id}/confirmation"), "", None);
+    assert_eq!(confirm(&first).status(200)["state"], "issued");
+    audit(&api.house.database);
+    // Given back, or not confirmed in time: the member may use it for something else that day.
+    let cancel = |id: &str| {
+        let reason = json!({ "reason": "it rains" });
+        api.aa.post(&format!("/v1/vouchers/{id}/cancellations"), "", &reason).status(200)
+    };
+    cancel(&second);
+    let third = reserve("k4");
+    api.aa.post(&claims, "k5", &ask).refused(422, "limit_exceeded");
+    api.advance("11 minutes");
+    confirm(&third).refused(422, "voucher_expired");
+    api.end_vouchers();
+    audit(&api.house.database);
+    cancel(&first);
+    let (fourth, _) = (reserve("k6"), reserve("k7"));
+    api.aa.post(&claims, "k8", &ask).refused(422, "limit_exceeded");
+    confirm(&fourth).status(200);
+    // Usage that nothing accounts for is found.
+    audit(&api.house.database);
+    api.sql("UPDATE accounts SET usage[2] = usage[2] - 100 WHERE usage[2] > 0").expect("changed");
+    assert!(api.broken_invariants().contains(&"member limits"));
+    api.sql("UPDATE accounts SET usage[2] = usage[2] + 100 WHERE usage[2] > 0").expect("changed back");
+}
