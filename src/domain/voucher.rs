@@ -2,8 +2,12 @@
 
 use super::confirmation;
 use super::money::Millionths;
+use chrono::{Days, NaiveDate};
 use std::fmt;
 use std::str::FromStr;
+
+/// Days after a redemption on which a till's mistake may still be taken back, whatever has become of its voucher.
+pub const TAKE_BACK_DAYS: u64 = 30;
 
 /// Where a voucher stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +89,8 @@ impl State {
                 Next::To(State::PartlyRedeemed)
             }
             (State::Reserved | State::Issued | State::PartlyRedeemed, Event::Expire) => Next::To(State::Expired),
+            // It stays over; what its use has settled is taken back all the same.
+            (State::Expired, Event::Reverse { .. }) => Next::Stays,
             // What was used in part is not given back; its other uses are.
             (State::Reserved | State::Issued, Event::Cancel) => Next::To(State::Cancelled),
             (State::Issued | State::PartlyRedeemed | State::Redeemed, Event::Confirm)
@@ -95,11 +101,15 @@ impl State {
             | (State::Issued, Event::Reverse { .. })
             | (State::PartlyRedeemed | State::Redeemed | State::Expired, Event::Cancel)
             | (State::Redeemed, Event::Redeem { .. })
-            | (State::Expired | State::Cancelled, Event::Confirm | Event::Redeem { .. } | Event::Reverse { .. }) => {
-                Next::Never
-            }
+            | (State::Expired | State::Cancelled, Event::Confirm | Event::Redeem { .. })
+            | (State::Cancelled, Event::Reverse { .. }) => Next::Never,
         }
     }
+}
+
+/// Whether a redemption of that day may be taken back on this one.
+pub fn may_be_taken_back(redeemed: NaiveDate, day: NaiveDate) -> bool {
+    redeemed.checked_add_days(Days::new(TAKE_BACK_DAYS)).is_none_or(|last| day <= last)
 }
 
 /// What one more use settles, the `nth` of `uses` that now stand, when `settled` of the voucher's cost is settled already:
@@ -231,6 +241,13 @@ mod tests {
         assert_eq!(State::PartlyRedeemed.on(Event::Redeem { last: true }), Next::To(State::Redeemed));
         assert_eq!(State::Redeemed.on(Event::Reverse { first: false }), Next::To(State::PartlyRedeemed));
         assert_eq!(State::Issued.on(Event::Reverse { first: true }), Next::Never);
+        assert_eq!(State::Cancelled.on(Event::Reverse { first: true }), Next::Never);
+        for first in [false, true] {
+            assert_eq!(State::Expired.on(Event::Reverse { first }), Next::Stays, "nobody can use it again");
+        }
+        let day = |text: &str| text.parse::<NaiveDate>().expect("a date");
+        assert!(may_be_taken_back(day("2026-01-31"), day("2026-03-02")));
+        assert!(!may_be_taken_back(day("2026-01-31"), day("2026-03-03")));
     }
 
     #[test]

@@ -60,7 +60,7 @@ catalogue! {
     Stale = "stale", 409, false, "A newer state is already known";
     AlreadyLinked = "already_linked", 409, false, "One of these people already has a membership at that brand";
     QuoteUsed = "quote_used", 409, false, "This quote has been used";
-    UndoWindowClosed = "undo_window_closed", 409, false, "The time to undo is over, or it was undone already";
+    UndoWindowClosed = "undo_window_closed", 409, false, "The time to undo or take it back is over, or it was undone already";
     DisputeClosed = "dispute_closed", 409, false, "The time to dispute lines of this window is over";
     QuoteExpired = "quote_expired", 410, false, "This quote has expired";
     TooLarge = "too_large", 413, false, "The body is larger than this address takes";

@@ -342,16 +342,19 @@ fn own_voucher(world: &World, request: &Request, id: VoucherId, or_giver: bool) 
 /// Why a voucher is not good for what was asked.
 pub(super) fn refusal(world: &World, row: &VoucherRow) -> Halt {
     match row.state {
-        State::Redeemed | State::PartlyRedeemed => {
-            let own = world.uses.values().filter(|used| used.voucher == row.id && used.kind == UseKind::Redemption);
-            let last = own.filter(|used| !used.reversed).max_by_key(|used| (used.batch_no, used.ordinal));
-            let id = last.map(|last| last.id.to_string()).unwrap_or_default();
-            Halt::Refuse(Code::VoucherUsed, Hint::Redeemed { id })
-        }
+        State::Redeemed | State::PartlyRedeemed => used_last(world, row),
         State::Expired => Code::VoucherExpired.into(),
         State::Cancelled => Code::VoucherCancelled.into(),
         State::Reserved | State::Issued => Code::VoucherNotIssued.into(),
     }
+}
+
+/// That it has been used, and which of its uses that stand was the last.
+pub(super) fn used_last(world: &World, row: &VoucherRow) -> Halt {
+    let own = world.uses.values().filter(|used| used.voucher == row.id && used.kind == UseKind::Redemption);
+    let last = own.filter(|used| !used.reversed).max_by_key(|used| (used.batch_no, used.ordinal));
+    let id = last.map(|last| last.id.to_string()).unwrap_or_default();
+    Halt::Refuse(Code::VoucherUsed, Hint::Redeemed { id })
 }
 
 /// A use as it begins, for what follows from its kind to be filled in.

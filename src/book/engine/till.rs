@@ -4,7 +4,7 @@
 //! with its key is given its first answer.
 
 use super::Effect;
-use super::benefit::{put, refusal, settle, tell, used};
+use super::benefit::{put, refusal, settle, tell, unreserve, used, used_last};
 use super::takeback::check_not_closed;
 use super::world::{EventKind, Halt, Subject, World};
 use crate::book::command::{Code, Outcome, Redeem, Request, ReverseRedemption, UseRow, VoucherRow};
@@ -13,7 +13,7 @@ use crate::domain::benefit::{Benefit, SettlesAt};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::UseId;
 use crate::domain::money::Millionths;
-use crate::domain::voucher::{Event, Next, due};
+use crate::domain::voucher::{Event, Next, due, may_be_taken_back};
 use std::sync::Arc;
 
 /// The order of the checks is the published order of refusals.
@@ -91,18 +91,27 @@ pub fn reverse(
     if first.reversed {
         return Err(Code::ReversalExceeds.into());
     }
+    if !may_be_taken_back(first.day, world.now.day) {
+        return Err(Code::UndoWindowClosed.into());
+    }
     // Last first: so its uses are always the first so many, and each settles its own share.
     if first.nth != row.used {
-        return Err(refusal(world, &row));
+        return Err(used_last(world, &row));
     }
-    let Next::To(state) = row.state.on(Event::Reverse { first: row.used <= 1 }) else {
-        return Err(refusal(world, &row));
+    let state = match row.state.on(Event::Reverse { first: row.used <= 1 }) {
+        Next::To(state) => state,
+        Next::Stays => row.state,
+        Next::Never => return Err(refusal(world, &row)),
     };
     let mut back = used(world, request, &row, UseKind::Reversal, first.cost.negated());
     (back.nth, back.reverses, back.reason) = (first.nth, Some(first.id), Some(ask.reason.clone()));
     (back.store, back.till, back.receipt) = (first.store.clone(), first.till.clone(), first.receipt.clone());
     let mut row = row.as_ref().clone();
     let back = settle(world, &row, back)?;
+    // Of what is over nothing can be settled again.
+    if !state.is_open() {
+        unreserve(world, &row.terms, first.cost);
+    }
     let mut changed = first.as_ref().clone();
     changed.reversed = true;
     world.uses.insert(first.id, Arc::new(changed));

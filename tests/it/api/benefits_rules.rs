@@ -51,3 +51,37 @@ fn a_brand_with_a_ledger_of_its_own_is_held_to_its_members_limits() {
     assert!(api.broken_invariants().contains(&"member limits"));
     api.sql("UPDATE accounts SET usage[2] = usage[2] + 100 WHERE usage[2] > 0").expect("changed back");
 }
+
+#[test]
+fn a_redemption_is_taken_back_for_thirty_days_whatever_became_of_its_voucher() {
+    let api = Api::new("rules-back", "");
+    tier(&api.aa, "A-1", "top");
+    let code = |name: &str, uses: i64| {
+        let id = api.offer(name, &changed(ticket(), json!({ "uses": uses, "use_days": 3 })));
+        text(&api.claim(&id, "A-1", name), "code")
+    };
+    let (part, whole, late) = (code("rides", 2), code("park", 1), code("boat", 1));
+    let use_of = |code: &str, key: &str| text(&till(&api.bb, code, key, json!({})).status(201), "redemption_id");
+    let (of_part, of_whole, of_late) = (use_of(&part, "t1"), use_of(&whole, "t2"), use_of(&late, "t3"));
+    let back = |one: &str, key: &str| {
+        api.bb.post(&format!("/v1/redemptions/{one}/reversals"), key, &json!({ "reason": "the wrong one" }))
+    };
+    let state = |code: &str| text(&api.bb.get(&format!("/v1/vouchers/{code}")).status(200), "state");
+    api.advance("5 days");
+    api.end_vouchers();
+    assert_eq!((state(&part), state(&whole)), ("expired".to_owned(), "redeemed".to_owned()));
+    back(&of_part, "r1").status(201);
+    back(&of_part, "r2").refused(422, "reversal_exceeds");
+    back(&of_whole, "r3").status(201);
+    // Nobody is owed anything for either, and nothing is kept for them any more.
+    api.end_vouchers();
+    for (code, key) in [(&part, "t4"), (&whole, "t5")] {
+        assert_eq!(state(code), "expired");
+        till(&api.bb, code, key, json!({})).refused(422, "voucher_expired");
+    }
+    audit(&api.house.database);
+    api.advance("26 days");
+    back(&of_late, "r4").refused(409, "undo_window_closed");
+    assert_eq!(api.exposures().iter().map(|one| one.value).max(), Some(80_000_000), "the one that stands");
+    api.close_window();
+}
