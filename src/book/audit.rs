@@ -309,12 +309,13 @@ pub const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "stock = vouchers",
-        says: "what is taken of a benefit is its vouchers that count, and of a pool its codes that were given",
+        says: "what is taken of a benefit is its vouchers that count, and of a pool those that were given a code, each when it was issued",
         sql: "SELECT coalesce(s.benefit_id, v.benefit_id)::text AS id FROM stocks s FULL JOIN (SELECT v.benefit_id, count(*) AS n FROM vouchers v \
-              JOIN benefit_terms t USING (terms_id) WHERE (t.body->>'pooled')::boolean OR (v.state <> 5 AND NOT (v.state = 4 AND v.reserved_until IS NOT NULL)) \
+              LEFT JOIN benefit_codes c USING (voucher_id) WHERE c.voucher_id IS NOT NULL OR (v.state <> 5 AND NOT (v.state = 4 AND v.reserved_until IS NOT NULL)) \
               GROUP BY 1) v USING (benefit_id) WHERE coalesce(s.taken, 0) <> coalesce(v.n, 0) UNION ALL \
               SELECT v.voucher_id::text FROM vouchers v JOIN benefit_terms t USING (terms_id) LEFT JOIN benefit_codes c USING (voucher_id) \
-              WHERE (t.body->>'pooled')::boolean <> (c.voucher_id IS NOT NULL) OR (t.body->>'pooled')::boolean <> (v.code_hash IS NULL)",
+              WHERE (c.voucher_id IS NOT NULL AND NOT (t.body->>'pooled')::boolean) OR (c.voucher_id IS NULL AND (t.body->>'pooled')::boolean AND v.reserved_until IS NULL) \
+              OR (t.body->>'pooled')::boolean <> (v.code_hash IS NULL)",
     },
     Invariant {
         name: "vouchers = uses",

@@ -200,6 +200,9 @@ fn issue(
         world.writes.entries.push(entry);
     }
     (row.state, row.reserved_until, row.day) = (State::Issued, None, day);
+    if row.terms.pooled {
+        world.writes.vouchers_coded.push(row.id);
+    }
     if row.terms.settles_at == SettlesAt::Issue {
         let cost = row.terms.cost;
         row.settled = cost;
@@ -271,7 +274,8 @@ pub fn cancel(
     }
     // Nothing of it may be settled any more.
     unreserve(world, &row.terms, row.terms.cost);
-    if !row.terms.pooled {
+    // A pool's code is used up by having been shown.
+    if row.state == State::Reserved || !row.terms.pooled {
         world.stock(row.terms.benefit, -1);
     }
     row.state = State::Cancelled;
@@ -305,12 +309,11 @@ pub fn expire(world: &mut World, catalogue: &Catalogue, request: &Request, id: V
     let was_reserved = row.state == State::Reserved;
     let left = row.terms.cost.minus(row.settled).unwrap_or(Millionths::ZERO);
     unreserve(world, &row.terms, left);
-    if was_reserved && is_apart(catalogue, &row.terms) {
-        restore(world, &row)?;
-    }
-    // A pool's code is used up by having been given.
-    if was_reserved && !row.terms.pooled {
+    if was_reserved {
         world.stock(row.terms.benefit, -1);
+        if is_apart(catalogue, &row.terms) {
+            restore(world, &row)?;
+        }
     }
     row.state = State::Expired;
     world.writes.vouchers_changed.insert(id);

@@ -323,6 +323,8 @@ pub struct Writes {
     pub exposures: BTreeMap<ExposureKey, ExposureDelta>,
     pub vouchers: Vec<VoucherId>,
     pub vouchers_changed: BTreeSet<VoucherId>,
+    /// Issued in this batch and of a pool: each is given a code.
+    pub vouchers_coded: Vec<VoucherId>,
     pub uses: Vec<UseId>,
     pub uses_changed: BTreeSet<UseId>,
     pub stocks: BTreeMap<BenefitId, StockDelta>,

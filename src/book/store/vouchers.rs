@@ -518,11 +518,10 @@ fn steps(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
     if written == rows.len() { Ok(()) } else { Err(Error::LostRace) }
 }
 
-/// Gives each new voucher of a pool the next code that nobody else is about to take. The stock never allows more of them
-/// than there are codes.
+/// Gives each voucher of a pool, when it is issued, the next code that nobody else is about to take. The stock never allows
+/// more of them than there are codes.
 fn give_codes(conn: &mut PgConnection, world: &World) -> Result<(), Error> {
-    let pooled = world.writes.vouchers.iter().filter_map(|id| world.vouchers.get(id)).filter(|row| row.terms.pooled);
-    for row in pooled {
+    for row in world.writes.vouchers_coded.iter().filter_map(|id| world.vouchers.get(id)) {
         let given = Statement::new(
             "UPDATE benefit_codes c SET voucher_id = x.v FROM unnest(?, ?) x(v, b) WHERE c.code_no = (SELECT f.code_no FROM benefit_codes f \
              WHERE f.benefit_id = x.b AND f.voucher_id IS NULL ORDER BY f.code_no LIMIT 1 FOR UPDATE SKIP LOCKED)",

@@ -549,6 +549,7 @@ fn a_reservation_of_a_pool_shows_its_code_to_nobody_and_ends_with_its_day() {
     api.aa.post(&cancel, "", &json!({ "reason": "no" })).status(200);
     let shown = api.aa.get(&format!("/v1/vouchers/{first}")).status(200);
     assert_eq!((&shown["state"], &shown["code"]), (&json!("cancelled"), &Value::Null));
+    api.claim(&id, "A-1", "k2");
     api.bb
         .put("/v1/benefits/coffee", &changed(ticket(), json!({ "offers": [{ "to": "aa" }] })))
         .refused(422, "invalid");

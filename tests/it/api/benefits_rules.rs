@@ -85,3 +85,35 @@ fn a_redemption_is_taken_back_for_thirty_days_whatever_became_of_its_voucher() {
     assert_eq!(api.exposures().iter().map(|one| one.value).max(), Some(80_000_000), "the one that stands");
     api.close_window();
 }
+
+#[test]
+fn a_reservation_that_ends_has_used_up_no_code_of_its_pool() {
+    let api = Api::new("rules-pool", "");
+    api.aa.register("A-1");
+    let document = changed(ticket(), json!({ "codes": "pool", "quota": null, "offers": [{ "to": "aa" }] }));
+    let id = api.offer("coffee", &document);
+    let codes = format!("/v1/benefits/{id}/codes");
+    api.bb.post(&codes, "", &json!({ "codes": ["CAFE-1", "CAFE-2"] })).status(200);
+    let claims = format!("/v1/benefits/{id}/claims");
+    let reserve = json!({ "member_ref": "A-1", "reserve": true });
+    let reserved = |key: &str| text(&api.aa.post(&claims, key, &reserve).status(202), "voucher_id");
+    let (first, second) = (reserved("k1"), reserved("k2"));
+    // Both places are taken, and no code is.
+    api.aa.post(&claims, "k3", &reserve).refused(422, "sold_out");
+    assert_eq!(api.bb.get(&codes).status(200), json!({ "total": 2, "issued": 0, "available": 2 }));
+    let reason = json!({ "reason": "the cafe is closed" });
+    api.aa.post(&format!("/v1/vouchers/{first}/cancellations"), "", &reason).status(200);
+    api.advance("11 minutes");
+    api.end_vouchers();
+    assert_eq!(api.aa.get(&format!("/v1/vouchers/{second}")).status(200)["state"], "expired");
+    audit(&api.house.database);
+    let (third, fourth) = (reserved("k4"), text(&api.claim(&id, "A-1", "k5"), "code"));
+    let confirm = format!("/v1/vouchers/{third}/confirmation");
+    let issued = api.aa.send("POST", &confirm, "", None).status(200);
+    assert_eq!((fourth.as_str(), &issued["code"]), ("CAFE-1", &json!("CAFE-2")), "each when it is issued");
+    assert_eq!(api.aa.send("POST", &confirm, "", None).status(200), issued, "said again");
+    // What was shown stays used up.
+    api.aa.post(&format!("/v1/vouchers/{third}/cancellations"), "", &reason).status(200);
+    assert_eq!(api.bb.get(&codes).status(200), json!({ "total": 2, "issued": 2, "available": 0 }));
+    api.aa.post(&claims, "k6", &reserve).refused(422, "sold_out");
+}
