@@ -240,6 +240,11 @@ pub struct Benefit {
     pub offers: Vec<Offer>,
 }
 
+/// The tier a member shows on this day: a granted or trial one is over after its last day, then it is the earned one.
+pub fn shown_tier(shown: String, until: Option<NaiveDate>, earned: &str, day: NaiveDate) -> String {
+    if until.is_none_or(|until| day <= until) { shown } else { earned.to_owned() }
+}
+
 /// A member as a benefit looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimant {

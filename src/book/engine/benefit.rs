@@ -9,7 +9,7 @@ use super::{Effect, own_account, take};
 use crate::book::command::{CancelVoucher, Claim, Code, Command, Hint, Outcome, Request, Status, UseRow, VoucherRow};
 use crate::book::exposures::ExposureKey;
 use crate::book::voucher::{Offered, RESERVED_FOR, UseKind};
-use crate::domain::benefit::{BenefitTerms, Claimant, Offer, Payer, SettlesAt};
+use crate::domain::benefit::{BenefitTerms, Claimant, Offer, Payer, SettlesAt, shown_tier};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::ids::{AccountId, UseId, VoucherId};
 use crate::domain::lots::Parcel;
@@ -105,8 +105,6 @@ fn restore(world: &mut World, row: &VoucherRow) -> Result<(), Halt> {
 /// A member as the benefit looks at it.
 fn claimant(world: &World, offered: &Offered, id: AccountId) -> Result<Claimant, Halt> {
     let (account, facts) = (world.account(id)?, world.facts.get(&id).ok_or(Halt::Reload)?);
-    // A granted or trial tier is over after its day; then it is the earned one.
-    let is_shown = facts.tier_until.is_none_or(|until| world.now.day <= until);
     let recognised = offered.recognised.iter();
     let recognised = recognised
         .filter(|(brand, tier, _)| *brand == account.partner && *tier == account.tier)
@@ -115,7 +113,7 @@ fn claimant(world: &World, offered: &Offered, id: AccountId) -> Result<Claimant,
     let own = (account.partner == offered.benefit.giver).then(|| account.tier.clone());
     Ok(Claimant {
         partner: account.partner.clone(),
-        tier: if is_shown { facts.tier.clone() } else { account.tier.clone() },
+        tier: shown_tier(facts.tier.clone(), facts.tier_until, &account.tier, world.now.day),
         recognised: recognised.or(own),
         tags: facts.tags.clone(),
         birth_month: facts.birth_month.and_then(|month| u32::try_from(month).ok()),

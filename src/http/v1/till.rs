@@ -168,10 +168,11 @@ pub async fn reverse(
 pub async fn make_pass(
     exchange: Data<Exchange>,
     caller: Caller,
+    request_id: RequestId,
     member_ref: Path<String>,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
-    let pass = passes::make(&exchange, caller.partner()?, named(member_ref.into_inner())?).await?;
+    let pass = passes::make(&exchange, caller.partner()?, request_id.0, named(member_ref.into_inner())?).await?;
     reply::json(StatusCode::CREATED, &PassAnswer { code: pass.code.to_string(), expires_at: pass.expires_at })
 }
 

@@ -1,18 +1,21 @@
 //! Recognising a member at a till: its brand's app shows a code for two minutes, and the till of any partner is told the
 //! tier and what the member has consented to tell that partner, nothing else.
 
+use crate::book::command::{Code, Hint, Refusal, Status};
 use crate::book::store::read;
+use crate::domain::benefit::shown_tier;
 use crate::domain::holder::Holder;
 use crate::domain::ids::{Slug, TokenId};
 use crate::domain::text::Text;
 use crate::domain::voucher::VoucherCode;
-use crate::service::exchange::{Error, Exchange};
+use crate::service::exchange::{Error, Exchange, Refused};
 use crate::service::memberships;
 use crate::signing::digest::directory_hash;
-use crate::store::{consents, passes};
+use crate::store::{catalogue, consents, passes};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::PgConnection;
 use ring::rand::{SecureRandom, SystemRandom};
+use uuid::Uuid;
 
 /// Seconds a pass is good for.
 const LIFE_S: i32 = 120;
@@ -46,19 +49,25 @@ pub struct Shared {
     pub tags: Option<Vec<String>>,
 }
 
-fn hash(code: &VoucherCode) -> uuid::Uuid {
+fn hash(code: &VoucherCode) -> Uuid {
     directory_hash("pass", &[code.as_str().as_bytes()])
 }
 
 /// A pass of the caller's member.
-pub async fn make(exchange: &Exchange, caller: &Slug, member_ref: Text) -> Result<Pass, Error> {
+pub async fn make(exchange: &Exchange, caller: &Slug, request_id: Uuid, member_ref: Text) -> Result<Pass, Error> {
     let mut random = [0; 64];
     SystemRandom::new().fill(&mut random).map_err(|_| Error::Broken("the system has no randomness"))?;
     let code = VoucherCode::draw(&random).ok_or(Error::Broken("a code could not be drawn"))?;
     let (reader, hashed) = (Holder::Partner(caller.clone()), hash(&code));
     let unit = move |conn: &mut PgConnection| {
-        let account = memberships::find(conn, &reader, &member_ref)?.ok_or(Error::NotFound)?.account;
-        Ok::<_, Error>(passes::insert(conn, hashed, account, LIFE_S)?)
+        let id = memberships::find(conn, &reader, &member_ref)?.ok_or(Error::NotFound)?.account;
+        let account = read::accounts(conn, vec![id])?.pop().ok_or(Error::NotFound)?;
+        let code = match account.status {
+            Status::Active => return Ok(passes::insert(conn, hashed, id, LIFE_S)?),
+            Status::Frozen => Code::MembershipFrozen,
+            Status::Closed => Code::MembershipClosed,
+        };
+        Err(Error::Refused(Refused { refusal: Refusal { code, request_id, hint: Hint::None }, replayed: false }))
     };
     exchange.database.run(unit).await?;
     Ok(Pass { code, expires_at: crate::clock::now() + TimeDelta::seconds(i64::from(LIFE_S)) })
@@ -67,11 +76,14 @@ pub async fn make(exchange: &Exchange, caller: &Slug, member_ref: Text) -> Resul
 /// Whom a till has before it.
 pub async fn look(exchange: &Exchange, till: &Slug, code: &str) -> Result<Recognised, Error> {
     let code: VoucherCode = code.parse().map_err(|_| Error::NotFound)?;
-    let (till, hashed) = (till.clone(), hash(&code));
+    let (till, hashed, zone) = (till.clone(), hash(&code), exchange.catalogue.load().alliance.zone);
     let unit = move |conn: &mut PgConnection| {
         let id = passes::find(conn, hashed)?.ok_or(Error::NotFound)?;
-        let account = read::accounts(conn, vec![id])?.pop().ok_or(Error::NotFound)?;
+        // Frozen or closed since: nobody is recognised by it.
+        let account = read::accounts(conn, vec![id])?.pop().filter(|account| account.status == Status::Active);
+        let account = account.ok_or(Error::NotFound)?;
         let membership = crate::store::memberships::of_account(conn, id)?.ok_or(Error::NotFound)?;
+        let day = catalogue::business_day(conn, zone)?;
         let recognised = crate::store::benefits::recognised(conn, &[till.to_string()])?;
         let recognised =
             recognised.into_iter().find(|one| one.brand == account.partner.as_str() && one.tier == account.tier);
@@ -86,7 +98,7 @@ pub async fn look(exchange: &Exchange, till: &Slug, code: &str) -> Result<Recogn
             tags: has("tags").then(|| membership.tags.clone()),
         };
         Ok::<_, Error>(Recognised {
-            tier: membership.tier,
+            tier: shown_tier(membership.tier, membership.tier_until, &account.tier, day),
             shared,
             token: account.link_to(&till).map(|link| link.own_token),
             recognised: recognised.map(|one| one.recognised),

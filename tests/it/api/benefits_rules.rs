@@ -117,3 +117,34 @@ fn a_reservation_that_ends_has_used_up_no_code_of_its_pool() {
     assert_eq!(api.bb.get(&codes).status(200), json!({ "total": 2, "issued": 2, "available": 0 }));
     api.aa.post(&claims, "k6", &reserve).refused(422, "sold_out");
 }
+
+#[test]
+fn a_granted_tier_shows_and_opens_nothing_after_its_last_day_nor_a_membership_that_is_not_active() {
+    let api = Api::new("rules-shown", "");
+    let member = |more: Value| {
+        let body = changed(json!({ "tier": "basic", "status": "active" }), more);
+        api.aa.put("/v1/memberships/A-1", &body).status(200)
+    };
+    let asked = || api.aa.send("POST", "/v1/memberships/A-1/passes", "", None);
+    let pass = || text(&asked().status(201), "code");
+    let look = |code: &str| api.bb.get(&format!("/v1/passes/{code}"));
+    member(json!({}));
+    let granted = json!({ "tier": "top", "tier_source": "granted", "tier_until": "2099-12-31" });
+    member(granted.clone());
+    let id = api.offer("lounge", &ticket());
+    api.claim(&id, "A-1", "k1");
+    assert_eq!(look(&pass()).status(200)["tier"], "top");
+    api.advance("80 years");
+    assert_eq!(look(&pass()).status(200)["tier"], "basic");
+    let claims = format!("/v1/benefits/{id}/claims");
+    assert_eq!(
+        api.aa.post(&claims, "k2", &json!({ "member_ref": "A-1" })).refused(422, "not_eligible")["unmet"],
+        "tier"
+    );
+    let shown = pass();
+    for (status, code) in [("frozen", "membership_frozen"), ("closed", "membership_closed")] {
+        member(json!({ "status": status, "status_reason": "lost" }));
+        look(&shown).refused(404, "not_found");
+        asked().refused(422, code);
+    }
+}
