@@ -16,6 +16,7 @@ use crate::domain::lots::Parcel;
 use crate::domain::money::Millionths;
 use crate::domain::usage::Way;
 use crate::domain::voucher::{Event, Next, State};
+use chrono::TimeDelta;
 use std::sync::Arc;
 
 /// The order of the checks is the published order of refusals.
@@ -249,6 +250,10 @@ pub fn cancel(
     if row.state == State::Issued && row.use_by < world.now.day {
         return Err(Code::VoucherExpired.into());
     }
+    let settled = (row.settled != Millionths::ZERO).then(|| issue_of(world, &row)).transpose()?;
+    if settled.as_ref().is_some_and(|issue| !is_in_time(world, request, issue)) {
+        return Err(Code::UndoWindowClosed.into());
+    }
     let mut row = row.as_ref().clone();
     if !row.lots_out.is_empty() {
         match world.account(row.account)?.status {
@@ -262,11 +267,9 @@ pub fn cancel(
     if !row.lots_out.is_empty() || is_apart(catalogue, &row.terms) {
         restore(world, &row)?;
     }
-    if row.settled != Millionths::ZERO {
+    if let Some(issue) = settled {
         let mut back = used(world, request, &row, UseKind::Refund, row.settled.negated());
-        back.reason = Some(ask.reason.clone());
-        back.reverses =
-            world.uses.values().find(|used| used.voucher == row.id && used.kind == UseKind::Issue).map(|used| used.id);
+        (back.reason, back.reverses) = (Some(ask.reason.clone()), Some(issue.id));
         row.settled = Millionths::ZERO;
         settle(world, &row, back)?;
     }
@@ -281,6 +284,18 @@ pub fn cancel(
     let row = put(world, row);
     tell(world, request, &row, None, EventKind::VoucherCancelled);
     Ok(finished(row))
+}
+
+/// What an unused voucher has settled, it settled when it was issued.
+fn issue_of(world: &World, row: &VoucherRow) -> Result<Arc<UseRow>, Halt> {
+    let issue = world.uses.values().find(|used| used.voucher == row.id && used.kind == UseKind::Issue);
+    issue.cloned().ok_or(Halt::Reload)
+}
+
+/// Whose money has come in may give it back for as long as the voucher is good; whose has gone asks for it soon.
+fn is_in_time(world: &World, request: &Request, issue: &UseRow) -> bool {
+    let until = issue.at + TimeDelta::seconds(i64::from(issue.terms.undo_s));
+    request.caller == issue.terms.giver || world.now.at <= until
 }
 
 /// The lots a voucher was paid with, as they come back.

@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 
 /// Days that points of a voucher that was given back live at least when their own end is past.
 const GRACE_DAYS: u32 = 30;
-/// Seconds within which the brand takes a voucher back for its member without asking the giver.
+/// Seconds within which the brand takes back a voucher that settled at its issue; then the giver alone does.
 const UNDO_S: u32 = 900;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,7 @@ pub struct BenefitTerms {
     pub cash: Millionths,
     pub funder: Funder,
     pub cost: Millionths,
+    /// From its issue, where it settled then.
     pub undo_s: u32,
     pub grace_days: u32,
     pub giver_entity: String,

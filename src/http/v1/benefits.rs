@@ -301,7 +301,8 @@ pub async fn confirm(
     reply::json(StatusCode::OK, &VoucherAnswer::held(&held, &caller.kind))
 }
 
-/// Takes a voucher back that was not used, by its brand or its giver: its points come back to their lots.
+/// Takes a voucher back that was not used, by its brand or its giver, until its last day: its points come back to their
+/// lots. One that has settled at its issue its brand takes back for a quarter of an hour, and its giver afterwards too.
 #[utoipa::path(
     post, path = "/v1/vouchers/{code}/cancellations", tag = "benefits", request_body = CancelRequest,
     params(("code" = String, Path, pattern = "^vch_[0-9a-f]{32}$", description = "The voucher's id")),

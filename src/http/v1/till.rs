@@ -135,7 +135,8 @@ fn read(fields: &mut Fields, code: String, body: RedeemRequest) -> Option<ShownV
     Some(ShownVoucher { code, bill: bill?, store: store?, till: till?, receipt: receipt?, reference: reference? })
 }
 
-/// Takes back what a till did by mistake: the voucher has its use again, and nothing is settled for it.
+/// Takes back what a till did by mistake, for thirty days: nothing is settled for it, and the voucher has its use again
+/// unless its last day is past.
 #[utoipa::path(
     post, path = "/v1/redemptions/{id}/reversals", tag = "till", request_body = ReverseRequest,
     params(("id" = String, Path, pattern = "^use_[0-9a-f]{32}$"),
@@ -159,7 +160,7 @@ pub async fn reverse(
     reply::first_or_again(StatusCode::CREATED, &RedemptionAnswer::used(&done.row, &caller.kind), done.replayed)
 }
 
-/// A pass of the caller's member, good for two minutes at any till of the alliance.
+/// A pass of the caller's member, whose membership is active, good for two minutes at any till of the alliance.
 #[utoipa::path(
     post, path = "/v1/memberships/{member_ref}/passes", tag = "till",
     params(("member_ref" = String, Path, min_length = 1, max_length = 128)),

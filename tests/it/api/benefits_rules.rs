@@ -148,3 +148,30 @@ fn a_granted_tier_shows_and_opens_nothing_after_its_last_day_nor_a_membership_th
         asked().refused(422, code);
     }
 }
+
+#[test]
+fn a_voucher_that_settled_at_its_issue_is_its_givers_to_take_back_after_a_quarter_of_an_hour() {
+    let api = Api::new("rules-undo", "");
+    tier(&api.aa, "A-1", "top");
+    let at_issue = api.offer("pass", &changed(ticket(), json!({ "settles_at": "issue" })));
+    let at_till = api.offer("park", &ticket());
+    let claimed = |id: &str, key: &str| text(&api.claim(id, "A-1", key), "voucher_id");
+    let (soon, late, free) = (claimed(&at_issue, "k1"), claimed(&at_issue, "k2"), claimed(&at_till, "k3"));
+    let cancel = |caller: &super::Caller, id: &str| {
+        caller.post(&format!("/v1/vouchers/{id}/cancellations"), "", &json!({ "reason": "it rains" }))
+    };
+    cancel(&api.aa, &soon).status(200);
+    // Of a reservation, the time begins when it is issued.
+    let ask = json!({ "member_ref": "A-1", "reserve": true });
+    let reserved = text(&api.aa.post(&format!("/v1/benefits/{at_issue}/claims"), "k4", &ask).status(202), "voucher_id");
+    api.advance("9 minutes");
+    api.aa.send("POST", &format!("/v1/vouchers/{reserved}/confirmation"), "", None).status(200);
+    api.advance("7 minutes");
+    cancel(&api.aa, &reserved).status(200);
+    cancel(&api.aa, &late).refused(409, "undo_window_closed");
+    assert_eq!(api.exposures().iter().map(|one| one.value).max(), Some(80_000_000), "nothing has moved");
+    cancel(&api.bb, &late).status(200);
+    cancel(&api.aa, &late).status(200);
+    cancel(&api.aa, &free).status(200);
+    assert_eq!(api.exposures().len(), 0);
+}
