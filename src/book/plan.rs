@@ -61,9 +61,11 @@ impl Plan {
         let shown: Vec<Uuid> =
             requests.iter().flat_map(|request| codes_of(&request.command)).map(|code| code.0).collect();
         let codes = if shown.is_empty() { HashMap::new() } else { vouchers::by_code(conn, shown)? };
-        let named = |name: fn(&Command) -> Option<Uuid>| requests.iter().filter_map(move |request| name(&request.command));
+        let named =
+            |name: fn(&Command) -> Option<Uuid>| requests.iter().filter_map(move |request| name(&request.command));
         let posted: BTreeSet<Uuid> = named(posting_of).collect();
-        let mut legs = if posted.is_empty() { BTreeMap::new() } else { read::legs(conn, posted.into_iter().collect())? };
+        let mut legs =
+            if posted.is_empty() { BTreeMap::new() } else { read::legs(conn, posted.into_iter().collect())? };
         let shown = codes.values().map(|(voucher, _)| voucher.0);
         let of_vouchers: BTreeSet<Uuid> = named(voucher_of).chain(shown).collect();
         if !of_vouchers.is_empty() {

@@ -6,7 +6,7 @@ use super::Error;
 use super::codec::{Unreadable, points};
 use super::rows;
 use super::statement::{Column, Statement};
-use super::vouchers;
+use super::voucher_uses;
 use crate::book::voucher::UseRow;
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
@@ -148,7 +148,7 @@ pub fn run(conn: &mut PgConnection, after: i64, last: i64) -> Result<Option<Run>
     if named > 0 {
         run.conversions = conversions(conn, after, through)?;
         run.reversals = reversals(conn, after, through)?;
-        run.uses = vouchers::uses_between(conn, after, through)?;
+        run.uses = voucher_uses::between(conn, after, through)?;
     }
     run.adjustments = adjustments(conn, after, through)?;
     let found = run.conversions.len() + run.reversals.len() + run.uses.len();

@@ -8,7 +8,9 @@ pub mod journal;
 pub mod read;
 pub mod rows;
 pub mod statement;
+mod stocks;
 mod voucher_terms;
+pub mod voucher_uses;
 pub mod vouchers;
 pub mod write;
 

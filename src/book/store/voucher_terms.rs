@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use diesel::prelude::*;
 use diesel::sql_types::{Text, Uuid as SqlUuid};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -157,7 +157,17 @@ pub fn store(conn: &mut PgConnection, all: &[&BenefitTerms]) -> Result<Vec<Uuid>
     Ok(found)
 }
 
-pub fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<BenefitTerms>>, Error> {
+/// The terms of rows that name them by these ids.
+pub fn of(conn: &mut PgConnection, ids: impl Iterator<Item = Uuid>) -> Result<HashMap<Uuid, Arc<BenefitTerms>>, Error> {
+    let ids: BTreeSet<Uuid> = ids.collect();
+    if ids.is_empty() { Ok(HashMap::new()) } else { find(conn, &ids.into_iter().collect::<Vec<_>>()) }
+}
+
+pub fn known(terms: &HashMap<Uuid, Arc<BenefitTerms>>, id: Uuid) -> Result<Arc<BenefitTerms>, Unreadable> {
+    terms.get(&id).cloned().ok_or_else(|| Unreadable { column: "terms_id", value: id.to_string() })
+}
+
+fn find(conn: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<BenefitTerms>>, Error> {
     let found: Vec<TermsSql> = Statement::new(
         "SELECT terms_id, body::text AS body FROM benefit_terms WHERE terms_id = ANY(?)",
         vec![Column::Uuids(ids.to_vec())],

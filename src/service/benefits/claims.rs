@@ -3,7 +3,7 @@
 use super::offers::is_seen;
 use super::{Vouchers, code_hash};
 use crate::book::command::{CancelVoucher, Claim, Command, ConfirmClaim, Outcome, VoucherRow};
-use crate::book::store::vouchers as rows;
+use crate::book::store::{voucher_uses, vouchers as rows};
 use crate::book::voucher::{MadeCode, UseRow};
 use crate::domain::holder::Holder;
 use crate::domain::ids::{BenefitId, Slug, TokenId, VoucherId};
@@ -135,7 +135,7 @@ pub async fn get(exchange: &Exchange, reader: &Holder, id: VoucherId) -> Result<
         if !is_seen {
             return Err(Error::NotFound);
         }
-        Ok((Arc::new(row), rows::uses_of(conn, &[id])?))
+        Ok((Arc::new(row), voucher_uses::of(conn, &[id])?))
     };
     exchange.database.run(unit).await
 }

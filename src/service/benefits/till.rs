@@ -2,7 +2,7 @@
 
 use super::shown;
 use crate::book::command::{Command, DirectoryHash, Outcome, Redeem, ReverseRedemption, VoucherRow};
-use crate::book::store::vouchers as rows;
+use crate::book::store::{voucher_uses, vouchers as rows};
 use crate::book::voucher::{Receipt, UseRow};
 use crate::domain::ids::{Slug, UseId};
 use crate::domain::money::{Millionths, minor_unit};
@@ -45,7 +45,7 @@ pub async fn look(exchange: &Exchange, giver: &Slug, code: &str) -> Result<(Arc<
         let place = hashes.iter().find_map(|hash| found.get(hash));
         let (id, _) = place.ok_or(Error::NotFound)?;
         let row = rows::find(conn, &[*id])?.pop().filter(|row| row.terms.giver == giver).ok_or(Error::NotFound)?;
-        Ok((Arc::new(row), rows::uses_of(conn, &[*id])?))
+        Ok((Arc::new(row), voucher_uses::of(conn, &[*id])?))
     };
     exchange.database.run(unit).await
 }

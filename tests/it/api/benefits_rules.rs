@@ -15,7 +15,8 @@ impl Api {
 
 #[test]
 fn a_brand_with_a_ledger_of_its_own_is_held_to_its_members_limits() {
-    let remote = "UPDATE partners SET hosted = false, endpoint = 'https://aa.example', limit_out_day = 250 WHERE slug = 'aa'";
+    let remote =
+        "UPDATE partners SET hosted = false, endpoint = 'https://aa.example', limit_out_day = 250 WHERE slug = 'aa'";
     let api = Api::new("rules-limits", remote);
     api.aa.register("A-1");
     let offers = json!([{ "to": "aa", "points": 100, "funder": "brand", "cost": "35.00" }]);
