@@ -222,7 +222,7 @@ impl Plan {
     fn wish(&self, request: &Request, nth: usize, wished: &mut vouchers::Wished) {
         if let Command::Claim(claim) = &request.command {
             wished.benefits.insert(claim.benefit);
-            wished.claimants.extend(&self.accounts[nth]);
+            wished.claimants.extend(self.accounts[nth].iter().map(|account| (*account, claim.benefit)));
         }
         if let Command::Redeem(Redeem { receipt: Some(receipt), .. }) = &request.command {
             wished.receipts.insert((request.caller.clone(), receipt.number.clone()));

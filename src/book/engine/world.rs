@@ -350,7 +350,7 @@ pub struct World {
     /// Every membership of the persons that link commands concern.
     pub persons: BTreeMap<AccountId, Person>,
     pub benefits: HashMap<BenefitId, Offered>,
-    /// Days on which these accounts have claimed these benefits.
+    /// Days on which these accounts have claimed these benefits, where that counts: as far back as it does.
     pub claimed: HashMap<(AccountId, BenefitId), Vec<NaiveDate>>,
     pub facts: HashMap<AccountId, Facts>,
     pub vouchers: HashMap<VoucherId, Arc<VoucherRow>>,

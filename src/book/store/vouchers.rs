@@ -23,8 +23,8 @@ use uuid::Uuid;
 pub struct Wished {
     pub benefits: BTreeSet<BenefitId>,
     pub vouchers: BTreeSet<VoucherId>,
-    /// What these accounts have claimed of the benefits, and what they show.
-    pub claimants: BTreeSet<AccountId>,
+    /// What these accounts show, and which of them are one person's that claims this benefit.
+    pub claimants: BTreeSet<(AccountId, BenefitId)>,
     /// By giver and number.
     pub receipts: BTreeSet<(Slug, String)>,
     /// Of these accounts, those that are open.
@@ -48,11 +48,11 @@ pub fn fill(conn: &mut PgConnection, world: &mut World, wished: Wished) -> Resul
         vouchers.extend(open(conn, open_of)?);
     }
     if !benefits.is_empty() {
-        let ids: Vec<BenefitId> = benefits.into_iter().collect();
-        if !claimants.is_empty() {
-            claims(conn, world, claimants.into_iter().collect(), &ids)?;
-        }
-        stocks::fill(conn, world, &ids)?;
+        stocks::fill(conn, world, &benefits.into_iter().collect::<Vec<_>>())?;
+    }
+    if !claimants.is_empty() {
+        facts(conn, world, &claimants)?;
+        claims(conn, world, claimants)?;
     }
     if !vouchers.is_empty() {
         let ids: Vec<VoucherId> = vouchers.into_iter().collect();
@@ -101,27 +101,50 @@ struct ClaimedSql {
     day: NaiveDate,
 }
 
-/// What claimants show, and the days on which they had vouchers that count: those neither cancelled nor never issued.
-fn claims(
+fn facts(
     conn: &mut PgConnection,
     world: &mut World,
-    accounts: Vec<AccountId>,
-    benefits: &[BenefitId],
+    claimants: &BTreeSet<(AccountId, BenefitId)>,
 ) -> Result<(), Error> {
-    let accounts: Vec<Uuid> = accounts.into_iter().map(|id| id.0).collect();
+    let accounts: BTreeSet<Uuid> = claimants.iter().map(|(account, _)| account.0).collect();
     let shown: Vec<FactsSql> = Statement::new(
         "SELECT account_id, tier, tier_until, tags, birth_month FROM memberships WHERE account_id = ANY(?)",
-        vec![Column::Uuids(accounts.clone())],
+        vec![Column::Uuids(accounts.into_iter().collect())],
     )
     .load(conn)?;
     for sql in shown {
         let FactsSql { account_id, tier, tier_until, tags, birth_month } = sql;
         world.facts.insert(AccountId(account_id), Facts { tier, tier_until, tags, birth_month });
     }
+    Ok(())
+}
+
+/// The days on which claimants had vouchers that count, neither cancelled nor never issued: of benefits that are so many a
+/// member alone, and no further back than the longest of their periods.
+fn claims(
+    conn: &mut PgConnection,
+    world: &mut World,
+    claimants: BTreeSet<(AccountId, BenefitId)>,
+) -> Result<(), Error> {
+    let (mut accounts, mut benefits, mut since) = (Vec::new(), Vec::new(), Vec::new());
+    for (account, benefit) in claimants {
+        let offers = world.benefits.get(&benefit).map(|offered| offered.benefit.offers.iter());
+        let periods = offers.into_iter().flatten().filter_map(|offer| offer.per_member);
+        // `None`, the beginning of all time, comes before every day.
+        if let Some(first) = periods.map(|per_member| per_member.period.first(world.now.day)).min() {
+            accounts.push(account.0);
+            benefits.push(benefit.0);
+            since.push(first);
+        }
+    }
+    if accounts.is_empty() {
+        return Ok(());
+    }
     let found: Vec<ClaimedSql> = Statement::new(
-        "SELECT account_id, benefit_id, day FROM vouchers WHERE account_id = ANY(?) AND benefit_id = ANY(?) \
-         AND state <> 5 AND NOT (state = 4 AND reserved_until IS NOT NULL)",
-        vec![Column::Uuids(accounts), Column::Uuids(benefits.iter().map(|id| id.0).collect())],
+        "SELECT v.account_id, v.benefit_id, v.day FROM unnest(?, ?, ?) x(account_id, benefit_id, since) JOIN vouchers v \
+         ON v.account_id = x.account_id AND v.benefit_id = x.benefit_id AND v.day >= coalesce(x.since, '-infinity') \
+         WHERE v.state <> 5 AND NOT (v.state = 4 AND v.reserved_until IS NOT NULL)",
+        vec![Column::Uuids(accounts), Column::Uuids(benefits), Column::DatesOrNull(since)],
     )
     .load(conn)?;
     for sql in found {

@@ -3,7 +3,13 @@
 use super::benefits::{changed, text, ticket, tier, till};
 use super::{Api, Expect};
 use crate::support::book::audit;
+use hanse::book::engine::world::{Now, World};
+use hanse::book::store::vouchers::{self, Wished};
+use hanse::domain::ids::{AccountId, BenefitId, WindowId};
+use hanse::store::catalogue;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use uuid::Uuid;
 
 impl Api {
     /// Ends all vouchers and reservations whose time is over.
@@ -175,4 +181,42 @@ fn a_voucher_that_settled_at_its_issue_is_its_givers_to_take_back_after_a_quarte
     cancel(&api.aa, &late).status(200);
     cancel(&api.aa, &free).status(200);
     assert_eq!(api.exposures().len(), 0);
+}
+
+#[test]
+fn earlier_claims_are_read_where_they_count_and_as_far_back_as_they_do() {
+    let api = Api::new("rules-period", "");
+    let account: AccountId = text(&api.aa.register("A-1"), "membership_id").parse().expect("an id");
+    let offered = |name: &str, per_member: Value| {
+        let offers = json!([{ "to": "aa", "per_member": per_member }]);
+        api.offer(name, &changed(ticket(), json!({ "offers": offers })))
+    };
+    let free = offered("free", Value::Null);
+    let daily = offered("daily", json!({ "count": 2, "period": "day" }));
+    let ever = offered("ever", json!({ "count": 3, "period": "ever" }));
+    let claim_all = |round: &str| {
+        for id in [&free, &daily, &ever] {
+            api.claim(id, "A-1", &format!("{round}-{id}"));
+        }
+    };
+    claim_all("first");
+    api.advance("1 day");
+    claim_all("second");
+    let conn = &mut api.house.database.connection();
+    let zone = catalogue::load(conn).expect("the catalogue").alliance.zone;
+    let at = catalogue::business_now(conn).expect("a clock");
+    let now = Now { at, day: at.with_timezone(&zone).date_naive() };
+    let mut read = |id: &str| {
+        let benefit: BenefitId = id.parse().expect("an id");
+        let (benefits, claimants) = (BTreeSet::from([benefit]), BTreeSet::from([(account, benefit)]));
+        let mut world = World::new(now, WindowId(Uuid::nil()), 0);
+        vouchers::fill(conn, &mut world, Wished { benefits, claimants, ..Wished::default() }).expect("read");
+        world.claimed.get(&(account, benefit)).map_or(0, Vec::len)
+    };
+    assert_eq!([read(&free), read(&daily), read(&ever)], [0, 1, 2]);
+    claim_all("third");
+    for (id, code) in [(&daily, 422), (&ever, 422), (&free, 201)] {
+        let body = json!({ "member_ref": "A-1" });
+        assert_eq!(api.aa.post(&format!("/v1/benefits/{id}/claims"), &format!("fourth-{id}"), &body).status, code);
+    }
 }
