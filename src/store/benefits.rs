@@ -106,20 +106,29 @@ pub fn find(conn: &mut PgConnection, ids: &[BenefitId]) -> Result<Vec<Row>, Erro
     found.into_iter().map(RowSql::checked).collect()
 }
 
-/// All of them, or those of one giver, by giver and code from `after` on.
-pub fn list(
-    conn: &mut PgConnection,
-    giver: Option<&Slug>,
-    after: Option<(&str, &str)>,
-    limit: i64,
-) -> Result<Vec<Row>, Error> {
+/// What a page of benefits is of.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Those that this partner gives, and those that are offered to its members; `None` is all.
+    pub seen_by: Option<Slug>,
+    pub giver: Option<Slug>,
+    /// Giver and code of the last one that was read.
+    pub after: Option<(String, String)>,
+}
+
+/// Those that are searched for, by giver and code.
+pub fn list(conn: &mut PgConnection, search: &Search, limit: i64) -> Result<Vec<Row>, Error> {
+    let Search { seen_by, giver, after } = search;
     let sql = format!(
-        "{ROWS} WHERE ($1 IS NULL OR b.giver = $1) AND ($2 IS NULL OR (b.giver, b.code) > ($2, $3)) ORDER BY b.giver, b.code LIMIT $4"
+        "{ROWS} WHERE ($1 IS NULL OR b.giver = $1) AND ($2 IS NULL OR (b.giver, b.code) > ($2, $3)) \
+         AND ($4 IS NULL OR b.giver = $4 OR b.document->'offers' @> jsonb_build_array(jsonb_build_object('to', $4))) \
+         ORDER BY b.giver, b.code LIMIT $5"
     );
     let found: Vec<RowSql> = sql_query(sql)
-        .bind::<Nullable<Text>, _>(giver.map(Slug::as_str))
-        .bind::<Nullable<Text>, _>(after.map(|(giver, _)| giver))
-        .bind::<Nullable<Text>, _>(after.map(|(_, code)| code))
+        .bind::<Nullable<Text>, _>(giver.as_ref().map(Slug::as_str))
+        .bind::<Nullable<Text>, _>(after.as_ref().map(|(giver, _)| giver))
+        .bind::<Nullable<Text>, _>(after.as_ref().map(|(_, code)| code))
+        .bind::<Nullable<Text>, _>(seen_by.as_ref().map(Slug::as_str))
         .bind::<BigInt, _>(limit)
         .load(conn)?;
     found.into_iter().map(RowSql::checked).collect()

@@ -10,7 +10,7 @@ use crate::domain::ids::{BenefitId, Slug};
 use crate::service::exchange::{Error, Exchange, Fault};
 use crate::signing::canonical;
 use crate::signing::digest::Sha256;
-use crate::store::benefits::{self, BenefitJson, OPERATOR, Pool, PooledCode, Row, Unfit, payer_text};
+use crate::store::benefits::{self, BenefitJson, OPERATOR, Pool, PooledCode, Row, Search, Unfit, payer_text};
 use crate::store::catalogue;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -150,23 +150,12 @@ pub async fn list(
     after: Option<(String, String)>,
     limit: i64,
 ) -> Result<Vec<Row>, Error> {
-    let reader = reader.clone();
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let unit = move |conn: &mut PgConnection| {
-        let (mut found, mut after) = (Vec::new(), after);
-        loop {
-            let place = after.as_ref().map(|(giver, code)| (giver.as_str(), code.as_str()));
-            let rows = benefits::list(conn, giver.as_ref(), place, limit)?;
-            let is_last = rows.len() < wanted;
-            after = rows.last().map(|row| (row.benefit.giver.to_string(), row.benefit.code.clone()));
-            found.extend(rows.into_iter().filter(|row| is_seen(row, &reader)));
-            if is_last || found.len() >= wanted {
-                found.truncate(wanted);
-                return Ok::<_, Error>(found);
-            }
-        }
+    let seen_by = match reader {
+        Holder::Partner(slug) => Some(slug.clone()),
+        Holder::Operator(_) => None,
     };
-    exchange.database.run(unit).await
+    let search = Search { seen_by, giver, after };
+    exchange.database.run(move |conn| Ok::<_, Error>(benefits::list(conn, &search, limit)?)).await
 }
 
 /// Who pays for another's benefit says yes to the version it has read; said again, it is the same yes.

@@ -6,6 +6,7 @@ use crate::support::book::audit;
 use hanse::book::engine::world::{Now, World};
 use hanse::book::store::vouchers::{self, Wished};
 use hanse::domain::ids::{AccountId, BenefitId, WindowId};
+use hanse::store::benefits::{self, Search};
 use hanse::store::catalogue;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -219,4 +220,35 @@ fn earlier_claims_are_read_where_they_count_and_as_far_back_as_they_do() {
         let body = json!({ "member_ref": "A-1" });
         assert_eq!(api.aa.post(&format!("/v1/benefits/{id}/claims"), &format!("fourth-{id}"), &body).status, code);
     }
+}
+
+#[test]
+fn a_page_of_benefits_is_as_long_as_was_asked_for_whatever_others_are_offered() {
+    let api = Api::new("rules-pages", "");
+    let offered = |name: String, to: &str| {
+        api.bb
+            .put(&format!("/v1/benefits/{name}"), &changed(ticket(), json!({ "offers": [{ "to": to }] })))
+            .status(200);
+    };
+    for nth in 0..6 {
+        offered(format!("for-{nth}"), if nth % 3 == 1 { "aa" } else { "cc" });
+    }
+    let conn = &mut api.house.database.connection();
+    let seen_by = |slug: &str| Search { seen_by: Some(slug.parse().expect("a slug")), ..Search::default() };
+    let mut codes = |search: &Search, limit: i64| -> Vec<String> {
+        let rows = benefits::list(conn, search, limit).expect("read");
+        rows.into_iter().map(|row| row.benefit.code).collect()
+    };
+    assert_eq!(codes(&seen_by("aa"), 2), ["for-1", "for-4"]);
+    let after = Some(("bb".to_owned(), "for-1".to_owned()));
+    assert_eq!(codes(&Search { after, ..seen_by("aa") }, 2), ["for-4"]);
+    assert_eq!(codes(&seen_by("bb"), 9).len(), 6, "its own");
+    assert_eq!(codes(&seen_by("dd"), 9), Vec::<String>::new());
+    assert_eq!(codes(&Search::default(), 4), ["for-0", "for-1", "for-2", "for-3"]);
+    let page = |path: &str| api.aa.get(path).status(200);
+    let first = page("/v1/benefits?limit=1");
+    assert_eq!((&first["items"][0]["code"], first["items"].as_array().map(Vec::len)), (&json!("for-1"), Some(1)));
+    let second = page(&format!("/v1/benefits?limit=1&cursor={}", text(&first, "next_cursor")));
+    assert_eq!((&second["items"][0]["code"], &second["next_cursor"]), (&json!("for-4"), &Value::Null));
+    assert_eq!(page("/v1/benefits?giver=cc")["items"], json!([]));
 }
