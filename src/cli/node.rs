@@ -9,7 +9,6 @@ use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1;
 use crate::service::benefits::Vouchers;
-use crate::service::benefits::expiry::VoucherRun;
 use crate::service::certificate_watch::Watch;
 use crate::service::crossings::{self, Carrier, Crossings, Next, Patience};
 use crate::service::delivery::{self, Post, Webhooks};
@@ -272,9 +271,9 @@ fn spawn(
         Ok::<_, crate::service::feed::Error>(tick)
     };
     workers.spawn("sealing", SEAL_EVERY, sealing)?;
-    let mut run = ExpiryRun::new(url, exchange.book.clone())?;
+    let mut run = ExpiryRun::of_lots(url, exchange.book.clone())?;
     workers.spawn("expiry", EXPIRE_EVERY, move || worker::expiry::tick(&mut run))?;
-    let mut vouchers = VoucherRun::new(url, exchange.book.clone())?;
+    let mut vouchers = ExpiryRun::of_vouchers(url, exchange.book.clone())?;
     workers.spawn("vouchers", EXPIRE_EVERY, move || worker::expiry::vouchers(&mut vouchers))?;
     let mut settler = Settler::new(url, exchange.keys.clone(), exchange.catalogue.clone());
     workers.spawn("settlement", SETTLE_EVERY, move || worker::settlement::tick(&mut settler))?;

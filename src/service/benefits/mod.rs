@@ -5,7 +5,6 @@
 
 pub mod answer;
 pub mod claims;
-pub mod expiry;
 pub mod offers;
 pub mod passes;
 pub mod till;

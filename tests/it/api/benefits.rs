@@ -303,12 +303,12 @@ fn a_reservation_is_confirmed_in_time_or_gives_its_place_back() {
     let confirm = format!("/v1/vouchers/{}/confirmation", text(&second, "voucher_id"));
     assert_eq!(api.aa.send("POST", &confirm, "", None).refused(422, "voucher_expired")["code"], "voucher_expired");
     let mut run = api.voucher_run();
-    while run.end().expect("ended") > 0 {}
+    while run.post().expect("ended") > 0 {}
     assert_eq!(api.bb.get(&format!("/v1/benefits/{id}")).status(200)["left"], 1);
     // A voucher that is not used is over after its last day.
     let last = api.claim(&id, "A-2", "k4");
     api.advance("31 days");
-    while run.end().expect("ended") > 0 {}
+    while run.post().expect("ended") > 0 {}
     till(&api.bb, &text(&last, "code"), "t1", json!({})).refused(422, "voucher_expired");
     assert_eq!(api.bb.get(&format!("/v1/benefits/{id}")).status(200)["left"], 0, "it has been somebody's");
 }

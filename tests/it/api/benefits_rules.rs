@@ -16,7 +16,7 @@ impl Api {
     /// Ends all vouchers and reservations whose time is over.
     fn end_vouchers(&self) {
         let mut run = self.voucher_run();
-        while run.end().expect("ended") > 0 {}
+        while run.post().expect("ended") > 0 {}
     }
 }
 

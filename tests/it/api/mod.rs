@@ -27,9 +27,9 @@ use hanse::book::{self, seal};
 use hanse::http::server::Limits;
 use hanse::http::v1;
 use hanse::service::benefits::Vouchers;
-use hanse::service::benefits::expiry::VoucherRun;
 use hanse::service::delivery::Webhooks;
 use hanse::service::exchange::Exchange;
+use hanse::service::expiry::ExpiryRun;
 use hanse::service::keys::Keys;
 use hanse::service::outbound::Outbound;
 use hanse::signing::sealing::SealingKey;
@@ -161,8 +161,8 @@ impl Api {
     }
 
     /// What ends vouchers whose time is over.
-    pub fn voucher_run(&self) -> VoucherRun {
-        VoucherRun::new(&self.house.database.url, self.book.clone()).expect("a run")
+    pub fn voucher_run(&self) -> ExpiryRun {
+        ExpiryRun::of_vouchers(&self.house.database.url, self.book.clone()).expect("a run")
     }
 
     /// Seals until nothing is left to seal.
