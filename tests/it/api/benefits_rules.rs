@@ -3,11 +3,13 @@
 use super::benefits::{changed, text, ticket, tier, till};
 use super::{Api, Expect};
 use crate::support::book::audit;
+use diesel::connection::SimpleConnection;
 use hanse::book::engine::world::{Now, World};
 use hanse::book::store::vouchers::{self, Wished};
 use hanse::domain::ids::{AccountId, BenefitId, WindowId};
 use hanse::store::benefits::{self, Search};
 use hanse::store::catalogue;
+use hanse::store::locks::FENCE;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -251,4 +253,67 @@ fn a_page_of_benefits_is_as_long_as_was_asked_for_whatever_others_are_offered() 
     let second = page(&format!("/v1/benefits?limit=1&cursor={}", text(&first, "next_cursor")));
     assert_eq!((&second["items"][0]["code"], &second["next_cursor"]), (&json!("for-4"), &Value::Null));
     assert_eq!(page("/v1/benefits?giver=cc")["items"], json!([]));
+}
+
+#[test]
+fn a_redemption_is_not_taken_back_from_a_partner_that_is_closed() {
+    let api = Api::new("rules-closed", "");
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("park", &ticket());
+    let code = text(&api.claim(&id, "A-1", "k1"), "code");
+    let used = text(&till(&api.bb, &code, "t1", json!({})).status(201), "redemption_id");
+    api.sql(
+        "UPDATE partners SET status = 'left', leaves_at = clock_timestamp(), closed_at = clock_timestamp() WHERE slug = 'aa'; \
+         UPDATE alliance SET catalogue_version = catalogue_version + 1",
+    )
+    .expect("closed");
+    let back = format!("/v1/redemptions/{used}/reversals");
+    api.bb.post(&back, "r1", &json!({ "reason": "the wrong one" })).refused(422, "partner_suspended");
+    assert_eq!(api.bb.get(&format!("/v1/vouchers/{code}")).status(200)["state"], "redeemed");
+    assert_eq!(api.exposures().iter().map(|one| one.value).max(), Some(80_000_000), "nothing has moved");
+}
+
+#[test]
+fn a_reservation_is_not_confirmed_on_another_day() {
+    let api = Api::new("rules-midnight", "");
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("park", &ticket());
+    // Three minutes to midnight, of tomorrow: business time never goes back.
+    api.sql(
+        "UPDATE alliance SET clock_offset_us = alliance.clock_offset_us + (extract(epoch FROM date_trunc('day', t) + interval '2 days' \
+         - interval '3 minutes' - t) * 1000000)::bigint \
+         FROM (SELECT (clock_timestamp() + clock_offset_us * interval '1 microsecond') AT TIME ZONE zone AS t FROM alliance) now",
+    )
+    .expect("a sandbox");
+    let ask = json!({ "member_ref": "A-1", "reserve": true });
+    let reserved =
+        |key: &str| text(&api.aa.post(&format!("/v1/benefits/{id}/claims"), key, &ask).status(202), "voucher_id");
+    let confirm = |id: &str| api.aa.send("POST", &format!("/v1/vouchers/{id}/confirmation"), "", None);
+    let (first, second) = (reserved("k1"), reserved("k2"));
+    confirm(&first).status(200);
+    api.advance("5 minutes");
+    confirm(&second).refused(422, "voucher_expired");
+    confirm(&first).status(200);
+}
+
+#[test]
+fn what_cannot_be_put_or_approved_keeps_nobody_waiting() {
+    let api = Api::new("rules-fence", "");
+    let id = api.offer("park", &ticket());
+    let mut holder = api.house.database.connection();
+    holder.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({FENCE})")).expect("the fence");
+    let bad = changed(ticket(), json!({ "offers": [{ "to": "zz" }] }));
+    api.bb.put("/v1/benefits/park", &bad).refused(422, "invalid");
+    api.bb.put("/v1/benefits/other", &bad).refused(422, "invalid");
+    let approve = |caller: &super::Caller, version: i64| {
+        caller.post(&format!("/v1/benefits/{id}/approvals"), "", &json!({ "version": version }))
+    };
+    approve(&api.aa, 9).refused(422, "invalid");
+    approve(&api.bb, 1).refused(403, "forbidden");
+    approve(&api.cc, 1).refused(404, "not_found");
+    let codes = json!({ "codes": ["PARK-1"] });
+    api.bb.post(&format!("/v1/benefits/{id}/codes"), "", &codes).refused(422, "invalid");
+    api.aa.post(&format!("/v1/benefits/{id}/codes"), "", &codes).refused(404, "not_found");
+    assert_eq!(api.bb.put("/v1/benefits/park", &ticket()).status(200)["version"], 1, "nor does what changes nothing");
+    holder.batch_execute("ROLLBACK").expect("let go");
 }
