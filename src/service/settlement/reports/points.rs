@@ -49,7 +49,7 @@ impl Heading {
             Heading::Issued => Word::new("issued", "Issued", "发放"),
             Heading::In => Word::new("converted_in", "Converted in", "转入"),
             Heading::Out => Word::new("converted_out", "Converted out", "转出"),
-            Heading::Redeemed => Word::new("redeemed", "Redeemed", "核销"),
+            Heading::Redeemed => Word::new("redeemed", "Redeemed", "扣减"),
             Heading::Expired => Word::new("expired", "Expired", "失效"),
             Heading::Adjusted => Word::new("adjusted", "Adjusted", "调整"),
         }
@@ -157,9 +157,9 @@ fn entry_word(kind: EntryKind) -> Word {
         EntryKind::Extra => ("Extra", "额外赠送"),
         EntryKind::Opening => ("Opening", "期初导入"),
         EntryKind::Adjust => ("Adjusted", "人工调整"),
-        EntryKind::Debit => ("Debited", "核销"),
+        EntryKind::Debit => ("Debited", "扣减"),
         EntryKind::CreditReversed => ("Credit reversed", "发放冲回"),
-        EntryKind::DebitReversed => ("Debit reversed", "核销冲回"),
+        EntryKind::DebitReversed => ("Debit reversed", "扣减冲回"),
         EntryKind::ConvertedOut | EntryKind::CrossedOut => ("Converted out", "转出"),
         EntryKind::ConvertedIn | EntryKind::CrossedIn => ("Converted in", "转入"),
         EntryKind::Bonus => ("Bonus", "加赠"),
@@ -184,7 +184,7 @@ fn notes() -> Vec<Text> {
         ),
         Text::new(
             "Issued is less credits taken back and owed points met; converted in has bonuses and is less what was taken back; converted out is less what came back; redeemed has points for benefits and is less debits reversed and benefits given back; expired has what was forfeited at closing an account.",
-            "发放已扣减冲回及抵扣欠分；转入含加赠并扣减冲正；转出已扣减退回；核销含领取权益并扣减冲回与退回；失效含销户作废。",
+            "发放已减去冲回及抵扣欠分；转入含加赠，已减去冲正；转出已减去退回；扣减含领取权益，已减去冲回与退回；失效含销户作废。",
         ),
     ]
 }
