@@ -48,6 +48,7 @@ pub async fn put(
     if !is_code(&code) {
         return Err(Error::field("/id", "must be 1 to 63 of a-z, 0-9 and -"));
     }
+    document.in_calendar()?;
     let (catalogue, giver) = (exchange.catalogue.load_full(), giver.clone());
     let id = benefit_id(&giver, &code);
     let unit = move |conn: &mut PgConnection| {

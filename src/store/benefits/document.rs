@@ -8,7 +8,7 @@ use crate::domain::catalogue::Name;
 use crate::domain::ids::{BenefitId, Slug};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -111,6 +111,27 @@ pub struct BenefitJson {
 }
 
 impl BenefitJson {
+    /// That all of its days are of years which dates in answers, files and statements can be written with.
+    pub fn in_calendar(&self) -> Result<(), Unfit> {
+        let offers = self.offers.iter().enumerate();
+        let from =
+            offers.filter_map(|(at, offer)| Some((format!("/offers/{at}/claims_from"), offer.claims_from?.year())));
+        let blackouts = self.blackouts.iter().enumerate().flat_map(|(at, days)| {
+            let place = |member: &str| format!("/blackouts/{at}/{member}");
+            [(place("from"), days.from.year()), (place("to"), days.to.year())]
+        });
+        let own = [
+            ("/claims_from", self.claims_from.map(|at| at.year())),
+            ("/claims_until", self.claims_until.map(|at| at.year())),
+            ("/use_until", self.use_until.map(|day| day.year())),
+        ];
+        let own = own.into_iter().filter_map(|(pointer, year)| Some((pointer.to_owned(), year?)));
+        match own.chain(blackouts).chain(from).find(|(_, year)| !(1..=9_999).contains(year)) {
+            Some((pointer, _)) => unfit(pointer, "must be of the years 1 to 9999"),
+            None => Ok(()),
+        }
+    }
+
     /// The benefit it is, or the first member that is not fit.
     pub fn checked(&self, id: BenefitId, giver: Slug, code: String, version: i64) -> Result<Benefit, Unfit> {
         let Some(kind) = Kind::parse(&self.kind) else {

@@ -317,3 +317,21 @@ fn what_cannot_be_put_or_approved_keeps_nobody_waiting() {
     assert_eq!(api.bb.put("/v1/benefits/park", &ticket()).status(200)["version"], 1, "nor does what changes nothing");
     holder.batch_execute("ROLLBACK").expect("let go");
 }
+
+#[test]
+fn days_that_no_date_can_be_written_with_are_refused_by_their_place() {
+    let api = Api::new("rules-years", "");
+    for (changes, pointer) in [
+        (json!({ "use_days": null, "use_until": "+10000-01-01" }), "/use_until"),
+        (json!({ "blackouts": [{ "from": "2030-01-01", "to": "+12000-01-01" }] }), "/blackouts/0/to"),
+        (json!({ "blackouts": [{ "from": "-0001-01-01", "to": "2030-01-01" }] }), "/blackouts/0/from"),
+        (json!({ "claims_from": "+10000-01-01T00:00:00Z" }), "/claims_from"),
+        (json!({ "claims_until": "+10000-01-01T00:00:00Z" }), "/claims_until"),
+        (json!({ "offers": [{ "to": "aa", "claims_from": "+10000-01-01T00:00:00Z" }] }), "/offers/0/claims_from"),
+    ] {
+        let problem = api.bb.put("/v1/benefits/park", &changed(ticket(), changes)).refused(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+    let last = json!({ "use_days": null, "use_until": "9999-12-31" });
+    api.bb.put("/v1/benefits/park", &changed(ticket(), last)).status(200);
+}
