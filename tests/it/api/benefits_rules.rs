@@ -335,3 +335,13 @@ fn days_that_no_date_can_be_written_with_are_refused_by_their_place() {
     let last = json!({ "use_days": null, "use_until": "9999-12-31" });
     api.bb.put("/v1/benefits/park", &changed(ticket(), last)).status(200);
 }
+
+#[test]
+fn a_batch_without_vouchers_asks_nothing_of_them() {
+    let api = Api::new("rules-legs", "");
+    api.linked();
+    let id = text(&api.converted("c1", 60), "conversion_id");
+    api.sql("ALTER TABLE voucher_uses RENAME TO hidden_uses; ALTER TABLE vouchers RENAME TO hidden").expect("hidden");
+    api.aa.send("POST", &format!("/v1/conversions/{id}/undo"), "u1", None).status(200);
+    api.sql("ALTER TABLE hidden_uses RENAME TO voucher_uses; ALTER TABLE hidden RENAME TO vouchers").expect("shown");
+}
