@@ -70,6 +70,8 @@ ids! {
     VoucherId = "vch";
     /// What settles of a voucher: its issue, a redemption, or what takes one back.
     UseId = "use";
+    /// Somebody who signs in to pages.
+    StaffId = "stf";
 }
 
 /// A partner's slug: 2 to 32 characters of `a–z`, `0–9`, `-`, the first a letter.

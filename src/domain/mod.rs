@@ -27,6 +27,7 @@ pub mod rate;
 pub mod resolution;
 pub mod settings;
 pub mod settlement;
+pub mod staff;
 pub mod terms;
 pub mod text;
 pub mod usage;
