@@ -62,7 +62,8 @@ CREATE TABLE staff_log (
 );
 CREATE INDEX staff_log_by_partner ON staff_log (partner, seq);
 COMMENT ON TABLE staff_log IS 'What staff have done, and who tried to sign in: rows are only added, one after the other, each with the hash of the one before.';
-COMMENT ON COLUMN staff_log.partner IS 'Whose staff it was; NULL: the operator''s, or nobody known.';
+COMMENT ON COLUMN staff_log.partner IS 'Whose affair it was; NULL: the operator''s alone, or nobody''s that is known.';
+COMMENT ON COLUMN staff_log.staff_id IS 'Who did it; NULL: whoever runs the command line, or nobody known.';
 COMMENT ON COLUMN staff_log.login IS 'NULL for an unknown one: what was typed there may be a password.';
 COMMENT ON COLUMN staff_log.detail IS 'Texts by name, without personal data or secrets.';
 COMMENT ON COLUMN staff_log.prev_hash IS 'The hash of the row before; of the first, 32 zeros.';

@@ -28,6 +28,7 @@ pub mod resolution;
 pub mod settings;
 pub mod settlement;
 pub mod staff;
+pub mod staff_log;
 pub mod terms;
 pub mod text;
 pub mod usage;

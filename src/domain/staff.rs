@@ -383,7 +383,14 @@ mod tests {
         check("Ada.Lovelace", Some(NoPassword::Login));
         check("ada-lovelace-1!", Some(NoPassword::Login));
         check("ada.lovelace computes", None);
-        for common in ["Password-1234", "correct horse battery staple", "aaaaaaaaaaaa", "abcabcabcabc", "123456789012", "qwertyuiopas"] {
+        for common in [
+            "Password-1234",
+            "correct horse battery staple",
+            "aaaaaaaaaaaa",
+            "abcabcabcabc",
+            "123456789012",
+            "qwertyuiopas",
+        ] {
             check(common, Some(NoPassword::Common));
         }
         assert_eq!(format!("{:?}", Password::choose("zwoelf zeich".to_owned(), &login)), "Ok(Password(…))");

@@ -31,6 +31,7 @@ pub mod quotes;
 pub mod reports;
 pub mod settlement;
 pub mod signing_keys;
+pub mod staff;
 pub mod verify;
 pub mod watch;
 

@@ -11,6 +11,8 @@ pub const SETTLER: i64 = 0x4841_4e53_4500_0003;
 pub const PUBLISHING: i64 = 0x4841_4e53_4500_0004;
 /// Of whoever records payments: what is matched with what is owed is recorded before it is matched again.
 pub const PAYMENTS: i64 = 0x4841_4e53_4500_0005;
+/// Of whoever adds to the staff log: each entry has the hash of the one before.
+pub const STAFF_LOG: i64 = 0x4841_4e53_4500_0019;
 /// Of whoever gives out certificates or takes them back.
 pub const CERTIFICATES: i64 = 0x4841_4e53_4500_0010;
 /// Of whoever says what has become of a crossing in doubt: each hears what the one before has said.
@@ -23,7 +25,7 @@ mod tests {
 
     #[test]
     fn every_turn_is_one_of_its_own() {
-        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, CERTIFICATES, RESOLUTIONS];
+        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, STAFF_LOG, CERTIFICATES, RESOLUTIONS];
         assert_eq!(BTreeSet::from(all).len(), all.len());
     }
 }

@@ -23,6 +23,7 @@ pub mod passes;
 pub mod proposals;
 pub mod settlement;
 pub mod signing_keys;
+pub mod staff;
 pub mod vouchers;
 pub mod webhooks;
 
