@@ -24,7 +24,7 @@ pub struct Finding {
     pub sample: Vec<String>,
 }
 
-/// In reading order: accounts, postings, conversions, exposures, keys, events, persons.
+/// In reading order: accounts, postings, conversions, exposures, keys, events, persons, staff.
 pub const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "balance = entries",
@@ -386,6 +386,18 @@ pub const INVARIANTS: &[Invariant] = &[
         says: "no person has two memberships at one partner, and every account is somebody's",
         sql: "SELECT m.member_id::text AS id FROM memberships m GROUP BY m.member_id, m.partner HAVING count(*) > 1 \
               UNION ALL SELECT a.account_id::text FROM accounts a WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.account_id = a.account_id)",
+    },
+    Invariant {
+        name: "staff log hangs together",
+        says: "the log of what staff do is numbered without a gap, and every entry has its own hash and that of the one before",
+        sql: "SELECT 'seq ' || l.seq AS id FROM (SELECT *, lag(seq, 1, 0::bigint) OVER w + 1 AS expected, \
+              lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS before FROM staff_log WINDOW w AS (ORDER BY seq)) l, \
+              LATERAL (SELECT coalesce(string_agg(int8send(octet_length(said)) || convert_to(said, 'UTF8'), ''::bytea ORDER BY key COLLATE \"C\", nth), '') AS bytes \
+              FROM jsonb_each_text(l.detail) d(key, value), LATERAL (VALUES (1, key), (2, value)) p(nth, said)) detail, \
+              LATERAL (SELECT string_agg(coalesce(int8send(octet_length(said)) || convert_to(said, 'UTF8'), int8send(-1)), ''::bytea ORDER BY nth) AS bytes \
+              FROM (VALUES (1, l.partner), (2, l.staff_id::text), (3, l.login), (4, l.action), (5, l.subject)) p(nth, said)) texts \
+              WHERE l.seq <> l.expected OR l.prev_hash <> l.before OR l.hash <> sha256(l.prev_hash || int8send(l.seq) || \
+              int8send((extract(epoch FROM l.at) * 1000000)::bigint) || texts.bytes || detail.bytes) ORDER BY l.seq",
     },
 ];
 
