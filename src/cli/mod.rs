@@ -22,6 +22,7 @@ mod rates;
 mod serve;
 pub mod settle;
 mod sim;
+mod staff;
 mod verify;
 mod webhooks;
 
@@ -94,6 +95,9 @@ enum Command {
     Settle(settle::Action),
     /// Be a partner with a ledger of its own behind an endpoint, with scripted faults
     Sim(Box<sim::Args>),
+    /// Who may sign in to the pages: add, list, reset, remove
+    #[command(subcommand)]
+    Staff(staff::Action),
     /// Check statements, lines and proofs from their files alone, without a server
     Verify(verify::Args),
     /// Where partners' feeds are pushed, and how that goes
@@ -119,6 +123,7 @@ impl Command {
             Command::Serve(args) => serve::run(&args, global),
             Command::Settle(action) => settle::run(&action, global),
             Command::Sim(args) => sim::run(&args, global),
+            Command::Staff(action) => staff::run(&action, global),
             Command::Verify(args) => verify::run(&args, global),
             Command::Webhooks(action) => webhooks::run(&action, global),
         }

@@ -21,6 +21,7 @@ mod resolutions;
 mod settlement;
 mod signing_keys;
 mod sim;
+mod staff;
 mod store;
 mod support;
 mod tls;
