@@ -231,7 +231,7 @@ fn a_change_of_a_sandbox_is_published_and_its_clock_goes_on() {
 #[test]
 fn a_lower_limit_waits_for_its_notice() {
     let (_database, mut conn, manifests) = founded("catalogue-limit");
-    manifests.edit("lumen.toml", "[member_limits]", "out_day = 200", "out_day = 100");
+    manifests.edit("lumen.toml", "[member_limits]", "out_day = 3200", "out_day = 100");
     proposals::propose(&mut conn, &manifests.plan()).expect("announced");
     let refused = proposals::publish(&mut conn, Authority::Mandate(Mandate), None).expect_err("too soon");
     assert!(matches!(&refused, Error::Wait { days: 14, .. }), "{refused}");

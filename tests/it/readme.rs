@@ -89,6 +89,7 @@ fn the_first_conversion_works_as_the_readme_writes_it() {
         r#""state":"pending","#,
         r#""state":"completed","#,
         r#""captured":100,"#,
+        r#""to_pay":"48.00""#,
         r#""type":"conversion.completed""#,
         r#""state":"published""#,
         r#""kind":"conversion""#,

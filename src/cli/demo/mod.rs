@@ -3,6 +3,7 @@
 //! With `--check` it plays the acceptance story through the public API, serves a second alliance beside the first,
 //! audits both, stops, and says by its exit code whether everything held.
 
+pub mod benefits;
 pub mod client;
 mod prepare;
 pub(super) mod remotes;
@@ -197,6 +198,8 @@ fn settle(url: &str, setup: &remotes::Setup, mut plan: Plan) -> Result<Vec<Remot
 }
 
 async fn play(args: &Args, global: &Global, first: &Stage, metrics: PrometheusHandle) -> Result<(), Error> {
+    let offered = benefits::read(&args.partners.join(ALLIANCE))?;
+    benefits::put(&first.node.api_url(), &first.house.config.pki_dir(), &offered).await?;
     if !args.check {
         return watch(args, first).await;
     }

@@ -17,6 +17,9 @@ use std::path::Path;
 /// The name of the file that describes the alliance itself.
 const ALLIANCE: &str = "alliance.toml";
 
+/// What the partners of a demo offer lies beside them. It is no manifest: partners put benefits themselves.
+pub const BENEFITS: &str = "benefits.toml";
+
 /// More files than this in one folder, or a larger one, is a mistake.
 const FILES_MAX: usize = 1_000;
 const BYTES_MAX: u64 = 4 << 20;
@@ -27,7 +30,8 @@ pub fn read(folder: &Path) -> Result<Plan, Error> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(|cause| Error::unreadable(folder, &cause))?.path();
-        if path.extension().is_some_and(|end| end == "toml") {
+        let is_manifest = path.file_name().is_some_and(|name| name != BENEFITS);
+        if is_manifest && path.extension().is_some_and(|end| end == "toml") {
             paths.push(path);
         }
     }

@@ -72,11 +72,8 @@ impl Scene {
 
     pub(super) async fn one_effect(&mut self, member: &Member, made: &Made) -> Result<(), Broken> {
         self.board.chapter("No means nothing moved; twice means once 拒绝不动分，重复不重记");
+        self.over_the_cap().await?;
         let before = self.memberships(member).await?;
-        let reply = self.convert(member, 101, "over-the-cap").await?;
-        let expect = Expect::refused(422, "limit_exceeded").is("left", "/points_left", 64);
-        self.board.judge(LUMEN, "converts 101 more: the day's cap is 200", &expect, &reply);
-
         let lumen = self.lumen.clone();
         let again = lumen.post_once("/v1/conversions", &self.named("convert-1"), &made.body).await?;
         self.judge_replay(&made.reply, &again);
@@ -91,11 +88,33 @@ impl Scene {
         self.board.judge(LUMEN, "sends the same reference under a new key", &expect, &reply);
 
         let after = self.memberships(member).await?;
-        let same = before.iter().zip(&after).all(|(before, after)| before.bytes == after.bytes && after.is_done());
-        let got = if same { "the same bytes" } else { "something changed" }.to_owned();
-        let asked = "both memberships, before and after all that".to_owned();
-        self.board.put(Row { who: "both 双方", asked, expected: "the same bytes".to_owned(), got, holds: same });
+        self.judge_same(&before, &after, "both memberships, before and after all that");
         Ok(())
+    }
+
+    /// A member with more points than a day may see leave.
+    async fn over_the_cap(&mut self) -> Result<(), Broken> {
+        let rich = self.member("5");
+        self.join(&rich, "ordinary").await?;
+        let reply = self.earn(&rich, 3_300, "rich-lot", None).await?;
+        self.must(LUMEN, "issues 3,300 points", &reply)?;
+        let reply = self.convert(&rich, 3_136, "most-of-the-cap").await?;
+        let expect = Expect::done(201).is("debit", "/debit_points", 3_136);
+        self.board.judge(LUMEN, "another member converts 3,136", &expect, &reply);
+        let before = self.memberships(&rich).await?;
+        let reply = self.convert(&rich, 101, "over-the-cap").await?;
+        let expect = Expect::refused(422, "limit_exceeded").is("left", "/points_left", 64);
+        self.board.judge(LUMEN, "and 101 more: the day's cap is 3,200", &expect, &reply);
+        let after = self.memberships(&rich).await?;
+        self.judge_same(&before, &after, "both memberships, before and after that");
+        Ok(())
+    }
+
+    fn judge_same(&mut self, before: &[Reply; 2], after: &[Reply; 2], asked: &str) {
+        let same = before.iter().zip(after).all(|(before, after)| before.bytes == after.bytes && after.is_done());
+        let got = if same { "the same bytes" } else { "something changed" }.to_owned();
+        let (asked, expected) = (asked.to_owned(), "the same bytes".to_owned());
+        self.board.put(Row { who: "both 双方", asked, expected, got, holds: same });
     }
 
     fn judge_replay(&mut self, first: &Reply, again: &Reply) {
