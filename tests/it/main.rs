@@ -18,6 +18,7 @@ mod keys;
 mod pki;
 mod readme;
 mod resolutions;
+mod seed;
 mod settlement;
 mod signing_keys;
 mod sim;

@@ -20,10 +20,12 @@ mod settled;
 mod settlements;
 
 use crate::support::book::{Book, audit};
-use crate::support::{poll, scratch};
+use crate::support::{TestDatabase, poll, scratch};
 use crate::tls::{Answer, Client, Connection, House};
 use actix_web::web::{Data, ServiceConfig};
+use arc_swap::ArcSwap;
 use hanse::book::{self, seal};
+use hanse::domain::catalogue::Catalogue;
 use hanse::http::server::Limits;
 use hanse::http::v1;
 use hanse::service::benefits::Vouchers;
@@ -47,15 +49,28 @@ SELECT 'cc', 'cc', 'cc', trade, 'cc Ltd', '91cc', status, hosted, 'CC', 'cc', 'c
 FROM partners WHERE slug = 'aa';
 ";
 
-/// The small alliance behind a real server.
-pub struct Api {
-    house: House,
-    book: book::Handle,
+/// A published alliance behind a real server.
+pub struct Served {
+    pub house: House,
+    pub book: book::Handle,
     keys: Arc<Keys>,
     webhooks: Data<Webhooks>,
+}
+
+/// The small alliance behind a real server.
+pub struct Api {
+    served: Served,
     pub aa: Caller,
     pub bb: Caller,
     pub cc: Caller,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
 }
 
 /// A brand with one kept-alive connection per request.
@@ -63,11 +78,10 @@ pub struct Caller {
     client: Client,
 }
 
-impl Api {
-    pub fn new(name: &str, change: &str) -> Api {
-        let (small, catalogue) = Book::new(&format!("{BYSTANDER}{change}")).into_parts();
-        let database = store::connect(&small.url).expect("the database");
-        let book = book::Handle::start(&small.url, Arc::clone(&catalogue), book::Bounds::default());
+impl Served {
+    pub fn start(name: &str, alliance: TestDatabase, catalogue: Arc<ArcSwap<Catalogue>>) -> Served {
+        let database = store::connect(&alliance.url).expect("the database");
+        let book = book::Handle::start(&alliance.url, Arc::clone(&catalogue), book::Bounds::default());
         let book = book.expect("the lanes start");
         let folder = scratch(&format!("{name}-keys-{}", std::process::id()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -96,10 +110,42 @@ impl Api {
             config.app_data(Data::clone(&vouchers)).configure(v1::configure);
         };
         let limits = Limits { workers: 1, drain: Duration::from_secs(1), ..Limits::default() };
-        let house = House::on(small, name, limits, api);
-        let caller = |slug| Caller { client: house.client("partner", slug) };
-        let (aa, bb, cc) = (caller("aa"), caller("bb"), caller("cc"));
-        Api { aa, bb, cc, house, book, keys, webhooks }
+        let house = House::on(alliance, name, limits, api);
+        Served { house, book, keys, webhooks }
+    }
+
+    pub fn caller(&self, partner: &str) -> Caller {
+        Caller { client: self.house.client("partner", partner) }
+    }
+
+    pub fn operator_named(&self, name: &str) -> Caller {
+        Caller { client: self.house.client("operator", name) }
+    }
+
+    /// Moves business time forward, as in a sandbox.
+    pub fn advance(&self, interval: &str) {
+        use diesel::connection::SimpleConnection;
+        let sql = format!(
+            "UPDATE alliance SET clock_offset_us = clock_offset_us + (extract(epoch FROM interval '{interval}') * 1000000)::bigint"
+        );
+        self.house.database.connection().batch_execute(&sql).expect("a sandbox");
+    }
+
+    /// Seals until nothing is left to seal.
+    pub fn seal(&self) {
+        let mut conn = self.house.database.connection();
+        poll("everything sealed", Duration::from_secs(10), || {
+            (seal::seal(&mut conn).expect("sealed") == 0).then_some(())
+        });
+    }
+}
+
+impl Api {
+    pub fn new(name: &str, change: &str) -> Api {
+        let (small, catalogue) = Book::new(&format!("{BYSTANDER}{change}")).into_parts();
+        let served = Served::start(name, small, catalogue);
+        let (aa, bb, cc) = (served.caller("aa"), served.caller("bb"), served.caller("cc"));
+        Api { served, aa, bb, cc }
     }
 
     pub fn operator(&self) -> Caller {
@@ -109,10 +155,6 @@ impl Api {
     /// The keys that sign here, as anybody may read them.
     pub fn jwks(&self) -> Vec<u8> {
         self.keys.jwks().to_string().into_bytes()
-    }
-
-    pub fn operator_named(&self, name: &str) -> Caller {
-        Caller { client: self.house.client("operator", name) }
     }
 
     /// What the plain listener answers: the status and the body.
@@ -151,30 +193,13 @@ impl Api {
         asked["link_id"].as_str().expect("an id").to_owned()
     }
 
-    /// Moves business time forward, as in a sandbox.
-    pub fn advance(&self, interval: &str) {
-        use diesel::connection::SimpleConnection;
-        let sql = format!(
-            "UPDATE alliance SET clock_offset_us = clock_offset_us + (extract(epoch FROM interval '{interval}') * 1000000)::bigint"
-        );
-        self.house.database.connection().batch_execute(&sql).expect("a sandbox");
-    }
-
     /// What ends vouchers whose time is over.
     pub fn voucher_run(&self) -> ExpiryRun {
         ExpiryRun::of_vouchers(&self.house.database.url, self.book.clone()).expect("a run")
     }
-
-    /// Seals until nothing is left to seal.
-    pub fn seal(&self) {
-        let mut conn = self.house.database.connection();
-        poll("everything sealed", Duration::from_secs(10), || {
-            (seal::seal(&mut conn).expect("sealed") == 0).then_some(())
-        });
-    }
 }
 
-impl Drop for Api {
+impl Drop for Served {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             audit(&self.house.database);
