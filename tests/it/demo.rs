@@ -170,7 +170,7 @@ fn the_files_hold(folder: &Path) {
 
 #[test]
 fn the_demo_fills_with_members_and_conversions_and_stops_when_told() {
-    let demo = Demo::start("stream", &[]);
+    let demo = Demo::start("stream", &["--history", "0"]);
     let client = hanse::cli::demo::client::Client::open(&demo.api, &demo.pki(), "lumen").expect("a certificate");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let told = |kind: &str, with: fn(&Value) -> bool| {
@@ -198,6 +198,74 @@ fn the_demo_fills_with_members_and_conversions_and_stops_when_told() {
     let members = runtime.block_on(client.get("/v1/memberships?limit=200")).expect("an answer");
     assert_eq!(members.at("/items").as_array().map(Vec::len), Some(36));
     assert!(demo.stop().success());
+}
+
+#[test]
+fn a_new_demo_has_two_months_behind_it_and_one_seed_gives_the_same_figures() {
+    let homes = ["history-1", "history-2"].map(|name| Arc::new(Scratch::new(name)));
+    let arguments = ["--quiet", "--history", "20"];
+    let demos = std::thread::scope(|scope| {
+        let started = homes.each_ref().map(|home| scope.spawn(|| Demo::start_in(home, &arguments)));
+        started.map(|one| one.join().expect("no panic"))
+    });
+    let figures = |home: &Scratch| {
+        let told = std::fs::read(home.path().join("demo/history.json")).expect("figures");
+        serde_json::from_slice::<Value>(&told).expect("JSON")
+    };
+    let [told, other] = homes.each_ref().map(|home| figures(home));
+    assert_eq!(told, other);
+    for what in ["conversions", "purchases", "vouchers", "uses", "undone", "disputes", "payments"] {
+        assert!(told[what].as_i64().is_some_and(|count| count > 0), "{what}: {told:#}");
+    }
+    assert_eq!((&told["first_day"], &told["last_day"]), (&Value::from("2026-01-01"), &Value::from("2026-03-01")));
+    let [demo, _other] = demos;
+    assert_eq!(shares(&demo), [13, 6, 1]);
+    assert_eq!(states(&demo, "lumen"), ["acknowledged", "acknowledged"]);
+    assert_eq!(states(&demo, "harvest"), ["published", "acknowledged"]);
+    let home = homes[0].path().join("demo");
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_hanse"));
+    support::without_settings(audit.arg("audit").arg("--data-dir").arg(&home));
+    let audit = audit.output().expect("it runs");
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    // The next start finds it there.
+    assert!(demo.stop().success());
+    std::fs::remove_file(home.join("history.json")).expect("removed");
+    let again = Demo::start_in(&homes[0], &arguments);
+    assert_eq!(ask(&again, "ops", "/v1/settlements?limit=10")["items"].as_array().map(Vec::len), Some(3));
+    assert!(!home.join("history.json").exists());
+    assert!(again.stop().success());
+}
+
+fn ask(demo: &Demo, name: &str, path: &str) -> Value {
+    let client = hanse::cli::demo::client::Client::open(&demo.api, &demo.pki(), name).expect("a certificate");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(client.get(path)).expect("an answer").json
+}
+
+/// People of the history on the lowest rung, in the middle and on top, wherever they are members.
+fn shares(demo: &Demo) -> [usize; 3] {
+    let mut rungs = std::collections::BTreeMap::new();
+    for brand in ["lumen", "sprout", "velvet", "nest", "harvest", "cinenova", "kettle"] {
+        let members = ask(demo, brand, "/v1/memberships?limit=200");
+        for member in members["items"].as_array().expect("a list") {
+            let (number, tier) = (member["member_ref"].as_str().expect("a text")[2..].to_owned(), &member["tier"]);
+            let rung =
+                ["ordinary", "l1", "silver", "l2"].iter().position(|low| tier == low).map_or(2, |place| place / 2);
+            // Those of the stream are numbered below, and told by the brands that keep their own ledgers.
+            if number.as_str() > "5000" {
+                assert_eq!(*rungs.entry(number).or_insert(rung), rung, "one rung everywhere");
+            }
+        }
+    }
+    [0, 1, 2].map(|rung| rungs.values().filter(|one| **one == rung).count())
+}
+
+/// Where the brand's statements of the windows that have ended stand, the newest first.
+fn states(demo: &Demo, name: &str) -> Vec<Value> {
+    let windows = ask(demo, name, "/v1/settlements?limit=10");
+    let windows = windows["items"].as_array().expect("a list").clone();
+    let closed = windows.into_iter().filter(|window| !window["published_at"].is_null());
+    closed.map(|window| window["statement"]["state"].clone()).collect()
 }
 
 fn keeps_its_own(slug: &Value) -> bool {

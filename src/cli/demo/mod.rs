@@ -4,7 +4,9 @@
 //! audits both, stops, and says by its exit code whether everything held.
 
 pub mod benefits;
+mod chance;
 pub mod client;
+pub mod history;
 mod prepare;
 pub(super) mod remotes;
 pub mod story;
@@ -44,6 +46,9 @@ pub struct Args {
     /// Keep every brand's accounts here, in a folder of its own, and run no partners beside
     #[arg(long, conflicts_with = "check")]
     hosted: bool,
+    /// People of the two months of business that a new demo begins with, 0 for none; 240 unless said, and none with --check, --quiet or --hosted
+    #[arg(long, value_name = "PEOPLE", conflicts_with_all = ["check", "answer_ms"])]
+    history: Option<u16>,
     /// For measuring: have partners that keep their own ledgers take so long over every answer, fail in nothing and be ledgers alone
     #[arg(long, value_name = "MS", requires = "quiet", conflicts_with_all = ["check", "hosted"])]
     answer_ms: Option<u64>,
@@ -53,6 +58,9 @@ pub struct Args {
     #[command(flatten)]
     flags: Flags,
 }
+
+/// The figures of the history, in the demo's folder.
+const HISTORY: &str = "history.json";
 
 /// What goes wrong in a demo is to be over while somebody looks on: milliseconds in which a partner that gives no answer is
 /// asked again, and seconds in which a hold or a credit is given up.
@@ -227,8 +235,9 @@ async fn play(args: &Args, global: &Global, first: &Stage, metrics: PrometheusHa
     if failed.is_empty() { Ok(()) } else { Err(Error::Failed(failed.join("; "))) }
 }
 
-/// Members, a stream of conversions, and the places to look, until told to stop.
+/// What has happened so far, members, a stream of conversions, and the places to look, until told to stop.
 async fn watch(args: &Args, stage: &Stage) -> Result<(), Error> {
+    past(args, stage).await?;
     if args.quiet {
         welcome(stage);
         return std::future::pending().await;
@@ -238,6 +247,21 @@ async fn watch(args: &Args, stage: &Stage) -> Result<(), Error> {
     welcome(stage);
     stream::play(&cast).await;
     Ok(())
+}
+
+/// A new demo has two months behind it, unless it is told otherwise.
+async fn past(args: &Args, stage: &Stage) -> Result<(), Error> {
+    let usual = if args.quiet || args.hosted { 0 } else { history::PEOPLE };
+    let people = args.history.map_or(usual, usize::from);
+    if people == 0 {
+        return Ok(());
+    }
+    let began = clock::instant();
+    let Some(figures) = history::play(&place(stage), people).await? else { return Ok(()) };
+    println!("history: {figures}; played in {} s", began.elapsed().as_secs());
+    let file = stage.house.config.data_dir.join(HISTORY);
+    let told = serde_json::to_vec_pretty(&figures).map_err(Error::failed)?;
+    std::fs::write(&file, told).map_err(|why| Error::Failed(format!("{}: {why}", file.display())))
 }
 
 fn place(stage: &Stage) -> story::Place {

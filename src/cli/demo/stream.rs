@@ -8,6 +8,7 @@
 
 mod told;
 
+use super::chance::Chance;
 use super::client::{Client, Error, Reply};
 use super::remotes::Remote;
 use crate::cli::sim::control::Control;
@@ -37,17 +38,17 @@ const EARNED: i64 = 120;
 const FOLLOWED: usize = 4;
 
 /// A brand of the demo alliance, its members' references and the rungs of its ladder that are handed out.
-struct Brand {
-    slug: &'static str,
-    name: &'static str,
-    letter: char,
-    tiers: [&'static str; 3],
+pub(super) struct Brand {
+    pub slug: &'static str,
+    pub name: &'static str,
+    pub letter: char,
+    pub tiers: [&'static str; 3],
 }
 
 const LEVELS: [&str; 3] = ["l1", "l2", "l3"];
 const METALS: [&str; 3] = ["ordinary", "silver", "gold"];
 
-const BRANDS: [Brand; 7] = [
+pub(super) const BRANDS: [Brand; 7] = [
     Brand { slug: "lumen", name: "Lumen 流明", letter: 'L', tiers: ["ordinary", "silver", "diamond"] },
     Brand { slug: "sprout", name: "Sprout 小芽", letter: 'S', tiers: LEVELS },
     Brand { slug: "velvet", name: "Velvet 丝绒", letter: 'V', tiers: LEVELS },
@@ -116,7 +117,7 @@ pub fn members_csv(slug: &Slug) -> String {
 pub async fn play(cast: &Cast) {
     let line = spinner();
     let run = Uuid::new_v4().simple().to_string();
-    let mut chance = Chance(0x0048_616e_7365);
+    let mut chance = Chance::new(0x0048_616e_7365);
     let mut told = Told::default();
     let mut underway = VecDeque::new();
     let mut beat = tokio::time::interval(BETWEEN);
@@ -190,14 +191,8 @@ impl Cast {
     }
 
     async fn link_pair(&self, person: usize, from: usize, to: usize) -> Result<(), Error> {
-        let consent = json!({"version": "2026-01", "purpose": "exchange of points 积分转换", "method": "demo"});
-        let asked = json!({"member_ref": reference(person, from), "to": BRANDS[to].slug, "consent": consent});
-        let reply = self.clients[from].post("/v1/links", &asked).await?;
-        if let Some(code) = reply.text("/code") {
-            let accepted = json!({"code": code, "member_ref": reference(person, to), "consent": consent});
-            self.clients[to].post("/v1/links/accept", &accepted).await?;
-        }
-        Ok(())
+        let (own, other) = (reference(person, from), reference(person, to));
+        link((&self.clients[from], &own), (&self.clients[to], &other)).await
     }
 
     /// Asks after some that are on their way: what has arrived or come to nothing is told, the others wait on.
@@ -261,12 +256,25 @@ impl Wish {
     }
 }
 
-fn brands_of(person: usize) -> [usize; 3] {
+/// Links a member with its membership at another brand, as it would by carrying a code there.
+pub(super) async fn link(from: (&Client, &str), to: (&Client, &str)) -> Result<(), Error> {
+    let consent = json!({"version": "2026-01", "purpose": "exchange of points 积分转换", "method": "demo"});
+    let asked = json!({"member_ref": from.1, "to": to.0.name(), "consent": consent});
+    let reply = from.0.post("/v1/links", &asked).await?;
+    if let Some(code) = reply.text("/code") {
+        let accepted = json!({"code": code, "member_ref": to.1, "consent": consent});
+        to.0.post("/v1/links/accept", &accepted).await?;
+    }
+    Ok(())
+}
+
+/// The three brands of a person.
+pub(super) fn brands_of(person: usize) -> [usize; 3] {
     TRIPLE.map(|step| (person + step) % BRANDS.len())
 }
 
 /// 5 in 100 on the top rung, 30 in the middle, the rest below.
-fn rung(person: usize) -> usize {
+pub(super) fn rung(person: usize) -> usize {
     match person % 20 {
         0 => 2,
         1..=6 => 1,
@@ -284,25 +292,8 @@ fn address(person: usize, brand: usize, below: &str) -> String {
 
 /// 200 to 1,990 points, the same at every start.
 fn opening_points(person: usize, brand: usize) -> i64 {
-    let mut chance = Chance(u64::try_from(person * BRANDS.len() + brand).unwrap_or(0));
+    let mut chance = Chance::new(u64::try_from(person * BRANDS.len() + brand).unwrap_or(0));
     200 + 10 * i64::try_from(chance.next() % 180).unwrap_or(0)
-}
-
-/// SplitMix64: chance that comes out the same every time.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, many: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(many.max(1)).unwrap_or(1)).unwrap_or(0)
-    }
 }
 
 fn bar(steps: usize) -> ProgressBar {
@@ -318,7 +309,7 @@ fn spinner() -> ProgressBar {
     line
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -359,13 +350,13 @@ mod tests {
 
     #[test]
     fn a_wish_goes_from_one_of_ones_brands_to_another() {
-        let mut chance = Chance(7);
+        let mut chance = Chance::new(7);
         for _ in 0..1_000 {
             let wish = Wish::draw(&mut chance);
             let brands = brands_of(wish.person);
             assert!(wish.from != wish.to && brands.contains(&wish.from) && brands.contains(&wish.to));
             assert!((10..=60).contains(&wish.points) && wish.points % 10 == 0);
         }
-        assert_eq!(Wish::draw(&mut Chance(7)), Wish::draw(&mut Chance(7)));
+        assert_eq!(Wish::draw(&mut Chance::new(7)), Wish::draw(&mut Chance::new(7)));
     }
 }
