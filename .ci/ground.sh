@@ -2,7 +2,7 @@
 
 packages_wanted="postgresql libpq-dev build-essential pkg-config curl"
 # Beside these, what only the tests run.
-packages_of_tests="python3-venv nodejs npm"
+packages_of_tests="python3-venv nodejs npm chromium chromium-driver fontconfig fonts-noto-cjk"
 cluster_conf=/etc/postgresql-common/createcluster.conf
 
 say() { printf '%s\n' "$*" >&2; }
@@ -35,6 +35,11 @@ have_python() {
     python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
+# A font that draws Chinese: the pages are tested in both languages.
+have_chinese() {
+    have fc-list && [ -n "$(fc-list :lang=zh-cn family 2>/dev/null)" ]
+}
+
 missing_packages() {
     have_server || printf 'postgresql '
     have_libpq || printf 'libpq-dev '
@@ -45,6 +50,9 @@ missing_packages() {
     have_python || printf 'python3-venv '
     have node || printf 'nodejs '
     have npm || printf 'npm '
+    have chromium || printf 'chromium '
+    have chromedriver || printf 'chromium-driver '
+    have_chinese || printf 'fontconfig fonts-noto-cjk '
 }
 
 # Debian's package would start a cluster of its own, so it is told not to before it is installed.

@@ -79,6 +79,8 @@ settings! {
     api_listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)), any;
     /// Address of pages, health, metrics and keys, plain HTTP.
     public_listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), any;
+    /// Address by which browsers reach the pages, such as https://points.example; http and public_listen unless given.
+    public_url: Option<String> = None, |url| is_origin(url);
     /// Folder of the alliance's certificates; pki in the data folder unless given.
     pki_dir: Option<PathBuf> = None, any;
     /// Folder of the alliance's signing keys; keys in the data folder unless given.
@@ -134,6 +136,19 @@ settings! {
     log_format: LogFormat = LogFormat::Auto, any;
     /// Seconds that requests under way may take to finish when the server stops.
     shutdown_s: u64 = 30, |n| within(*n, 0, 3600);
+}
+
+/// Scheme, host and port, and nothing after them.
+fn is_origin(url: &Option<String>) -> Result<(), String> {
+    let Some(url) = url else { return Ok(()) };
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+    let is_good = rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain));
+    if is_good {
+        Ok(())
+    } else {
+        Err("not an address such as https://points.example, without a slash at the end".to_owned())
+    }
 }
 
 /// Any value of its type will do.

@@ -2,7 +2,7 @@
 //!
 //! Where to look: `domain` the rules, pure · `book` the ledger and its writer · `store` rows in and out ·
 //! `signing` keys, signatures, hashes · `partner` manifests · `service` one use case a file · `http` the partner API ·
-//! `worker` loops with a testable tick · `cli` the subcommands, which wire everything together.
+//! `web` pages for people · `worker` loops with a testable tick · `cli` the subcommands, which wire everything together.
 //! `tests/tidy.rs` holds which of these may name which.
 
 pub mod book;
@@ -17,4 +17,5 @@ pub mod service;
 pub mod signing;
 pub mod store;
 pub mod telemetry;
+pub mod web;
 pub mod worker;

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::http;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
-use crate::http::v1;
+use crate::http::v1::{self, PagesAt};
 use crate::service::benefits::Vouchers;
 use crate::service::certificate_watch::Watch;
 use crate::service::crossings::{self, Carrier, Crossings, Next, Patience};
@@ -20,9 +20,11 @@ use crate::service::keys::Keys;
 use crate::service::lifecycle::Departures;
 use crate::service::outbound::Outbound;
 use crate::service::settlement::deadlines::Settler;
+use crate::service::staff::Staffing;
 use crate::signing::sealing::SealingKey;
 use crate::store::catalogue;
 use crate::store::durability;
+use crate::web;
 use crate::worker::{self, Workers};
 use actix_web::web::Data;
 use arc_swap::ArcSwap;
@@ -163,16 +165,24 @@ fn listen(
     let issuing = Issuing { database: exchange.database.clone(), pki: config.pki_dir() };
     let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics), issuing };
     let (data, webhooks) = (Data::new(exchange.clone()), Data::new(webhooks.clone()));
-    let vouchers = Data::new(vouchers);
+    let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing)).map_err(Error::failed)?;
+    let (staffing, vouchers) = (Data::new(staffing), Data::new(vouchers));
+    let pages_at = Data::new(PagesAt::new(config.public_url.clone()));
+    let listening = pages_at.clone();
+    let database = Data::new(exchange.database.clone());
+    let (people, shown, at) = (data.clone(), vouchers.clone(), pages_at.clone());
+    let public = move |routes: &mut actix_web::web::ServiceConfig| {
+        let routes = routes.app_data(database.clone()).app_data(people.clone()).app_data(shown.clone());
+        let routes = routes.app_data(staffing.clone());
+        routes.app_data(at.clone()).configure(http::log::configure).configure(web::configure);
+    };
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
         let routes = routes.app_data(data.clone()).app_data(webhooks.clone()).app_data(vouchers.clone());
-        routes.configure(v1::configure);
+        routes.app_data(pages_at.clone()).configure(v1::configure);
     };
-    let database = Data::new(exchange.database.clone());
-    let public = move |routes: &mut actix_web::web::ServiceConfig| {
-        routes.app_data(database.clone()).configure(http::log::configure);
-    };
-    Server::start(options, shared, api, public).map_err(Error::failed)
+    let server = Server::start(options, shared, api, public).map_err(Error::failed)?;
+    listening.listening(server.public_address());
+    Ok(server)
 }
 
 /// The files `hanse pki init` makes.

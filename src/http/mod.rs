@@ -18,7 +18,7 @@ pub mod problem;
 mod proposals;
 pub mod public;
 pub mod query;
-mod rate_limit;
+pub mod rate_limit;
 pub mod request_id;
 mod scan;
 pub mod server;

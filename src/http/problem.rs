@@ -247,6 +247,11 @@ impl Problem {
         self.0.code
     }
 
+    /// What the code needs to be useful.
+    pub fn hint(&self) -> &Hint {
+        &self.0.hint
+    }
+
     /// What is sent, alone or as one outcome of a batch; `request_id` is that of the request being answered.
     pub fn body(&self, request_id: Uuid) -> Body {
         let parts = &*self.0;

@@ -69,13 +69,14 @@ fn as_problem<B: MessageBody>(response: ServiceResponse<B>, id: Uuid) -> Service
         return response.map_into_left_body();
     }
     let ours = response.response().error().and_then(|error| error.as_error::<Problem>()).map(|p| p.response(id));
-    let is_problem = || {
+    // A problem already, or a page that says what is wrong to people.
+    let is_said = || {
         let kind = response.headers().get(header::CONTENT_TYPE);
-        kind.is_some_and(|kind| kind.as_bytes() == MEDIA_TYPE.as_bytes())
+        kind.is_some_and(|kind| kind.as_bytes() == MEDIA_TYPE.as_bytes() || kind.as_bytes().starts_with(b"text/html"))
     };
     match ours {
         Some(answer) => response.into_response(answer).map_into_right_body(),
-        None if is_problem() => response.map_into_left_body(),
+        None if is_said() => response.map_into_left_body(),
         None => {
             let answer = from_status(status, &response).response(id);
             let answer = keep_allow(answer, &response);

@@ -38,6 +38,8 @@ pub struct Wanted {
 pub enum By {
     /// A signed quote.
     Token(String),
+    /// A signed quote of this member's; another's is `quote_invalid`.
+    TokenOf { token: String, member_ref: Text },
     /// Quote and convert in one call.
     Now { member_ref: Text, direction: Direction, want: Want, floor: Option<Points> },
 }
@@ -110,6 +112,13 @@ fn request(exchange: &Exchange, call: Call<'_>, wanted: Wanted) -> Result<Reques
             Convert { who: exchange::member_hash(call.caller, &member_ref), direction, ask: Ask::Now { want, floor } }
         }
         By::Token(token) => quote_token::open(&exchange.keys, &token, call)?,
+        By::TokenOf { token, member_ref } => {
+            let convert = quote_token::open(&exchange.keys, &token, call)?;
+            if convert.who != exchange::member_hash(call.caller, &member_ref) {
+                return Err(quote_token::invalid(call));
+            }
+            convert
+        }
     };
     Ok(call.request(Operation::Conversion, Command::Convert(command), wanted.reference))
 }

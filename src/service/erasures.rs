@@ -9,7 +9,7 @@ use crate::domain::holder::Holder;
 use crate::domain::ids::{AccountId, Slug};
 use crate::domain::text::Text;
 use crate::store::settlement::disputes;
-use crate::store::{activities, consents, erasures, link_requests};
+use crate::store::{activities, consents, erasures, link_requests, member_sessions};
 use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
 use uuid::Uuid;
@@ -63,6 +63,7 @@ fn forget(conn: &mut PgConnection, account: AccountId, now: DateTime<Utc>) -> Re
         activities::erase(conn, account)?;
         link_requests::erase(conn, account)?;
         consents::erase(conn, account, now)?;
+        member_sessions::end_all(conn, account)?;
         Ok(erasures::finish(conn, account, now)?)
     })
 }

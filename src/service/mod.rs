@@ -22,6 +22,8 @@ pub mod issuing;
 pub mod keys;
 pub mod lifecycle;
 pub mod links;
+pub mod member_sessions;
+pub mod member_view;
 pub mod memberships;
 pub mod movements;
 pub mod outbound;

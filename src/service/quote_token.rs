@@ -81,7 +81,7 @@ fn verify(keys: &Keys, token: &str) -> Option<Issued> {
 }
 
 /// Found before the book is asked, and never stored: the same key with a good token still counts.
-fn invalid(call: Call<'_>) -> Error {
+pub fn invalid(call: Call<'_>) -> Error {
     let refusal = Refusal { code: Code::QuoteInvalid, request_id: call.request_id, hint: Hint::None };
     Error::Refused(Refused { refusal, replayed: false })
 }

@@ -17,6 +17,7 @@ pub mod enrolments;
 pub mod erasures;
 pub mod link_requests;
 pub mod locks;
+pub mod member_sessions;
 pub mod memberships;
 pub mod partners;
 pub mod passes;

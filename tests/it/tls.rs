@@ -45,6 +45,17 @@ impl House {
         limits: Limits,
         api: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
     ) -> House {
+        House::with_pages(database, name, limits, api, |_| {})
+    }
+
+    /// With more on the plain listener than its own.
+    pub fn with_pages(
+        database: TestDatabase,
+        name: &str,
+        limits: Limits,
+        api: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+        pages: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    ) -> House {
         let folder = Scratch::new(name);
         let authority = Authority::init(folder.path(), TRUST_DOMAIN, hanse::clock::now()).expect("an authority");
         let file = |name: &str| folder.path().join(name);
@@ -70,7 +81,7 @@ impl House {
         let log = Data::new(pool.clone());
         let shared = Shared { database: pool, probes, issuing };
         let public = move |config: &mut ServiceConfig| {
-            config.app_data(Data::clone(&log)).configure(hanse::http::log::configure);
+            config.app_data(Data::clone(&log)).configure(hanse::http::log::configure).configure(&pages);
         };
         let server = Server::start(options, shared, api, public).expect("the server starts");
         House { server, authority, folder, database }

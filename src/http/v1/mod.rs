@@ -10,6 +10,7 @@ mod fields;
 mod liabilities;
 mod links;
 mod member_answer;
+mod member_sessions;
 mod memberships;
 mod movements;
 mod quotes;
@@ -24,6 +25,7 @@ mod webhooks;
 
 pub(super) use fields::NOTE_MAX;
 pub use member_answer::ExportAnswer;
+pub use member_sessions::PagesAt;
 
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;
@@ -133,7 +135,9 @@ fn configure_memberships(config: &mut ServiceConfig) {
         .service(one("/v1/memberships/{member_ref}/erasures", web::post().to(memberships::erase)))
         .service(one("/v1/memberships/{member_ref}/credits", web::post().to(movements::credit)))
         .service(one("/v1/memberships/{member_ref}/debits", web::post().to(movements::debit)))
-        .service(one("/v1/memberships/{member_ref}/activities", web::post().to(activities::create)));
+        .service(one("/v1/memberships/{member_ref}/activities", web::post().to(activities::create)))
+        .service(one("/v1/memberships/{member_ref}/member-sessions", web::delete().to(member_sessions::end)))
+        .service(one("/v1/member-sessions", web::post().to(member_sessions::create)));
 }
 
 fn configure_settlement(config: &mut ServiceConfig) {
@@ -172,6 +176,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document.merge(webhooks::Document::openapi());
     document.merge(benefits::Document::openapi());
     document.merge(till::Document::openapi());
+    document.merge(member_sessions::Document::openapi());
     document
 }
 

@@ -27,13 +27,14 @@ use arc_swap::ArcSwap;
 use hanse::book::{self, seal};
 use hanse::domain::catalogue::Catalogue;
 use hanse::http::server::Limits;
-use hanse::http::v1;
+use hanse::http::v1::{self, PagesAt};
 use hanse::service::benefits::Vouchers;
 use hanse::service::delivery::Webhooks;
 use hanse::service::exchange::Exchange;
 use hanse::service::expiry::ExpiryRun;
 use hanse::service::keys::Keys;
 use hanse::service::outbound::Outbound;
+use hanse::service::staff::Staffing;
 use hanse::signing::sealing::SealingKey;
 use hanse::store;
 use serde_json::{Value, json};
@@ -105,12 +106,22 @@ impl Served {
         let shared = Data::clone(&webhooks);
         let sealing = Arc::clone(&webhooks.sealing);
         let vouchers = Data::new(Vouchers { database: exchange.database.clone(), sealing });
+        let pages_at = Data::new(PagesAt::new(None));
+        let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing)).expect("staff");
+        let staffing = Data::new(staffing);
+        let (people, shown, at) = (Data::clone(&exchange), Data::clone(&vouchers), Data::clone(&pages_at));
+        let pages = move |config: &mut ServiceConfig| {
+            let config = config.app_data(Data::clone(&people)).app_data(Data::clone(&shown));
+            config.app_data(Data::clone(&staffing)).app_data(Data::clone(&at)).configure(hanse::web::configure);
+        };
+        let at = Data::clone(&pages_at);
         let api = move |config: &mut ServiceConfig| {
             let config = config.app_data(Data::clone(&exchange)).app_data(Data::clone(&shared));
-            config.app_data(Data::clone(&vouchers)).configure(v1::configure);
+            config.app_data(Data::clone(&vouchers)).app_data(Data::clone(&at)).configure(v1::configure);
         };
         let limits = Limits { workers: 1, drain: Duration::from_secs(1), ..Limits::default() };
-        let house = House::on(alliance, name, limits, api);
+        let house = House::with_pages(alliance, name, limits, api, pages);
+        pages_at.listening(house.server.public_address());
         Served { house, book, keys, webhooks }
     }
 
@@ -157,9 +168,14 @@ impl Api {
         self.keys.jwks().to_string().into_bytes()
     }
 
+    /// Where the pages are.
+    pub fn pages(&self) -> std::net::SocketAddr {
+        self.served.house.server.public_address()
+    }
+
     /// What the plain listener answers: the status and the body.
     pub fn public(&self, path: &str) -> (u16, Vec<u8>) {
-        let mut tcp = std::net::TcpStream::connect(self.house.server.public_address()).expect("connected");
+        let mut tcp = std::net::TcpStream::connect(self.served.house.server.public_address()).expect("connected");
         write!(tcp, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("written");
         let mut got = Vec::new();
         tcp.read_to_end(&mut got).expect("an answer");
@@ -195,7 +211,7 @@ impl Api {
 
     /// What ends vouchers whose time is over.
     pub fn voucher_run(&self) -> ExpiryRun {
-        ExpiryRun::of_vouchers(&self.house.database.url, self.book.clone()).expect("a run")
+        ExpiryRun::of_vouchers(&self.served.house.database.url, self.book.clone()).expect("a run")
     }
 }
 

@@ -1,0 +1,2 @@
+DROP TABLE member_sessions;
+DROP TABLE member_openings;

@@ -1,0 +1,41 @@
+//! Pages of the people who work for a brand or for the operator: consoles, the till, the alliance in figures.
+//!
+//! `session` who is there, signing in and out · `shell` what is round every page, and which places there are for whom ·
+//! `people` staff and their log. Everything is read and done through the services as the partner, or the operator, that
+//! the person works for; what a role may not do is refused here, before anything is read.
+
+mod people;
+mod session;
+mod shell;
+
+pub use shell::Place;
+
+use super::lang::Lang;
+use super::page;
+use super::trouble::Trouble;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource, Route};
+
+/// Registers the staff's addresses; the listener adds `Data<Staffing>` beside what members' pages need.
+pub fn configure(config: &mut ServiceConfig) {
+    let sign_in = one("/sign-in", web::get().to(session::show)).route(web::post().to(session::sign_in));
+    let console = web::scope("/console")
+        .wrap(from_fn(page::headers))
+        .service(one("", web::get().to(shell::home)))
+        .service(one("/sign-out", web::post().to(session::sign_out)))
+        .service(one("/log", web::get().to(people::log)))
+        .service(one("/people", web::get().to(people::list)).route(web::post().to(people::add)))
+        .service(one("/people/{login}/removal", web::post().to(people::remove)))
+        .default_service(web::to(nowhere));
+    config.service(sign_in.wrap(from_fn(page::headers))).service(console);
+}
+
+/// One resource an address, so that a method it does not take is 405, not 404.
+fn one(path: &str, route: Route) -> Resource {
+    web::resource(path).route(route)
+}
+
+async fn nowhere(lang: Lang) -> Result<HttpResponse, Trouble> {
+    Err(Trouble::not_found(lang).back_to("/console"))
+}

@@ -1,0 +1,62 @@
+//! What is round every page of staff, signing in, people and their log.
+
+use super::words;
+use crate::domain::staff::Role;
+use crate::web::lang::Lang;
+use crate::web::staff::Place;
+
+words! {
+    sign_in: "Sign in", "登录";
+    sign_off: "Sign out", "退出登录";
+    sign_in_refused: "Login, password and code do not fit together. After five wrong attempts a login is locked for a while.",
+        "登录名、密码或验证码不正确。连续五次错误后将暂时锁定。";
+    login: "Login", "登录名";
+    password: "Password", "密码";
+    second_factor: "Code of your authenticator", "动态验证码";
+    second_factor_what: "Six digits, a new one every 30 seconds.", "六位数字，每 30 秒更新。";
+    read_only: "This brand has left the alliance: its pages can be read, nothing can be done.", "该品牌已退出联盟：页面仅供查看。";
+    place_home: "Overview", "总览";
+    people: "Staff", "员工";
+    staff_log: "Staff log", "操作日志";
+    staff_log_what: "Every act of staff, each line with the hash of the one before: nothing can be changed or taken out without showing.",
+        "员工的每一项操作，每行含前一行的哈希：任何改动或删除都会显现。";
+    role_of: "Role", "角色";
+    house: "House", "所属";
+    last_signed_in: "Last signed in", "最近登录";
+    actions: "Actions", "操作";
+    locked: "Locked", "已锁定";
+    remove: "Remove", "移除";
+    sure_remove(login): "Remove {login}? Its sessions end at once.", "移除 {login}？其登录会立即失效。";
+    add_person: "Add somebody", "添加员工";
+    first_password: "First password", "初始密码";
+    add: "Add", "添加";
+    enrolled_what: "Shown once: scan it with an authenticator app now. Without it nobody can sign in as this person.",
+        "仅显示一次：请立即用验证器扫描。没有它无法登录。";
+    who: "Who", "操作人";
+    subject: "On what", "对象";
+    details: "Details", "详情";
+}
+
+impl Lang {
+    pub fn place(self, place: Place) -> &'static str {
+        match place {
+            Place::Home => self.place_home(),
+            Place::People => self.people(),
+            Place::Log => self.staff_log(),
+        }
+    }
+
+    pub fn role(self, role: Role) -> &'static str {
+        let (en, zh) = match role {
+            Role::Viewer => ("Viewer", "查看"),
+            Role::Clerk => ("Clerk", "店员"),
+            Role::Finance => ("Finance", "财务"),
+            Role::Engineer => ("Engineer", "工程师"),
+            Role::Admin => ("Administrator", "管理员"),
+        };
+        match self {
+            Lang::En => en,
+            Lang::Zh => zh,
+        }
+    }
+}
