@@ -54,6 +54,9 @@ const LIST_EVERY: Duration = Duration::from_secs(2);
 /// Between rounds of the post, each of which waits by itself.
 const POST_EVERY: Duration = Duration::from_millis(1);
 
+/// Registers pages on the plain listener.
+pub type Pages = fn(&mut actix_web::web::ServiceConfig);
+
 /// Fields are dropped in this order: no new requests, then no more work, then the book ends.
 pub struct Node {
     server: Server,
@@ -65,8 +68,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a server on an opened house. `Err` when no alliance has been published in its database.
-    pub async fn start(house: &House, metrics: PrometheusHandle) -> Result<Node, Error> {
+    /// Starts a server on an opened house, with more pages than its own. `Err` when no alliance has been published in its
+    /// database.
+    pub async fn start(house: &House, metrics: PrometheusHandle, more: Pages) -> Result<Node, Error> {
         let config = &house.config;
         let database = house.database.clone();
         let known = database.run(catalogue::load).await;
@@ -90,7 +94,7 @@ impl Node {
         let exchange = Exchange { database, book, catalogue: shared, keys, crossings };
         let webhooks = webhooks(config, &exchange)?;
         let vouchers = Vouchers { database: exchange.database.clone(), sealing: Arc::clone(&webhooks.sealing) };
-        let server = listen(config, &exchange, (&webhooks, vouchers), trust_domain, metrics)?;
+        let server = listen(config, &exchange, (&webhooks, vouchers), trust_domain, metrics, more)?;
         let workers = work(config, &house.database_url, &exchange, &webhooks)?;
         let outbound = Arc::clone(&webhooks.outbound);
         let carrier = carry(config, &exchange, waiting).map_err(Error::failed)?;
@@ -154,6 +158,7 @@ fn listen(
     (webhooks, vouchers): (&Webhooks, Vouchers),
     trust_domain: String,
     metrics: PrometheusHandle,
+    more: Pages,
 ) -> Result<Server, Error> {
     let options = ServerOptions {
         api_listen: config.api_listen,
@@ -174,7 +179,7 @@ fn listen(
     let public = move |routes: &mut actix_web::web::ServiceConfig| {
         let routes = routes.app_data(database.clone()).app_data(people.clone()).app_data(shown.clone());
         let routes = routes.app_data(staffing.clone());
-        routes.app_data(at.clone()).configure(http::log::configure).configure(web::configure);
+        routes.app_data(at.clone()).configure(http::log::configure).configure(web::configure).configure(more);
     };
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
         let routes = routes.app_data(data.clone()).app_data(webhooks.clone()).app_data(vouchers.clone());

@@ -41,7 +41,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     let metrics = telemetry::start_metrics().map_err(Error::failed)?;
     let house = blocking(move || House::open(config)).await?;
     tracing::info!(durability = ?house.durability, migrated = house.migrated.len(), "the database is ready");
-    let node = Node::start(&house, metrics).await?;
+    let node = Node::start(&house, metrics, |_| {}).await?;
     tracing::info!(api = node.api_url(), public = node.public_url(), "serving");
     stop.asked().await;
     tracing::info!("stopping: requests under way may finish");

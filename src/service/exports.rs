@@ -1,19 +1,21 @@
 //! Exports: everything kept about a person at one brand, as one JSON document; and of all of a brand's, one after the other.
 
 use super::answer::{self, ConversionState, MovementAnswer, PendingAnswer, Side};
+use super::benefits::answer::VoucherAnswer;
 use super::exchange::{Error, Exchange};
 use super::memberships::{Whole, find};
-use crate::book::command::{ConversionRow, CrossingRow, MovementRow, ReversalRow};
+
+use crate::book::command::{ConversionRow, CrossingRow, MovementRow, ReversalRow, VoucherRow};
 use crate::book::crossing::Kind;
 use crate::book::store::crossings::{self, Wished};
-use crate::book::store::{read, rows};
+use crate::book::store::{read, rows, vouchers as voucher_rows};
 use crate::domain::holder::Holder;
 use crate::domain::ids::{AccountId, ConversionId, MovementId, Slug};
 use crate::domain::text::Text;
 use crate::store::activities::Activity;
 use crate::store::consents::Consent;
 use crate::store::memberships::{EntryRow, Filter, LinkRow, Membership};
-use crate::store::{activities, consents, memberships, partners};
+use crate::store::{activities, consents, memberships, partners, vouchers};
 use diesel::PgConnection;
 use std::collections::BTreeSet;
 
@@ -31,6 +33,7 @@ pub struct Export {
     pub conversions: Vec<(ConversionRow, Vec<ReversalRow>)>,
     /// What is on its way between two ledgers.
     pub crossings: Vec<CrossingRow>,
+    pub vouchers: Vec<VoucherRow>,
     pub links: Vec<LinkRow>,
     pub consents: Vec<Consent>,
     pub activities: Vec<Activity>,
@@ -117,6 +120,8 @@ fn of_membership(conn: &mut PgConnection, membership: Membership) -> Result<Expo
         conversions.push((row, reversals));
     }
     let crossings = crossings::find(conn, Wished { open_of: vec![id], ..Wished::default() })?;
+    let held = vouchers::of_account(conn, id, None, ROWS_MAX)?;
+    let held = voucher_rows::find(conn, &held)?;
     let mut links = Vec::new();
     for link in memberships::links_of(conn, id, 1_000)? {
         links.extend(memberships::link(conn, link)?);
@@ -124,9 +129,10 @@ fn of_membership(conn: &mut PgConnection, membership: Membership) -> Result<Expo
     let consents = consents::of_account(conn, id)?;
     let activities = activities::of_account(conn, id, ROWS_MAX)?;
     let most = usize::try_from(ROWS_MAX).unwrap_or(usize::MAX);
-    let truncated = [entries.len(), activities.len()].into_iter().any(|rows| rows >= most);
+    let truncated = [entries.len(), activities.len(), held.len()].into_iter().any(|rows| rows >= most);
     let whole = Whole { membership, account };
-    Ok(Export { whole, entries, movements, conversions, crossings, links, consents, activities, truncated })
+    let vouchers = held;
+    Ok(Export { whole, entries, movements, conversions, crossings, vouchers, links, consents, activities, truncated })
 }
 
 /// The way of a conversion itself, not of its undo.
@@ -168,6 +174,12 @@ impl Export {
         let pending = |row: &&CrossingRow| row.kind == Kind::Conversion && !is_posted(row.conversion);
         let answer = |row| Some(answer::pending_state(row, Side::of(own, &row.terms)?, currency));
         self.crossings.iter().filter(pending).filter_map(answer).collect()
+    }
+
+    /// The vouchers as the brand sees them, without the codes that open them.
+    pub fn voucher_answers(&self) -> Vec<VoucherAnswer> {
+        let own = Holder::Partner(self.whole.membership.partner.clone());
+        self.vouchers.iter().map(|row| VoucherAnswer::new(row, &own, None)).collect()
     }
 
     pub fn movement_answers(&self) -> Vec<MovementAnswer<'_>> {

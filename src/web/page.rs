@@ -39,7 +39,10 @@ pub async fn headers<B: MessageBody + 'static>(
     let remember = Lang::to_remember(request.request());
     let mut response = next.call(request).await?;
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        // A style or a script has said already how long it is kept.
+        if name != header::CACHE_CONTROL || !response.headers().contains_key(&name) {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
     }
     if is_https {
         let year = HeaderValue::from_static("max-age=31536000");

@@ -6,6 +6,7 @@
 pub mod benefits;
 mod chance;
 pub mod client;
+mod doors;
 pub mod history;
 mod prepare;
 pub(super) mod remotes;
@@ -170,7 +171,7 @@ fn free_ports(config: &mut Config) {
 async fn raise(house: House, plan: Plan, metrics: PrometheusHandle, answer_ms: Option<u64>) -> Result<Stage, Error> {
     let (url, pki) = (house.database_url.clone(), house.config.pki_dir());
     let plan = blocking(move || prepare::alliance(&url, &pki, &plan).map(|()| plan)).await?;
-    let node = Node::start(&house, metrics).await?;
+    let node = Node::start(&house, metrics, doors::configure).await?;
     let setup = remotes::Setup {
         pki: house.config.pki_dir(),
         folder: house.config.data_dir.join("sim"),
@@ -301,7 +302,7 @@ fn welcome(stage: &Stage) {
     let file = |name: &str| pki.join(name).display().to_string();
     println!("\nHanse is running: seven brands, points that move, a book that adds up.\n");
     println!("  partner API    {api}   (mutual TLS)");
-    println!("  health, keys   {public}   /healthz /readyz /metrics /openapi.json");
+    println!("  pages, health  {public}   /sign-in /healthz /readyz /metrics /openapi.json");
     println!("  certificates   {}", pki.display());
     println!("  database       {}", stage.house.database_url);
     for remote in &stage.remotes {
@@ -316,5 +317,9 @@ fn welcome(stage: &Stage) {
         file("lumen.crt"),
         file("lumen.key")
     );
-    println!("Ctrl-C stops it.");
+    println!("Look around, signed in as:\n");
+    for (address, who) in doors::all(&public) {
+        println!("  {address:<44} {who}");
+    }
+    println!("\nCtrl-C stops it.");
 }

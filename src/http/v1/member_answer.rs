@@ -3,6 +3,7 @@
 use crate::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId, TokenId, UseId, VoucherId};
 use crate::domain::money::Millionths;
 use crate::service::answer::{ConversionState, MovementAnswer, PendingAnswer, Shown, expires_on};
+use crate::service::benefits::answer::VoucherAnswer;
 use crate::service::exports::Export;
 use crate::service::memberships::{Activity, Consent, EntryKind, EntryPlace, EntryRow, LinkRow, Membership, Whole};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -109,6 +110,8 @@ pub struct ExportAnswer<'a> {
     conversions: Vec<ConversionState<'a>>,
     /// On their way between two ledgers.
     pending: Vec<PendingAnswer<'a>>,
+    /// Without their codes.
+    vouchers: Vec<VoucherAnswer>,
     links: Vec<LinkKept>,
     consents: Vec<ConsentKept<'a>>,
     activities: Vec<ActivityKept<'a>>,
@@ -259,6 +262,7 @@ impl<'a> ExportAnswer<'a> {
             movements: export.movement_answers(),
             conversions: export.conversion_states(currency),
             pending: export.pending_answers(currency),
+            vouchers: export.voucher_answers(),
             links: export.links.iter().map(LinkKept::new).collect(),
             consents: export.consents.iter().map(ConsentKept::new).collect(),
             activities: export.activities.iter().map(ActivityKept::new).collect(),

@@ -8,6 +8,7 @@ mod people;
 mod session;
 mod shell;
 
+pub use session::signed_in;
 pub use shell::Place;
 
 use super::lang::Lang;

@@ -145,14 +145,17 @@ pub async fn sign_in(
         totp: code.trim().to_owned().into(),
     };
     match staffing.sign_in(attempt).await {
-        Ok(session) => {
-            let mut answer = page::see_other("/console");
-            put(&mut answer, cookie(session.token.expose()).finish());
-            Ok(answer)
-        }
+        Ok(session) => Ok(signed_in(&session, "/console")),
         Err(staff::Error::Refused) => sign_in_page(&request, StatusCode::UNPROCESSABLE_ENTITY, lang.sign_in_refused()),
         Err(other) => Err(of_staff(other, lang).back_to("/sign-in")),
     }
+}
+
+/// Gives the browser the session, and leads on.
+pub fn signed_in(session: &staff::Session, to: &str) -> HttpResponse {
+    let mut answer = page::see_other(to);
+    put(&mut answer, cookie(session.token.expose()).finish());
+    answer
 }
 
 /// Ends this session.

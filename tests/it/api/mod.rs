@@ -173,6 +173,15 @@ impl Api {
         self.served.house.server.public_address()
     }
 
+    pub fn connection(&self) -> diesel::PgConnection {
+        self.served.house.database.connection()
+    }
+
+    /// The key of secrets at rest.
+    pub fn sealing(&self) -> Arc<SealingKey> {
+        Arc::clone(&self.served.webhooks.sealing)
+    }
+
     /// What the plain listener answers: the status and the body.
     pub fn public(&self, path: &str) -> (u16, Vec<u8>) {
         let mut tcp = std::net::TcpStream::connect(self.served.house.server.public_address()).expect("connected");

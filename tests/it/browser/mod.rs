@@ -96,10 +96,18 @@ impl Chromium {
     pub fn click(&self, css: &str) {
         let pressed = || {
             let element = self.find(css);
-            self.runtime.block_on(element.scroll_into_view()).ok()?;
+            // By a script, where there are any.
+            let _ = self.runtime.block_on(element.scroll_into_view());
             self.runtime.block_on(element.click()).ok()
         };
         poll(&format!("{css} can be pressed"), PATIENCE, pressed);
+    }
+
+    /// Presses it with the keyboard, as where no script can bring it into view.
+    #[track_caller]
+    pub fn press(&self, css: &str) {
+        let element = self.find(css);
+        self.runtime.block_on(element.send_keys("\u{e007}")).expect("pressed");
     }
 
     #[track_caller]

@@ -1,6 +1,7 @@
 //! Pages for people: what they say, and to whom.
 
 mod member;
+mod staff;
 
 use crate::api::{Api, Expect};
 use serde_json::json;

@@ -1,0 +1,161 @@
+//! The door of staff: who gets in, what a session is good for, and that everything they do is written down.
+
+use super::{Browser, Shown};
+use crate::api::Api;
+use hanse::clock;
+use hanse::domain::staff::{Login, Password, Role};
+use hanse::service::staff::log::Actor;
+use hanse::service::staff::{New, people};
+use hanse::signing::totp;
+
+const PASSWORD: &str = "salt herring and amber";
+const SESSION: &str = "__Host-hanse-staff";
+
+/// Somebody who can sign in.
+struct Person {
+    login: &'static str,
+    secret: Vec<u8>,
+}
+
+/// RFC 4648 §6, of the secret in a link.
+fn secret(uri: &str) -> Vec<u8> {
+    let text = uri.split("secret=").nth(1).and_then(|rest| rest.split('&').next()).expect("a secret");
+    let value = |digit: u8| if digit.is_ascii_uppercase() { digit - b'A' } else { digit - b'2' + 26 };
+    let bits: Vec<u8> = text.bytes().flat_map(|digit| (0..5).rev().map(move |bit| (value(digit) >> bit) & 1)).collect();
+    bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit)).collect()
+}
+
+impl Api {
+    fn person(&self, login: &'static str, partner: Option<&str>, role: Role) -> Person {
+        let name: Login = login.parse().expect("a login");
+        let password = Password::choose(PASSWORD.to_owned(), &name).expect("a password");
+        let partner = partner.map(|slug| slug.parse().expect("a slug"));
+        let new = New { login: name, partner, role, password };
+        let enrolled = people::add(&mut self.connection(), &self.sealing(), &Actor::COMMAND_LINE, &new);
+        Person { login, secret: secret(enrolled.expect("added").uri.expose()) }
+    }
+}
+
+impl Person {
+    fn code(&self) -> String {
+        totp::code(&self.secret, totp::step(clock::now().timestamp()))
+    }
+
+    fn sign_in(&self, browser: &mut Browser) -> Shown {
+        browser.post("/sign-in", &[("login", self.login), ("password", PASSWORD), ("code", &self.code())])
+    }
+}
+
+#[test]
+fn staff_get_in_with_password_and_code_and_out_again() {
+    let api = Api::new("door", "");
+    let ada = api.person("ada", None, Role::Admin);
+    let mut browser = Browser::new(api.pages());
+    assert_eq!(browser.get("/console").status, 401);
+    browser.get("/sign-in").ok().says("autocomplete=\"one-time-code\"");
+    let signed = ada.sign_in(&mut browser);
+    assert_eq!((signed.status, signed.header("location")), (303, Some("/console")), "{}", signed.body);
+    let cookie = signed.header("set-cookie").expect("a cookie");
+    for part in ["__Host-hanse-staff=", "; Path=/", "; Secure", "; HttpOnly", "; SameSite=Strict"] {
+        assert!(cookie.contains(part), "{part} in {cookie}");
+    }
+    let home = browser.follow(&signed).ok();
+    home.says("ada");
+    assert_eq!(home.header("cache-control"), Some("no-store"));
+    // The same code once more, in another browser, is none.
+    let again = ada.sign_in(&mut Browser::new(api.pages()));
+    assert_eq!(again.status, 422);
+    // The log has it, and the way out.
+    browser.get("/console/log").ok().says("staff.signed_in");
+    let before = browser.cookies.clone();
+    let out = browser.submit(&home, "/console/sign-out");
+    assert_eq!(out.header("location"), Some("/sign-in"));
+    assert!(!browser.cookies.contains_key(SESSION));
+    browser.cookies = before;
+    assert_eq!(browser.get("/console").status, 401, "the cookie of before");
+}
+
+#[test]
+fn whatever_is_wrong_the_answer_is_the_same() {
+    let api = Api::new("door-no", "");
+    let ada = api.person("ada", None, Role::Admin);
+    let code = ada.code();
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    let tries = [
+        ("ada", PASSWORD, wrong),
+        ("ada", "another good password", code.as_str()),
+        ("eve", PASSWORD, code.as_str()),
+        ("", "", ""),
+        ("'; DROP TABLE staff; --", PASSWORD, code.as_str()),
+    ];
+    let mut said = Vec::new();
+    for (login, password, code) in tries {
+        let refused =
+            Browser::new(api.pages()).post("/sign-in", &[("login", login), ("password", password), ("code", code)]);
+        assert_eq!(refused.status, 422);
+        assert!(refused.header("set-cookie").is_none());
+        refused.is_silent_about(password.get(..8).filter(|start| !start.is_empty()).unwrap_or("nothing-typed"));
+        said.push(refused.body);
+    }
+    assert!(said.windows(2).all(|two| two[0] == two[1]), "one answer for all");
+    // By another site's form nobody is signed in.
+    let fields = [("login", "ada"), ("password", PASSWORD), ("code", code.as_str())];
+    let elsewhere = Browser::new(api.pages()).post_from("/sign-in", &fields, &[("sec-fetch-site", "cross-site")]);
+    assert_eq!(elsewhere.status, 403);
+    assert!(elsewhere.header("set-cookie").is_none());
+}
+
+#[test]
+fn a_role_sees_its_own_places_and_a_brand_its_own_people() {
+    let api = Api::new("door-roles", "");
+    let (admin, clerk) =
+        (api.person("aa-admin", Some("aa"), Role::Admin), api.person("aa-till", Some("aa"), Role::Clerk));
+    api.person("bb-admin", Some("bb"), Role::Admin);
+    let mut browser = Browser::new(api.pages());
+    let signed = clerk.sign_in(&mut browser);
+    browser.follow(&signed).ok().is_silent_about("/console/people");
+    let token = browser.get("/console").ok().form("/console/sign-out")[0].1.clone();
+    for path in ["/console/people", "/console/log"] {
+        assert_eq!(browser.get(path).status, 403, "{path}");
+    }
+    let new = [("form_token", token.as_str()), ("login", "mallory"), ("role", "admin"), ("password", PASSWORD)];
+    assert_eq!(browser.post("/console/people", &new).status, 403);
+    // Its own people, and nobody else's.
+    let mut browser = Browser::new(api.pages());
+    admin.sign_in(&mut browser);
+    let people = browser.get("/console/people").ok();
+    people.says("aa-till");
+    people.is_silent_about("bb-admin");
+    let token = people.form("/console/sign-out")[0].1.clone();
+    let removal = |login: &str| format!("/console/people/{login}/removal");
+    assert_eq!(browser.post(&removal("bb-admin"), &[("form_token", &token)]).status, 404);
+    assert_eq!(browser.post(&removal("aa-admin"), &[("form_token", &token)]).status, 422, "nobody removes oneself");
+    assert_eq!(browser.post(&removal("aa-till"), &[("form_token", "x")]).status, 403, "a form of somebody else's");
+    let added = browser
+        .post(
+            "/console/people",
+            &[("form_token", token.as_str()), ("login", "aa-new"), ("role", "viewer"), ("password", PASSWORD)],
+        )
+        .ok();
+    added.says("otpauth://totp/");
+    added.says("<svg");
+    assert_eq!(browser.submit(&people, &removal("aa-till")).status, 303);
+    browser.get("/console/people").ok().is_silent_about("aa-till");
+    browser.get("/console/log").ok().says("staff.removed");
+    browser.get("/console/log").ok().is_silent_about("bb-admin");
+}
+
+#[test]
+fn a_members_cookie_opens_no_console_and_staffs_no_members_page() {
+    let api = Api::new("door-mixed", "");
+    api.linked();
+    let ada = api.person("ada", None, Role::Admin);
+    let mut member = api.browse("A-1");
+    let mut staff = Browser::new(api.pages());
+    ada.sign_in(&mut staff);
+    let (own, other) = (member.cookies["__Host-hanse-member"].clone(), staff.cookies[SESSION].clone());
+    member.cookies.insert(SESSION.to_owned(), own);
+    staff.cookies.insert("__Host-hanse-member".to_owned(), other);
+    assert_eq!(member.get("/console").status, 401);
+    assert_eq!(staff.get("/member").status, 401);
+}
