@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-/// Building the cluster, publishing an alliance and starting a server, on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// Building the cluster, publishing an alliance and starting a server, on a machine that is busy with other tests; and two
+/// months of a few people, where they are asked for.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The program on ports and folders of its own, with nothing of this environment's settings.
 fn hanse_demo(home: &Path, arguments: &[&str]) -> Command {

@@ -94,7 +94,7 @@ impl Scene {
 
     /// A member with more points than a day may see leave.
     async fn over_the_cap(&mut self) -> Result<(), Broken> {
-        let rich = self.member("5");
+        let rich = self.member("6");
         self.join(&rich, "ordinary").await?;
         let reply = self.earn(&rich, 3_300, "rich-lot", None).await?;
         self.must(LUMEN, "issues 3,300 points", &reply)?;
