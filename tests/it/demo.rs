@@ -2,6 +2,7 @@
 //! that keep their own ledgers live and end with it.
 
 use crate::support::{self, Scratch, poll};
+use crate::web::Browser;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -198,7 +199,23 @@ fn the_demo_fills_with_members_and_conversions_and_stops_when_told() {
     }
     let members = runtime.block_on(client.get("/v1/memberships?limit=200")).expect("an answer");
     assert_eq!(members.at("/items").as_array().map(Vec::len), Some(36));
+    the_doors_open(&demo);
     assert!(demo.stop().success());
+}
+
+/// Every door of the demo leads to a page.
+fn the_doors_open(demo: &Demo) {
+    let address = demo.public.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
+    let mut browser = Browser::new(address);
+    let opened = browser.get("/demo/member");
+    let opened = browser.follow(&opened);
+    browser.follow(&opened).ok().says("/member/convert");
+    for name in ["partner", "finance", "clerk", "operator"] {
+        let mut browser = Browser::new(address);
+        let opened = browser.get(&format!("/demo/{name}"));
+        browser.follow(&opened).ok().says("/console/sign-out");
+    }
+    assert_eq!(browser.get("/demo/nobody").status, 404);
 }
 
 #[test]

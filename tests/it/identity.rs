@@ -313,7 +313,7 @@ fn intermediate(house: &House) -> Client {
     params.subject_alt_names = vec![uri("partner/lumen")];
     let leaf = params.signed_by(&key, &issuer).expect("signed").pem();
     let stem = folder.join("chained");
-    std::fs::write(stem.with_extension("crt"), leaf + middle.as_str()).expect("written");
+    std::fs::write(stem.with_extension("crt"), leaf + &middle).expect("written");
     std::fs::write(stem.with_extension("key"), key.serialize_pem()).expect("written");
     house.client_of(&stem)
 }

@@ -90,6 +90,7 @@ fn the_first_conversion_works_as_the_readme_writes_it() {
         r#""state":"completed","#,
         r#""captured":100,"#,
         r#""to_pay":"48.00""#,
+        "303 http://",
         r#""type":"conversion.completed""#,
         r#""state":"published""#,
         r#""kind":"conversion""#,

@@ -3,15 +3,18 @@
 //! `HANSE_SCREENSHOTS=docs/images` keeps the pictures that the documents show.
 
 mod member;
+mod wire;
 
 use crate::settlement::interop::Libraries;
 use crate::support::{Scratch, poll, scratch};
-use serde_json::{Map, Value, json};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use thirtyfour::prelude::*;
+use wire::{Element, Wire};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,8 +41,7 @@ impl Setting {
 
 /// A browser with its driver; both end with it.
 pub struct Chromium {
-    runtime: tokio::runtime::Runtime,
-    driver: Option<WebDriver>,
+    wire: Option<Wire>,
     process: Child,
     /// Profile and whatever is downloaded.
     pub folder: Scratch,
@@ -64,41 +66,42 @@ impl Chromium {
             .find_map(|line| line.split("successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok());
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://127.0.0.1:{}", port.expect("a port"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let driver = runtime.block_on(WebDriver::new(url, capabilities(&folder, setting))).expect("the browser starts");
-        Some(Chromium { runtime, driver: Some(driver), process, folder })
+        let wire = Wire::open(&url, &capabilities(&folder, setting)).expect("the browser starts");
+        Some(Chromium { wire: Some(wire), process, folder })
     }
 
-    fn driver(&self) -> &WebDriver {
-        self.driver.as_ref().expect("until it is dropped")
+    fn wire(&self) -> &Wire {
+        self.wire.as_ref().expect("until it is dropped")
     }
 
     pub fn goto(&self, url: &str) {
-        self.runtime.block_on(self.driver().goto(url)).expect("a page");
+        self.wire().post("url", &json!({ "url": url })).expect("a page");
     }
 
     pub fn address(&self) -> String {
-        self.runtime.block_on(self.driver().current_url()).expect("an address").to_string()
+        self.wire().get("url").expect("an address").as_str().unwrap_or_default().to_owned()
     }
 
     /// The element, once it is there.
     #[track_caller]
-    pub fn find(&self, css: &str) -> WebElement {
-        let look = || self.runtime.block_on(self.driver().find(By::Css(css.to_owned()))).ok();
+    pub fn find(&self, css: &str) -> Element {
+        let look = || self.wire().find(css).ok();
         poll(&format!("{css} at {}", self.address()), PATIENCE, look)
     }
 
     pub fn is_there(&self, css: &str) -> bool {
-        self.runtime.block_on(self.driver().find(By::Css(css.to_owned()))).is_ok()
+        self.wire().find(css).is_ok()
     }
 
     #[track_caller]
     pub fn click(&self, css: &str) {
         let pressed = || {
-            let element = self.find(css);
-            // By a script, where there are any.
-            let _ = self.runtime.block_on(element.scroll_into_view());
-            self.runtime.block_on(element.click()).ok()
+            let element = self.wire().find(css).ok()?;
+            // By a script, where there are any: what hangs over the page's end is not in the way of the middle.
+            let _ = self
+                .wire()
+                .run("sync", &format!("document.querySelector({css:?}).scrollIntoView({{ block: 'center' }})"));
+            self.wire().act(&element, "click", &json!({})).ok()
         };
         poll(&format!("{css} can be pressed"), PATIENCE, pressed);
     }
@@ -107,30 +110,27 @@ impl Chromium {
     #[track_caller]
     pub fn press(&self, css: &str) {
         let element = self.find(css);
-        self.runtime.block_on(element.send_keys("\u{e007}")).expect("pressed");
+        self.wire().act(&element, "value", &json!({ "text": "\u{e007}" })).expect("pressed");
     }
 
     #[track_caller]
     pub fn type_into(&self, css: &str, text: &str) {
         let element = self.find(css);
-        self.runtime.block_on(async {
-            element.clear().await.expect("emptied");
-            element.send_keys(text).await.expect("typed");
-        });
+        // A field for files cannot be emptied, and need not be.
+        let _ = self.wire().act(&element, "clear", &json!({}));
+        self.wire().act(&element, "value", &json!({ "text": text })).expect("typed");
     }
 
     /// Keys, wherever the page is.
     pub fn type_keys(&self, keys: &str) {
-        let typed = self.runtime.block_on(self.driver().action_chain().send_keys(keys).perform());
-        typed.expect("typed");
+        self.wire().keys(keys).expect("typed");
     }
 
     /// What people read there, once it is this.
     #[track_caller]
     pub fn reads(&self, css: &str, text: &str) {
         let read = || {
-            let element = self.runtime.block_on(self.driver().find(By::Css(css.to_owned()))).ok()?;
-            let read = self.runtime.block_on(element.text()).ok()?;
+            let read = self.wire().text(&self.wire().find(css).ok()?).ok()?;
             read.contains(text).then_some(())
         };
         poll(&format!("{css} at {} says {text:?}", self.address()), PATIENCE, read);
@@ -140,28 +140,24 @@ impl Chromium {
     #[track_caller]
     pub fn text(&self, css: &str) -> String {
         let element = self.find(css);
-        self.runtime.block_on(element.text()).expect("a text")
+        self.wire().text(&element).expect("a text")
     }
 
     /// What a script answers.
     pub fn run(&self, script: &str) -> Value {
-        let answer = self.runtime.block_on(self.driver().execute(script, vec![])).expect("the script runs");
-        answer.json().clone()
+        self.wire().run("sync", script).expect("the script runs")
     }
 
     pub fn run_async(&self, script: &str) -> Value {
-        let driver = self.driver();
-        let answer = self.runtime.block_on(async {
-            driver.set_script_timeout(Duration::from_secs(60)).await?;
-            driver.execute_async(script, vec![]).await
-        });
-        answer.expect("the script ends").json().clone()
+        self.wire().post("timeouts", &json!({ "script": 60_000 })).expect("patience");
+        self.wire().run("async", script).expect("the script ends")
     }
 
     /// Keeps a picture of the page, where pictures are wanted.
     pub fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("HANSE_SCREENSHOTS").map(PathBuf::from) else { return };
-        let shot = self.runtime.block_on(self.driver().screenshot_as_png()).expect("a picture");
+        let shot = self.wire().get("screenshot").expect("a picture");
+        let shot = STANDARD.decode(shot.as_str().unwrap_or_default()).expect("base64");
         std::fs::write(folder.join(format!("{name}.png")), shot).expect("written");
     }
 
@@ -195,9 +191,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        if let Some(driver) = self.driver.take() {
-            let _ = self.runtime.block_on(driver.quit());
-        }
+        drop(self.wire.take());
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -208,7 +202,7 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-fn capabilities(folder: &Scratch, setting: Setting) -> Map<String, Value> {
+fn capabilities(folder: &Scratch, setting: Setting) -> Value {
     let profile = folder.path().join("profile");
     let mut arguments: Vec<String> = [
         "--headless=new",
@@ -243,8 +237,7 @@ fn capabilities(folder: &Scratch, setting: Setting) -> Map<String, Value> {
         options["mobileEmulation"] =
             json!({ "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2.0, "touch": true } });
     }
-    let all = json!({ "browserName": "chrome", "goog:chromeOptions": options });
-    all.as_object().expect("an object").clone()
+    json!({ "browserName": "chrome", "goog:chromeOptions": options })
 }
 
 /// The accessibility checker, as npm brings it.

@@ -61,10 +61,10 @@ fn manifests(folder: &Path) {
 /// The same, with the florist at this endpoint.
 fn with_bloom(folder: &Path, endpoint: &str) {
     manifests(folder);
-    let bloom = BLOOM.replace("ENDPOINT", endpoint) + AGREEMENT.replace("OTHER", "lumen").as_str();
+    let bloom = BLOOM.replace("ENDPOINT", endpoint) + &AGREEMENT.replace("OTHER", "lumen");
     std::fs::write(folder.join("bloom.toml"), bloom).expect("written");
     let file = folder.join("lumen.toml");
-    let lumen = std::fs::read_to_string(&file).expect("a manifest") + AGREEMENT.replace("OTHER", "bloom").as_str();
+    let lumen = std::fs::read_to_string(&file).expect("a manifest") + &AGREEMENT.replace("OTHER", "bloom");
     std::fs::write(file, lumen).expect("written");
 }
 

@@ -73,7 +73,7 @@ async fn a_checkpoint_is_signed_by_a_key_for_checkpoints_and_a_statement_by_thos
         signatures[0] = by.sign_detached(TYP, document.payload());
         let forged = Document::new(document.payload().to_vec(), &signatures).expect("a document").to_string();
         let first = "signatures: no file has the keys of its first two signatures: ";
-        let why = first.to_owned() + is_for(by, purpose, "real", "statement").as_str();
+        let why = first.to_owned() + &is_for(by, purpose, "real", "statement");
         assert_eq!(wrong(&verify(&[("s", forged.as_bytes()), ("real", real)])), [why]);
         assert_ne!(wrong(&verify(&[("s", forged.as_bytes()), ("real", real), ("old", &old)])), NOTHING);
     }
