@@ -62,6 +62,8 @@ pub enum Permission {
     /// The operator's alone, and by four eyes.
     DecideDisputes,
     ManageStaff,
+    /// The operator's alone: ends the open window, has a blocked one tried again.
+    CloseWindows,
 }
 
 /// Whose staff may do a thing.
@@ -73,7 +75,7 @@ enum Whose {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 17] = [
+    pub const ALL: [Permission; 18] = [
         Permission::SeeConversions,
         Permission::SeeRates,
         Permission::SeeBenefits,
@@ -91,6 +93,7 @@ impl Permission {
         Permission::ResolveInDoubt,
         Permission::DecideDisputes,
         Permission::ManageStaff,
+        Permission::CloseWindows,
     ];
 
     /// Whether it only shows.
@@ -116,6 +119,7 @@ impl Permission {
             Permission::ManageCertificates | Permission::ResendDeliveries => (false, Anyone, &[Engineer, Admin]),
             Permission::ResolveInDoubt => (false, Operator, &[Engineer, Admin]),
             Permission::DecideDisputes => (false, Operator, &[Finance]),
+            Permission::CloseWindows => (false, Operator, &[Finance, Admin]),
         }
     }
 }
@@ -337,6 +341,7 @@ mod tests {
         for role in Role::ALL {
             assert!(!may(&partner, role, Permission::ResolveInDoubt), "{role}");
             assert!(!may(&partner, role, Permission::DecideDisputes), "{role}");
+            assert!(!may(&partner, role, Permission::CloseWindows), "{role}");
             assert!(!may(&operator, role, Permission::RedeemVouchers), "{role}");
             assert_eq!(Role::parse(role.text()), Some(role));
         }

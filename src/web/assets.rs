@@ -39,6 +39,7 @@ assets! {
     STAFF_CSS = "staff.css", "text/css; charset=utf-8";
     STAFF_JS = "staff.js", "text/javascript; charset=utf-8";
     MEMBER_JS = "member.js", "text/javascript; charset=utf-8";
+    SIGN_JS = "sign.js", "text/javascript; charset=utf-8";
 }
 
 fn address(name: &str, text: &str) -> String {

@@ -14,6 +14,10 @@ use std::pin::Pin;
 /// Bytes of a form; a quote's token takes about two thousand.
 const FORM_MAX: usize = 16 * 1024;
 
+/// Bytes of a form at an address that takes larger ones: app data of its resource, beside a `FormConfig` of that limit.
+#[derive(Clone, Copy, Debug)]
+pub struct FormMax(pub usize);
+
 /// What an extractor of pages answers, later.
 pub type Found<T> = Pin<Box<dyn Future<Output = Result<T, Trouble>>>>;
 
@@ -73,5 +77,6 @@ pub fn is_same_site(request: &HttpRequest) -> bool {
 /// Limited before it is read: what is larger is none of our forms.
 fn is_short(request: &HttpRequest) -> bool {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    length.is_some_and(|length: usize| length <= FORM_MAX)
+    let most = request.app_data::<FormMax>().map_or(FORM_MAX, |most| most.0);
+    length.is_some_and(|length: usize| length <= most)
 }

@@ -42,6 +42,8 @@ pub enum What {
     Oneself,
     Busy,
     Problem(Problem),
+    /// The same where it is staff that is told: with what the service says of it.
+    Told(Problem),
 }
 
 impl Trouble {
@@ -80,6 +82,7 @@ impl Trouble {
             What::Oneself => (lang.did_not_work(), lang.why_oneself().to_owned()),
             What::Busy => (lang.did_not_work(), lang.why_busy().to_owned()),
             What::Problem(problem) => (lang.did_not_work(), why(problem, lang)),
+            What::Told(problem) => (lang.did_not_work(), told(problem, lang)),
         }
     }
 }
@@ -120,6 +123,22 @@ pub fn why(problem: &Problem, lang: Lang) -> String {
         _ => lang.why_internal(),
     };
     plain.to_owned()
+}
+
+/// A problem in the words of somebody at a desk, and then in the service's own, which say which field or day it is.
+fn told(problem: &Problem, lang: Lang) -> String {
+    let plain = match problem.code() {
+        Code::Invalid => lang.told_invalid().to_owned(),
+        Code::Stale => lang.told_stale().to_owned(),
+        Code::DisputeClosed => lang.told_dispute_closed().to_owned(),
+        Code::Forbidden => lang.told_forbidden().to_owned(),
+        Code::TooLarge => lang.told_too_large().to_owned(),
+        _ => why(problem, lang),
+    };
+    let body = problem.body(uuid::Uuid::nil());
+    let fields = body.errors.iter().map(|error| format!("{}: {}", error.pointer.trim_start_matches('/'), error.detail));
+    let said = body.detail.iter().map(ToString::to_string).chain(fields);
+    std::iter::once(plain).chain(said).collect::<Vec<_>>().join(" ")
 }
 
 fn not_a_multiple(problem: &Problem, lang: Lang) -> String {
@@ -171,7 +190,7 @@ impl ResponseError for Trouble {
             What::Taken => StatusCode::CONFLICT,
             What::Unfit(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
             What::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            What::Problem(problem) => problem.status_code(),
+            What::Problem(problem) | What::Told(problem) => problem.status_code(),
         }
     }
 

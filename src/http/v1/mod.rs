@@ -26,6 +26,8 @@ mod webhooks;
 pub(super) use fields::NOTE_MAX;
 pub use member_answer::ExportAnswer;
 pub use member_sessions::PagesAt;
+pub use reconciliations::pages as differences;
+pub use settlements::pieces as lines;
 
 use crate::http::json::BodyLimits;
 use crate::http::problem::Problem;

@@ -289,7 +289,7 @@ async fn page(exchange: &Exchange, row: &Row, from: i64) -> Result<Vec<Differenc
 }
 
 /// The differences as a body, read as the caller takes them; `first` is the first page.
-fn pages(exchange: Data<Exchange>, row: Row, format: Format, first: Vec<Difference>) -> Outgoing {
+pub fn pages(exchange: Data<Exchange>, row: Row, format: Format, first: Vec<Difference>) -> Outgoing {
     let (pieces, body) = stream::outgoing();
     actix_web::rt::spawn(async move {
         let heading = if format == Format::Csv { reconcile::csv_heading() } else { Vec::new() };

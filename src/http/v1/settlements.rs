@@ -233,7 +233,7 @@ impl From<Error> for Problem {
 
 /// Lines as a body, read as the caller takes them: each piece is below a megabyte, and no connection of the database is
 /// held while the caller is slow.
-fn pieces(exchange: Data<Exchange>, reading: Reading) -> Outgoing {
+pub fn pieces(exchange: Data<Exchange>, reading: Reading) -> Outgoing {
     let (pieces, body) = stream::outgoing();
     actix_web::rt::spawn(async move {
         let mut rest = reading;

@@ -8,7 +8,7 @@ pub mod html;
 pub mod json;
 #[cfg(test)]
 mod sample;
-mod show;
+pub mod show;
 pub mod xlsx;
 
 use crate::domain::money::Millionths;

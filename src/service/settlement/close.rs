@@ -48,16 +48,21 @@ pub fn close(
         return Ok(None);
     }
     // First: a window ends with its period, whatever an earlier one waits for.
-    if let Some(which) = which {
-        let settings = |catalogue: &Catalogue| {
-            let written = Settings::freeze(catalogue).write();
-            written.map_err(|cause| Unreadable { column: "windows.settings", value: cause.to_string() })
-        };
-        if let Some(row) = book::close(&mut conn, which, settings)? {
-            told(Told::State(&row));
-        }
+    if let Some(which) = which
+        && let Some(row) = end(&mut conn, which)?
+    {
+        told(Told::State(&row));
     }
     finish(&mut conn, url, keys, &mut told)
+}
+
+/// Ends the open window and no more: whoever settles takes it to its end. `None`: it is not to end.
+pub fn end(conn: &mut PgConnection, which: Which) -> Result<Option<Row>, Error> {
+    let settings = |catalogue: &Catalogue| {
+        let written = Settings::freeze(catalogue).write();
+        written.map_err(|cause| Unreadable { column: "windows.settings", value: cause.to_string() })
+    };
+    Ok(book::close(conn, which, settings)?)
 }
 
 #[derive(QueryableByName)]

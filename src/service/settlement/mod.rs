@@ -5,7 +5,8 @@
 //! `lines` a line's own bytes · `gather` lines, trees and sums of a run of postings · `check` what must agree before
 //! anything is signed · `statement` the document · `sign` signatures, log, obligations · `release` lines that leave the
 //! exposures · `pay` · `adjust` · `deadlines` what time brings about · `recompute` the same from the journal again ·
-//! `read` what was signed, for whoever may see it · `view` the same over the API · `proofs` · `countersign` · `standing`
+//! `read` what was signed, for whoever may see it · `view` the same over the API, `desk` on
+//! finance's pages · `proofs` · `countersign` · `standing`
 //! where a statement stands · `find` one's own line · `disputes` · `reconcile` a partner's own list against its lines ·
 //! `incoming` a bank's list of payments against what is owed · `rotate` one signing key hands over to the next ·
 //! `estimates` of breakage, as stated ·
@@ -16,6 +17,7 @@ pub mod check;
 pub mod close;
 pub mod countersign;
 pub mod deadlines;
+pub mod desk;
 pub mod disputes;
 pub mod estimates;
 mod find;

@@ -4,6 +4,7 @@ use super::settings::Settings;
 use super::{Error, broken, deadlines, release};
 use crate::book::engine::world::EventKind;
 use crate::book::posting;
+use crate::domain::holder::Holder;
 use crate::domain::ids::{ObligationId, PaymentId};
 use crate::domain::money::{Millionths, minor_unit};
 use crate::domain::settlement::{adjustment, obligation};
@@ -46,6 +47,27 @@ pub struct Recorded {
 pub fn pay(conn: &mut PgConnection, paid: &Paid) -> Result<Recorded, Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
     in_turn(conn, |conn| pay_in(conn, zone, paid))
+}
+
+/// The same for somebody who signs in: an operator's person says it of any obligation, a partner's of what it is owed
+/// itself, which speaks against it. `NotFound` for what is not its own.
+pub fn record(conn: &mut PgConnection, by: &Holder, paid: &Paid) -> Result<Recorded, Error> {
+    if let Holder::Partner(slug) = by {
+        let own = |row: &obligations::Row| [&row.debtor, &row.creditor].into_iter().any(|one| one == slug.as_str());
+        let row = obligations::find_all(conn, &[paid.obligation])?.pop().filter(own).ok_or(Error::NotFound)?;
+        if !may_record(by, &row.creditor) {
+            return Err(Error::Refused("only who is paid, or the operator, says that it was paid".to_owned()));
+        }
+    }
+    pay(conn, paid)
+}
+
+/// Whether somebody of `by` may say that `creditor` was paid.
+pub fn may_record(by: &Holder, creditor: &str) -> bool {
+    match by {
+        Holder::Partner(slug) => slug.as_str() == creditor,
+        Holder::Operator(_) => true,
+    }
 }
 
 /// Does what records payments while nobody else does: what was matched with what is owed stays so until it is recorded.

@@ -9,7 +9,7 @@ use crate::domain::settlement::obligation;
 use crate::domain::settlement::window::State;
 use crate::service::answer::Shown;
 use crate::service::exchange::Exchange;
-use crate::service::reports::{Form, files};
+use crate::service::reports::{Form, Report, files};
 use crate::signing::merkle;
 use crate::store::catalogue;
 use crate::store::settlement::{log, obligations, statements, windows};
@@ -121,7 +121,7 @@ pub async fn get(exchange: &Exchange, of: Participant, id: WindowId) -> Result<S
     exchange.database.run(unit).await
 }
 
-fn seen(
+pub(super) fn seen(
     conn: &mut PgConnection,
     row: windows::Row,
     of: &Participant,
@@ -148,7 +148,7 @@ fn seen(
     })
 }
 
-fn summary(row: &statements::Row, currency: &str) -> SeenStatement {
+pub(super) fn summary(row: &statements::Row, currency: &str) -> SeenStatement {
     SeenStatement {
         statement_id: row.id.to_string(),
         participant: row.participant.to_string(),
@@ -311,7 +311,7 @@ impl Which {
         number().map(Which::Number).or_else(|| text.parse().ok().map(Which::Id))
     }
 
-    fn find(self, conn: &mut PgConnection) -> Result<Option<windows::Row>, Error> {
+    pub(super) fn find(self, conn: &mut PgConnection) -> Result<Option<windows::Row>, Error> {
         Ok(match self {
             Which::Number(number) => windows::numbered(conn, number)?,
             Which::Id(id) => windows::find(conn, id)?,
@@ -372,16 +372,7 @@ impl From<crate::store::Error> for Unmade {
 pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8>), Unmade> {
     let _turn = turn(&REPORTS).await?;
     let unit = move |conn: &mut PgConnection| {
-        let mut window = None;
-        if let Some(which) = asked.window {
-            let row = which.find(conn)?.ok_or(Error::NotFound)?;
-            if asked.published && row.state != State::Published {
-                return Err(Error::Unpublished(row.number).into());
-            }
-            window = Some(row.number);
-        }
-        let wanted = Wanted { window, participant: asked.participant.clone(), ..Wanted::now(conn)? };
-        let report = reports::make(conn, asked.name, &wanted)?;
+        let (wanted, report) = make(conn, &asked)?;
         let stem = reports::file_stem(asked.name, &wanted);
         let mut files = files(&report, asked.form, &stem).map_err(broken)?;
         let chosen = match &asked.section {
@@ -392,6 +383,26 @@ pub async fn report(exchange: &Exchange, asked: Asked) -> Result<(String, Vec<u8
         Ok(files.swap_remove(chosen.ok_or_else(sections)?))
     };
     exchange.database.run(unit).await
+}
+
+/// The same as values, to be shown among other things.
+pub async fn made(exchange: &Exchange, asked: Asked) -> Result<Report, Error> {
+    let _turn = turn(&REPORTS).await?;
+    exchange.database.run(move |conn| Ok(make(conn, &asked)?.1)).await
+}
+
+fn make(conn: &mut PgConnection, asked: &Asked) -> Result<(Wanted, Report), Error> {
+    let mut window = None;
+    if let Some(which) = asked.window {
+        let row = which.find(conn)?.ok_or(Error::NotFound)?;
+        if asked.published && row.state != State::Published {
+            return Err(Error::Unpublished(row.number));
+        }
+        window = Some(row.number);
+    }
+    let wanted = Wanted { window, participant: asked.participant.clone(), ..Wanted::now(conn)? };
+    let report = reports::make(conn, asked.name, &wanted)?;
+    Ok((wanted, report))
 }
 
 /// Takes what a partner signs under the current checkpoint as a witness (C2SP tlog-cosignature).

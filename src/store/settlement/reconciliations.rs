@@ -146,6 +146,15 @@ pub fn find(
     row.optional()?.map(ReconciliationSql::checked).transpose()
 }
 
+/// A participant's newest, of whatever windows, at most `limit`.
+pub fn newest(conn: &mut PgConnection, of: &Participant, limit: i64) -> Result<Vec<Row>, Error> {
+    // Ids of version 7 begin with their time.
+    let sql = format!("{WITH_NUMBER} WHERE r.participant = $1 ORDER BY r.reconciliation_id DESC LIMIT $2");
+    let rows: Vec<ReconciliationSql> =
+        sql_query(sql).bind::<Text, _>(of.as_str()).bind::<BigInt, _>(limit).load(conn)?;
+    rows.into_iter().map(ReconciliationSql::checked).collect()
+}
+
 /// One reconciliation, held until the transaction ends.
 pub fn lock(conn: &mut PgConnection, id: ReconciliationId) -> Result<Option<Row>, Error> {
     let row = sql_query(format!("{WITH_NUMBER} WHERE r.reconciliation_id = $1 FOR UPDATE OF r"))

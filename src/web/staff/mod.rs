@@ -1,9 +1,10 @@
 //! Pages of the people who work for a brand or for the operator: consoles, the till, the alliance in figures.
 //!
 //! `session` who is there, signing in and out · `shell` what is round every page, and which places there are for whom ·
-//! `people` staff and their log. Everything is read and done through the services as the partner, or the operator, that
+//! `people` staff and their log · `finance` windows, statements, disputes, payments. Everything is read and done through the services as the partner, or the operator, that
 //! the person works for; what a role may not do is refused here, before anything is read.
 
+mod finance;
 mod people;
 mod session;
 mod shell;
@@ -28,6 +29,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/log", web::get().to(people::log)))
         .service(one("/people", web::get().to(people::list)).route(web::post().to(people::add)))
         .service(one("/people/{login}/removal", web::post().to(people::remove)))
+        .configure(finance::configure)
         .default_service(web::to(nowhere));
     config.service(sign_in.wrap(from_fn(page::headers))).service(console);
 }

@@ -20,6 +20,11 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Home,
+    Windows,
+    Disputes,
+    Payments,
+    Reconciliations,
+    Liability,
     People,
     Log,
 }
@@ -27,6 +32,11 @@ pub enum Place {
 /// Each place: its address, and what one must be allowed to see there.
 const PLACES: &[(Place, &str, Option<Permission>)] = &[
     (Place::Home, "/console", None),
+    (Place::Windows, "/console/windows", Some(Permission::SeeSettlement)),
+    (Place::Disputes, "/console/disputes", Some(Permission::SeeSettlement)),
+    (Place::Payments, "/console/payments", Some(Permission::SeeSettlement)),
+    (Place::Reconciliations, "/console/reconciliations", Some(Permission::SeeSettlement)),
+    (Place::Liability, "/console/windows/liability", Some(Permission::SeeSettlement)),
     (Place::People, "/console/people", Some(Permission::ManageStaff)),
     (Place::Log, "/console/log", Some(Permission::SeeAudit)),
 ];

@@ -41,6 +41,11 @@ impl Lang {
     pub fn place(self, place: Place) -> &'static str {
         match place {
             Place::Home => self.place_home(),
+            Place::Windows => self.windows(),
+            Place::Disputes => self.disputes(),
+            Place::Payments => self.payments(),
+            Place::Reconciliations => self.reconciliations(),
+            Place::Liability => self.liability(),
             Place::People => self.people(),
             Place::Log => self.staff_log(),
         }

@@ -9,7 +9,7 @@ mod dispute;
 mod list;
 mod read;
 
-pub use difference::{Difference, csv_heading, to_csv};
+pub use difference::{Difference, Side, csv_heading, to_csv};
 pub use dispute::open_disputes;
 pub use list::{Fault, ROWS_MAX};
 pub use read::{Format, Listed, Mapping, Unread, read};
@@ -276,6 +276,11 @@ pub fn get(conn: &mut PgConnection, partner: &Slug, window: WindowId, id: Reconc
     }
     find::published(conn, window)?;
     Err(Error::NotFound)
+}
+
+/// A partner's newest reconciliations, of whatever windows, at most `limit`.
+pub fn newest(conn: &mut PgConnection, partner: &Slug, limit: i64) -> Result<Vec<Row>, Error> {
+    Ok(stored::newest(conn, &Participant::from(partner), limit)?)
 }
 
 /// What differs from place `from` on, some thousands at most; empty after the last. `NotFound` when they were let go.

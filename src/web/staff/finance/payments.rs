@@ -1,0 +1,101 @@
+//! What is still to be paid, to whom and by when; and payments, recorded by who is paid or by the operator.
+
+use super::super::session::Staff;
+use super::super::shell::{Place, Shell};
+use super::windows::{DueShown, due_shown};
+use super::{amount, money, no, not_found, unfit};
+use crate::domain::ids::ObligationId;
+use crate::domain::staff::Permission;
+use crate::service::exchange::Exchange;
+use crate::service::settlement::desk::{self, Due};
+use crate::service::settlement::pay::{self, Paid};
+use crate::service::settlement::Error;
+use crate::service::staff::{Act, Staffing};
+use crate::web::form::Posted;
+use crate::web::page;
+use crate::web::trouble::Trouble;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use chrono::NaiveDate;
+use serde::Deserialize;
+
+const PAYMENTS: &str = "/console/payments";
+
+struct OpenShown {
+    window: i64,
+    due: DueShown,
+    left: String,
+    /// Offered in the form.
+    left_exact: String,
+    may_record: bool,
+}
+
+#[derive(Template)]
+#[template(path = "staff/finance/payments.html")]
+struct PaymentsPage<'a> {
+    shell: &'a Shell,
+    dues: Vec<OpenShown>,
+    currency: String,
+}
+
+/// What is not paid in full, by due date.
+pub async fn list(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) -> Result<HttpResponse, Trouble> {
+    staff.check(Permission::SeeSettlement)?;
+    let dues = desk::dues(&exchange, staff.holder()).await.map_err(no(&staff, "/console"))?;
+    let shell = Shell::new(&exchange, &staff, &request, Place::Payments);
+    let may_pay = staff.signed.may(Permission::Pay);
+    let open = |due: &Due| OpenShown {
+        window: due.window,
+        due: due_shown(&shell, &due.row),
+        left: money(&due.left.to_string()),
+        left_exact: due.left.to_string(),
+        may_record: may_pay && due.may_record,
+    };
+    let dues = dues.iter().map(open).collect();
+    page::html(StatusCode::OK, &PaymentsPage { dues, currency: exchange.currency(), shell: &shell })
+}
+
+#[derive(Deserialize)]
+pub struct Recorded {
+    amount: String,
+    on: String,
+    reference: String,
+}
+
+/// Records a payment; the same reference again is the same payment.
+pub async fn record(
+    exchange: Data<Exchange>,
+    staffing: Data<Staffing>,
+    posted: Posted<Staff, Recorded>,
+    obligation: Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    let Posted { visitor: staff, form } = posted;
+    staff.check(Permission::Pay)?;
+    let obligation: ObligationId = obligation.parse().map_err(|_| not_found(&staff, PAYMENTS))?;
+    let paid = paid(&staff, obligation, &form)?;
+    let holder = staff.holder().clone();
+    let recorded = exchange.database.run(move |conn| pay::record(conn, &holder, &paid)).await;
+    let recorded = recorded.map_err(no::<Error>(&staff, PAYMENTS))?;
+    if !recorded.repeated {
+        let act = Act::new("payment.recorded", obligation).with("amount", recorded.payment.amount);
+        let act = act.with("reference", &recorded.payment.reference).with("payment", recorded.payment.id);
+        staffing.record(&staff.signed, act).await.map_err(staff.refused(PAYMENTS))?;
+    }
+    Ok(page::see_other(&format!("/console/windows/{}", recorded.obligation.number)))
+}
+
+fn paid(staff: &Staff, obligation: ObligationId, form: &Recorded) -> Result<Paid, Trouble> {
+    let on = Some(form.on.trim()).filter(|text| !text.is_empty());
+    let no_day = || unfit(staff, PAYMENTS, "/on", "must be a date, YYYY-MM-DD");
+    let on = on.map(|text| text.parse::<NaiveDate>().map_err(|_| no_day())).transpose()?;
+    Ok(Paid {
+        obligation,
+        amount: amount(staff, PAYMENTS, &form.amount)?,
+        on,
+        reference: form.reference.trim().to_owned(),
+        entry: None,
+        by: staff.signed.login.to_string(),
+    })
+}
