@@ -216,8 +216,9 @@ fn had(conn: &mut PgConnection, account: AccountId) -> Result<BTreeMap<BenefitId
     let ids = vouchers::of_account(conn, account, None, CLAIMS_MAX)?;
     let mut had: BTreeMap<BenefitId, Vec<NaiveDate>> = BTreeMap::new();
     for row in voucher_rows::find(conn, &ids)? {
-        let counts = !matches!(row.state, VoucherState::Cancelled)
-            && !(row.state == VoucherState::Expired && row.first == VoucherState::Reserved);
+        let is_cancelled = row.state == VoucherState::Cancelled;
+        let was_never_issued = row.state == VoucherState::Expired && row.first == VoucherState::Reserved;
+        let counts = !is_cancelled && !was_never_issued;
         if counts {
             had.entry(row.terms.benefit).or_default().push(row.day);
         }

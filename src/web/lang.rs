@@ -65,7 +65,7 @@ impl Lang {
         }
     }
 
-    pub fn name<'a>(self, name: &'a Name) -> &'a str {
+    pub fn name(self, name: &Name) -> &str {
         match self {
             Lang::En => &name.en,
             Lang::Zh => &name.zh,

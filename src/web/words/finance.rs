@@ -22,7 +22,6 @@ words! {
     days_between(first, last): "{first} to {last}", "{first} 至 {last}";
     owed_in_all: "Owed", "应付总额";
     paid_in_all: "Paid", "已付";
-    statement: "Statement", "对账单";
     statements: "Statements", "对账单";
     statement_of(whose, number): "Statement of {whose}, window {number}", "{whose} 第 {number} 结算期对账单";
     participant: "Participant", "结算参与方";
@@ -30,7 +29,6 @@ words! {
     settlement_account: "Settlement account", "结算账户";
     closing_position: "Closing position", "期末结算头寸";
     lines: "Lines", "明细";
-    no_statement: "None of yours", "无贵方对账单";
     nothing_here: "Nothing yet.", "暂无记录。";
     statement_by: "Statements by", "出账日";
     disputes_until: "Disputes until", "争议截止日";

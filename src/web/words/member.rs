@@ -29,7 +29,6 @@ words! {
     expiry_ahead: "Expiry ahead", "即将到期";
     expires(points, day): "{points} on {day}", "{day}到期 {points}";
     expires_never(points): "{points} never expire", "{points} 永久有效";
-    never: "Never", "永久有效";
     nothing_linked: "You are not linked to another brand yet. Link from the other brand's app or from Links.",
         "您尚未关联其他品牌。可在其他品牌的应用中或「关联」页面建立关联。";
 
@@ -56,11 +55,9 @@ words! {
     undo_minutes(minutes): "You can undo it for {minutes} minutes.", "{minutes} 分钟内可撤销。";
     offer_until(when): "This offer holds until {when}.", "报价有效至{when}。";
     confirm: "Confirm", "确认转换";
-    change_it: "Change", "修改";
 
     conversion: "Conversion", "转换";
     confirmation: "Confirmation number", "确认号";
-    state: "State", "状态";
     state_completed: "Completed", "已完成";
     state_pending: "On its way", "处理中";
     state_in_doubt: "Being looked at by a person", "人工核实中";
@@ -104,15 +101,12 @@ words! {
     percent_off(percent): "{percent} % off", "优惠 {percent}%";
 
     no_vouchers: "You have no vouchers.", "暂无券。";
-    voucher: "Voucher", "券";
     show_at_till: "Show this at the till", "到店出示";
-    code: "Code", "券码";
     uses_left(left, uses): "{left} of {uses} uses left", "剩余 {left}/{uses} 次";
     give_back: "Give back", "退回";
     give_back_what(points): "The place is given back, and {points} points come back to you.", "名额释放，{points} 积分退回。";
     give_back_free: "The place is given back.", "名额释放。";
     black_days: "Not good on", "不可用日期";
-    claimed_on: "Claimed", "领取时间";
     reserved_until(when): "Reserved until {when}. It is issued once your brand has taken the points.", "保留至{when}，品牌扣除积分后发放。";
 
     pass: "Pass for the till", "会员码";

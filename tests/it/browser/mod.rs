@@ -3,6 +3,7 @@
 //! `HANSE_SCREENSHOTS=docs/images` keeps the pictures that the documents show.
 
 mod member;
+mod pictures;
 mod wire;
 
 use crate::settlement::interop::Libraries;

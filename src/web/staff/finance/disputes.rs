@@ -197,11 +197,8 @@ fn facts(shell: &Shell, whole: &Whole) -> Vec<Fact> {
 fn steps(shell: &Shell, staff: &Staff, whole: &Whole) -> Vec<StepShown> {
     let (lang, row) = (shell.lang, &whole.row);
     let is_operator = staff.signed.partner().is_none();
-    let mut steps = vec![StepShown {
-        what: lang.step_opened(),
-        at: shell.instant(row.opened_at),
-        text: row.note.clone(),
-    }];
+    let mut steps =
+        vec![StepShown { what: lang.step_opened(), at: shell.instant(row.opened_at), text: row.note.clone() }];
     if let Some(said) = &whole.answered {
         let answer = match said.answer {
             Answer::Accepted => lang.accepted(),

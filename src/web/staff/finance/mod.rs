@@ -46,9 +46,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(one("/windows/{window}/statements/{of}/lines.csv", web::get().to(statement::lines_csv)))
         .service(one("/windows/{window}/payload", web::get().to(sign::payload)))
         .service(large("/windows/{window}/sign").route(web::get().to(sign::show)).route(web::post().to(sign::submit)))
-        .service(
-            one("/windows/{window}/dispute", web::get().to(disputes::form)).route(web::post().to(disputes::open)),
-        )
+        .service(one("/windows/{window}/dispute", web::get().to(disputes::form)).route(web::post().to(disputes::open)))
         .service(one("/disputes", web::get().to(disputes::list)))
         .service(one("/disputes/{id}", web::get().to(disputes::show)))
         .service(one("/disputes/{id}/answer", web::post().to(disputes::answer)))

@@ -79,11 +79,7 @@ fn statement_page<'a>(
     let (state, look) = lang.statement_state(row.state);
     let report = |form: Form| Download {
         what: lang.download(called(lang, Name::Statement), form.code().to_uppercase()),
-        address: format!(
-            "{WINDOWS}/{number}/reports/statement?format={}&participant={}",
-            form.code(),
-            row.participant
-        ),
+        address: format!("{WINDOWS}/{number}/reports/statement?format={}&participant={}", form.code(), row.participant),
     };
     let own = [
         Download { what: lang.record().to_owned(), address: format!("{base}/document") },

@@ -122,11 +122,8 @@ mod tests {
 
     #[test]
     fn figures_are_aligned_linked_and_in_the_readers_language() {
-        let column = |code: &'static str, kind| Column {
-            code: Cow::Borrowed(code),
-            title: Text::new(code, "列"),
-            kind,
-        };
+        let column =
+            |code: &'static str, kind| Column { code: Cow::Borrowed(code), title: Text::new(code, "列"), kind };
         let section = Section {
             code: "figures",
             title: Text::new("Figures", ""),
@@ -142,7 +139,10 @@ mod tests {
             _ => None,
         };
         let made = table(Lang::Zh, &section, &leads);
-        assert_eq!((made.title.as_str(), made.heads[1].title.as_str(), made.heads[1].class), ("Figures", "列", "number"));
+        assert_eq!(
+            (made.title.as_str(), made.heads[1].title.as_str(), made.heads[1].class),
+            ("Figures", "列", "number")
+        );
         assert_eq!((made.rows[0][1].text.as_str(), made.rows[0][1].link.as_deref()), ("−1,234.50", Some("aa/out")));
         assert_eq!((made.rows[1][1].text.as_str(), &made.rows[1][1].link), ("–", &None));
     }

@@ -171,9 +171,8 @@ pub async fn show(
 fn window_page<'a>(shell: &'a Shell, staff: &Staff, opened: &Opened, currency: String) -> WindowPage<'a> {
     let (lang, seen) = (shell.lang, &opened.seen);
     let (state, look) = lang.window_state(seen.state);
-    let day = |label: &str, day: Option<chrono::NaiveDate>| {
-        Some(Fact { label: label.to_owned(), value: lang.day(day?) })
-    };
+    let day =
+        |label: &str, day: Option<chrono::NaiveDate>| Some(Fact { label: label.to_owned(), value: lang.day(day?) });
     let published = seen.published_at.map(|at| shell.instant(at));
     let facts = [
         day(lang.statement_by(), seen.statement_by),
@@ -328,10 +327,7 @@ pub(super) fn attachment(name: String, media: &'static str, bytes: Vec<u8>) -> H
 }
 
 pub(super) fn disposition(name: String) -> ContentDisposition {
-    ContentDisposition {
-        disposition: DispositionType::Attachment,
-        parameters: vec![DispositionParam::Filename(name)],
-    }
+    ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![DispositionParam::Filename(name)] }
 }
 
 #[derive(Template)]
@@ -345,11 +341,7 @@ struct LiabilityPage<'a> {
 }
 
 /// Outstanding points, when they end, and what they cost.
-pub async fn liability(
-    exchange: Data<Exchange>,
-    request: HttpRequest,
-    staff: Staff,
-) -> Result<HttpResponse, Trouble> {
+pub async fn liability(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) -> Result<HttpResponse, Trouble> {
     staff.check(Permission::SeeSettlement)?;
     let asked = desk::asked(staff.holder(), Name::Liability, None, None, Form::Html);
     let made = view::made(&exchange, asked.map_err(no(&staff, WINDOWS))?).await.map_err(no(&staff, WINDOWS))?;
