@@ -15,6 +15,7 @@ use crate::domain::settlement::tally::Sort;
 use crate::domain::settlement::window;
 use crate::service::exchange::Exchange;
 use crate::service::reports::Form;
+use crate::signing::digest::Sha256;
 use crate::signing::general::TYP;
 use crate::signing::jwk::PublicKey;
 use crate::store::settlement::{lines, obligations, statements, windows};
@@ -23,7 +24,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::NaiveDate;
 use diesel::PgConnection;
-use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -389,7 +389,7 @@ pub async fn to_sign(exchange: &Exchange, partner: &Slug, id: WindowId) -> Resul
             state: row.state,
             closing: row.closing,
             lines: row.lines,
-            digest: hex(digest(&SHA256, row.payload.as_bytes()).as_ref()),
+            digest: hex(&sha256(row.payload.as_bytes())),
             leaf: hex(&row.leaf),
             payload: URL_SAFE_NO_PAD.encode(&row.payload),
             signed_by,
@@ -397,6 +397,12 @@ pub async fn to_sign(exchange: &Exchange, partner: &Slug, id: WindowId) -> Resul
         })
     };
     exchange.database.run(unit).await
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::default();
+    hash.update(bytes);
+    hash.finish()
 }
 
 impl OwnKey {

@@ -2,12 +2,15 @@
 //!
 //! `HANSE_SCREENSHOTS=docs/images` keeps the pictures that the documents show.
 
+mod finance;
 mod member;
 mod pictures;
 mod wire;
 
+use crate::api::Api;
 use crate::settlement::interop::Libraries;
 use crate::support::{Scratch, poll, scratch};
+use crate::web::{PASSWORD, Person};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -88,6 +91,18 @@ impl Chromium {
     pub fn find(&self, css: &str) -> Element {
         let look = || self.wire().find(css).ok();
         poll(&format!("{css} at {}", self.address()), PATIENCE, look)
+    }
+
+    /// Signs in at the door, as a person does.
+    #[track_caller]
+    pub fn sign_in(&self, api: &Api, person: &Person) {
+        api.forget_codes();
+        self.goto(&format!("http://{}/sign-in", api.pages()));
+        self.type_into("#login", &person.login);
+        self.type_into("#password", PASSWORD);
+        self.type_into("#code", &person.code());
+        self.click("form button");
+        self.find("nav.places");
     }
 
     pub fn is_there(&self, css: &str) -> bool {

@@ -1,7 +1,12 @@
 //! Pages for people: what they say, and to whom.
 
+mod finance;
 mod member;
+mod people;
 mod staff;
+
+pub use finance::{registered, sheets};
+pub use people::{PASSWORD, Person};
 
 use crate::api::{Api, Expect};
 use serde_json::json;
@@ -10,6 +15,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// A browser without a script: keeps cookies, follows nothing by itself.
+#[derive(Clone)]
 pub struct Browser {
     address: SocketAddr,
     pub cookies: BTreeMap<String, String>,
@@ -20,6 +26,8 @@ pub struct Shown {
     pub status: u16,
     pub head: String,
     pub body: String,
+    /// The same, of a file that is no text.
+    pub bytes: Vec<u8>,
 }
 
 impl Browser {
@@ -47,6 +55,14 @@ impl Browser {
     pub fn submit(&mut self, page: &Shown, action: &str) -> Shown {
         let fields = page.form(action);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.post(action, &fields)
+    }
+
+    /// The same with what a person types into it.
+    pub fn fill(&mut self, page: &Shown, action: &str, typed: &[(&str, &str)]) -> Shown {
+        let hidden = page.form(action);
+        let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<(&str, &str)> = hidden.chain(typed.iter().copied()).collect();
         self.post(action, &fields)
     }
 
@@ -81,7 +97,7 @@ impl Browser {
             body = unchunked(&body);
         }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        let shown = Shown { status, head, body: String::from_utf8(body).expect("text") };
+        let shown = Shown { status, head, body: String::from_utf8_lossy(&body).into_owned(), bytes: body };
         self.keep(&shown);
         shown
     }

@@ -1,55 +1,21 @@
 //! The door of staff: who gets in, what a session is good for, and that everything they do is written down.
 
-use super::{Browser, Shown};
+use super::{Browser, PASSWORD, Person, Shown};
 use crate::api::Api;
-use hanse::clock;
-use hanse::domain::staff::{Login, Password, Role};
-use hanse::service::staff::log::Actor;
-use hanse::service::staff::{New, people};
-use hanse::signing::totp;
+use hanse::domain::staff::Role;
 
-const PASSWORD: &str = "salt herring and amber";
 const SESSION: &str = "__Host-hanse-staff";
 
-/// Somebody who can sign in.
-struct Person {
-    login: &'static str,
-    secret: Vec<u8>,
-}
-
-/// RFC 4648 §6, of the secret in a link.
-fn secret(uri: &str) -> Vec<u8> {
-    let text = uri.split("secret=").nth(1).and_then(|rest| rest.split('&').next()).expect("a secret");
-    let value = |digit: u8| if digit.is_ascii_uppercase() { digit - b'A' } else { digit - b'2' + 26 };
-    let bits: Vec<u8> = text.bytes().flat_map(|digit| (0..5).rev().map(move |bit| (value(digit) >> bit) & 1)).collect();
-    bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit)).collect()
-}
-
-impl Api {
-    fn person(&self, login: &'static str, partner: Option<&str>, role: Role) -> Person {
-        let name: Login = login.parse().expect("a login");
-        let password = Password::choose(PASSWORD.to_owned(), &name).expect("a password");
-        let partner = partner.map(|slug| slug.parse().expect("a slug"));
-        let new = New { login: name, partner, role, password };
-        let enrolled = people::add(&mut self.connection(), &self.sealing(), &Actor::COMMAND_LINE, &new);
-        Person { login, secret: secret(enrolled.expect("added").uri.expose()) }
-    }
-}
-
 impl Person {
-    fn code(&self) -> String {
-        totp::code(&self.secret, totp::step(clock::now().timestamp()))
-    }
-
     fn sign_in(&self, browser: &mut Browser) -> Shown {
-        browser.post("/sign-in", &[("login", self.login), ("password", PASSWORD), ("code", &self.code())])
+        browser.post("/sign-in", &[("login", &self.login), ("password", PASSWORD), ("code", &self.code())])
     }
 }
 
 #[test]
 fn staff_get_in_with_password_and_code_and_out_again() {
     let api = Api::new("door", "");
-    let ada = api.person("ada", None, Role::Admin);
+    let ada = api.hire("ada", None, Role::Admin);
     let mut browser = Browser::new(api.pages());
     assert_eq!(browser.get("/console").status, 401);
     browser.get("/sign-in").ok().says("autocomplete=\"one-time-code\"");
@@ -78,7 +44,7 @@ fn staff_get_in_with_password_and_code_and_out_again() {
 #[test]
 fn whatever_is_wrong_the_answer_is_the_same() {
     let api = Api::new("door-no", "");
-    let ada = api.person("ada", None, Role::Admin);
+    let ada = api.hire("ada", None, Role::Admin);
     let code = ada.code();
     let wrong = if code == "000000" { "000001" } else { "000000" };
     let tries = [
@@ -108,9 +74,8 @@ fn whatever_is_wrong_the_answer_is_the_same() {
 #[test]
 fn a_role_sees_its_own_places_and_a_brand_its_own_people() {
     let api = Api::new("door-roles", "");
-    let (admin, clerk) =
-        (api.person("aa-admin", Some("aa"), Role::Admin), api.person("aa-till", Some("aa"), Role::Clerk));
-    api.person("bb-admin", Some("bb"), Role::Admin);
+    let (admin, clerk) = (api.hire("aa-admin", Some("aa"), Role::Admin), api.hire("aa-till", Some("aa"), Role::Clerk));
+    api.hire("bb-admin", Some("bb"), Role::Admin);
     let mut browser = Browser::new(api.pages());
     let signed = clerk.sign_in(&mut browser);
     browser.follow(&signed).ok().is_silent_about("/console/people");
@@ -149,7 +114,7 @@ fn a_role_sees_its_own_places_and_a_brand_its_own_people() {
 fn a_members_cookie_opens_no_console_and_staffs_no_members_page() {
     let api = Api::new("door-mixed", "");
     api.linked();
-    let ada = api.person("ada", None, Role::Admin);
+    let ada = api.hire("ada", None, Role::Admin);
     let mut member = api.browse("A-1");
     let mut staff = Browser::new(api.pages());
     ada.sign_in(&mut staff);

@@ -169,7 +169,7 @@ struct ListPage<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct From {
+pub struct Since {
     from: Option<i64>,
 }
 
@@ -179,7 +179,7 @@ pub async fn show(
     request: HttpRequest,
     staff: Staff,
     path: Path<(String, String)>,
-    from: Query<From>,
+    from: Query<Since>,
 ) -> Result<HttpResponse, Trouble> {
     staff.check(Permission::SeeSettlement)?;
     let row = found(&exchange, &staff, &path).await?;

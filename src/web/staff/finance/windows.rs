@@ -233,10 +233,8 @@ pub(super) fn due_shown(shell: &Shell, row: &SeenObligation) -> DueShown {
 /// Every report of a window that this person may have, in every form.
 fn downloads(lang: Lang, staff: &Staff, number: i64) -> Vec<Download> {
     let is_partner = staff.signed.partner().is_some();
-    let open = REPORTS.into_iter().filter(|name| match is_partner {
-        true => name.is_for_partners(),
-        false => !name.needs_participant(),
-    });
+    let may = |name: &Name| if is_partner { name.is_for_partners() } else { !name.needs_participant() };
+    let open = REPORTS.into_iter().filter(may);
     let each = |name: Name| {
         FORMS.map(|form| Download {
             what: lang.download(called(lang, name), form.code().to_uppercase()),
