@@ -176,9 +176,10 @@ fn listen(
     let listening = pages_at.clone();
     let database = Data::new(exchange.database.clone());
     let (people, shown, at) = (data.clone(), vouchers.clone(), pages_at.clone());
+    let sent = webhooks.clone();
     let public = move |routes: &mut actix_web::web::ServiceConfig| {
         let routes = routes.app_data(database.clone()).app_data(people.clone()).app_data(shown.clone());
-        let routes = routes.app_data(staffing.clone());
+        let routes = routes.app_data(staffing.clone()).app_data(sent.clone());
         routes.app_data(at.clone()).configure(http::log::configure).configure(web::configure).configure(more);
     };
     let api = move |routes: &mut actix_web::web::ServiceConfig| {

@@ -1,10 +1,12 @@
 //! The catalogue as callers may see it.
 
-use crate::domain::catalogue::{Alliance, Partner, PartnerStatus};
+use crate::domain::catalogue::{Alliance, Catalogue, Partner, PartnerStatus};
 use crate::domain::ids::Slug;
+use crate::service::exchange::{self, Exchange};
 use crate::store::catalogue::{self, find};
 use crate::store::{Database, Error};
 use chrono::{DateTime, Utc};
+use std::sync::Arc;
 
 pub use crate::store::catalogue::find::{FoundRate, RatePlace, RateSearch};
 
@@ -36,6 +38,15 @@ pub async fn rates(
             find::rates(conn, &search)
         })
         .await
+}
+
+/// All that is published now, with what is announced for later, and business time.
+pub async fn standing(exchange: &Exchange) -> Result<(Arc<Catalogue>, DateTime<Utc>), exchange::Error> {
+    let shared = Arc::clone(&exchange.catalogue);
+    let read = move |conn: &mut _| {
+        Ok::<_, exchange::Error>((exchange::newest(conn, &shared)?, catalogue::business_now(conn)?))
+    };
+    exchange.database.run(read).await
 }
 
 /// How a status is written in answers.

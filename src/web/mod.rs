@@ -18,7 +18,8 @@ mod words;
 
 use actix_web::web::ServiceConfig;
 
-/// Registers every page; the listener adds `Data<Exchange>`, `Data<Vouchers>`, `Data<Staffing>` and `Data<PagesAt>`.
+/// Registers every page; the listener adds `Data<Exchange>`, `Data<Vouchers>`, `Data<Webhooks>`, `Data<Staffing>` and
+/// `Data<PagesAt>`.
 pub fn configure(config: &mut ServiceConfig) {
     config.configure(assets::configure).configure(member::configure).configure(staff::configure);
 }

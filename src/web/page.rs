@@ -66,6 +66,13 @@ pub fn see_other(address: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish()
 }
 
+/// A reason as people write it: 1 to 500 characters on one line.
+pub fn note(raw: &str) -> Option<String> {
+    let text = raw.trim();
+    let fits = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+}
+
 /// This page's address in another language.
 pub fn in_language(request: &HttpRequest, lang: Lang) -> String {
     let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang="));

@@ -36,7 +36,7 @@ pub enum What {
     Role,
     /// A login that somebody has.
     Taken,
-    /// A field that will not do: `login`, `password`, `role`.
+    /// A field that will not do: `login`, `password`, `role`, `bill`, `reason`, `place`, `receipt`.
     Unfit(&'static str),
     /// Nobody removes oneself.
     Oneself,
@@ -78,6 +78,10 @@ impl Trouble {
             What::Role => (lang.not_your_role(), lang.not_your_role_why().to_owned()),
             What::Taken => (lang.did_not_work(), lang.why_login_taken().to_owned()),
             What::Unfit("password") => (lang.did_not_work(), lang.why_password_unfit().to_owned()),
+            What::Unfit("bill") => (lang.did_not_work(), lang.why_bill_unfit().to_owned()),
+            What::Unfit("reason") => (lang.did_not_work(), lang.why_reason_unfit().to_owned()),
+            What::Unfit("outcome") => (lang.did_not_work(), lang.why_outcome_unfit().to_owned()),
+            What::Unfit("place" | "receipt") => (lang.did_not_work(), lang.why_text_unfit().to_owned()),
             What::Unfit(_) => (lang.did_not_work(), lang.why_login_unfit().to_owned()),
             What::Oneself => (lang.did_not_work(), lang.why_oneself().to_owned()),
             What::Busy => (lang.did_not_work(), lang.why_busy().to_owned()),
@@ -116,6 +120,14 @@ pub fn why(problem: &Problem, lang: Lang) -> String {
         Code::VoucherUsed => lang.why_voucher_used(),
         Code::VoucherExpired => lang.why_voucher_expired(),
         Code::VoucherCancelled => lang.why_voucher_cancelled(),
+        Code::VoucherNotIssued => lang.why_voucher_not_issued(),
+        Code::NotToday => lang.why_not_today(),
+        Code::NotStackable => lang.why_not_stackable(),
+        Code::BelowThreshold => lang.why_below_threshold(),
+        Code::ReversalExceeds => lang.why_reversal_exceeds(),
+        Code::IdempotencyMismatch => lang.why_sent_otherwise(),
+        Code::Stale => lang.why_stale(),
+        Code::Forbidden => lang.not_your_role(),
         Code::Invalid => lang.why_invalid(),
         Code::QueueFull | Code::Busy | Code::Unavailable | Code::OutcomeUnknown | Code::InFlight => lang.why_busy(),
         Code::RateLimited => lang.why_rate_limited(),

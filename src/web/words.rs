@@ -2,7 +2,10 @@
 
 mod finance;
 mod member;
+mod operations;
+mod partner;
 mod staff;
+mod till;
 mod trouble;
 
 /// Declares texts as methods of `Lang`: `name: "English", "中文";`, or with parts, `name(part): "… {part} …", "… {part} …";`.

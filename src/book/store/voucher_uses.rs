@@ -76,6 +76,14 @@ pub fn of(conn: &mut PgConnection, ids: &[VoucherId]) -> Result<Vec<UseRow>, Err
     read(conn, found)
 }
 
+/// One of them.
+pub fn find(conn: &mut PgConnection, id: UseId) -> Result<Option<UseRow>, Error> {
+    let found: Vec<UseSql> =
+        Statement::new("SELECT * FROM voucher_uses WHERE use_id = ANY(?)", vec![Column::Uuids(vec![id.0])])
+            .load(conn)?;
+    Ok(read(conn, found)?.pop())
+}
+
 /// Those that lines of the journal of these batches name, in the sequence they were posted.
 pub fn between(conn: &mut PgConnection, after: i64, through: i64) -> Result<Vec<UseRow>, Error> {
     let found: Vec<UseSql> = Statement::new(

@@ -80,6 +80,26 @@ pub async fn put(
     exchange.database.run(unit).await
 }
 
+/// Opens or closes the giver's own benefit, as it was read in `version`.
+pub async fn set_open(
+    exchange: &Exchange,
+    giver: &Slug,
+    id: BenefitId,
+    (version, open): (i64, bool),
+    by: String,
+) -> Result<Row, Error> {
+    let row = get(exchange, &Holder::Partner(giver.clone()), id).await?;
+    if row.benefit.giver != *giver {
+        return Err(Error::NotFound);
+    }
+    if row.benefit.version != version {
+        return Err(Error::field("/version", "must be the version that stands: read it again"));
+    }
+    let state = if open { "open" } else { "closed" };
+    let document = BenefitJson { state: Some(state.to_owned()), ..BenefitJson::from(&row.benefit) };
+    put(exchange, giver, row.benefit.code, document, by).await
+}
+
 /// What only the catalogue can tell of a benefit.
 fn fits(catalogue: &Catalogue, benefit: &Benefit) -> Result<(), Error> {
     let fault = |at: usize, member: &str, detail| {

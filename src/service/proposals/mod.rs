@@ -9,6 +9,7 @@ mod describe;
 mod document;
 mod settle;
 
+pub use crate::domain::cycle::Loop;
 pub use approve::{JWS_TYPE, approve};
 pub use describe::Line;
 pub use document::Change;
@@ -17,7 +18,7 @@ use crate::book::engine::world::EventKind;
 use crate::book::{self, exposures, fence, posting};
 use crate::domain::catalogue::{Catalogue, Party};
 use crate::domain::change::PairChange;
-use crate::domain::cycle::{self, Loop};
+use crate::domain::cycle;
 use crate::domain::holder::Holder;
 use crate::domain::ids::{ProposalId, Slug};
 use crate::domain::plan::Plan;
@@ -481,6 +482,46 @@ pub async fn list(
 pub async fn get(database: &Database, holder: Holder, id: ProposalId) -> Result<Proposal, Error> {
     let found = database.run(move |conn| proposals::find(conn, id)).await?;
     found.filter(|proposal| proposal.subject.side_of(&holder).is_some()).ok_or(Error::NotFound)
+}
+
+/// A proposal as people judge it.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    pub proposal: Proposal,
+    /// What it changes of what is published; of what is closed, nothing.
+    pub lines: Vec<Line>,
+    /// What going round would give if it alone were published; `None`: that is not known, as it is closed, waits for its
+    /// notice or for another one.
+    pub loops: Option<cycle::Report>,
+    /// Before this its cut cannot begin.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Whose signature it still lacks.
+    pub missing: Vec<Slug>,
+}
+
+/// The same with what it comes to, found as publishing finds it.
+pub async fn judged(database: &Database, holder: Holder, id: ProposalId) -> Result<Judged, Error> {
+    let proposal = get(database, holder, id).await?;
+    database.run(move |conn| judge(conn, proposal)).await
+}
+
+fn judge(conn: &mut PgConnection, proposal: Proposal) -> Result<Judged, Error> {
+    let mut judged = Judged { lines: Vec::new(), loops: None, not_before: None, missing: Vec::new(), proposal };
+    if !judged.proposal.state.is_open() {
+        return Ok(judged);
+    }
+    let published = published(conn)?;
+    let now = now(conn, published.as_ref())?;
+    let wanted = wanted(&judged.proposal)?;
+    judged.lines = describe::describe(published.as_ref(), &[(wanted.subject.clone(), wanted.change.clone())], now);
+    judged.missing = approve::missing(conn, &judged.proposal)?;
+    match settle::candidate(published.as_ref(), &[wanted], &write::versions(conn)?, now) {
+        Ok(candidate) => judged.loops = Some(cycle::check(&candidate.catalogue, candidate.founding.unwrap_or(now))),
+        Err(Error::Wait { earliest, .. } | Error::Notice { earliest, .. }) => judged.not_before = Some(earliest),
+        Err(Error::NoPartner { .. } | Error::NoAlliance) => {}
+        Err(other) => return Err(other),
+    }
+    Ok(judged)
 }
 
 /// `approve` on a connection of the pool.

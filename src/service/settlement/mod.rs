@@ -9,7 +9,7 @@
 //! finance's pages · `proofs` · `countersign` · `standing`
 //! where a statement stands · `find` one's own line · `disputes` · `reconcile` a partner's own list against its lines ·
 //! `incoming` a bank's list of payments against what is owed · `rotate` one signing key hands over to the next ·
-//! `estimates` of breakage, as stated ·
+//! `estimates` of breakage, as stated · `exposures` against their stop lines ·
 //! `reported` points of brands that keep their own accounts · `reports` for finance.
 
 pub mod adjust;
@@ -20,6 +20,7 @@ pub mod deadlines;
 pub mod desk;
 pub mod disputes;
 pub mod estimates;
+pub mod exposures;
 mod find;
 pub mod gather;
 pub mod incoming;

@@ -1,13 +1,18 @@
 //! Pages of the people who work for a brand or for the operator: consoles, the till, the alliance in figures.
 //!
 //! `session` who is there, signing in and out · `shell` what is round every page, and which places there are for whom ·
-//! `people` staff and their log · `finance` windows, statements, disputes, payments. Everything is read and done through the services as the partner, or the operator, that
-//! the person works for; what a role may not do is refused here, before anything is read.
+//! `people` staff and their log · `finance` windows, statements, disputes, payments · `till` vouchers and passes ·
+//! `operations` what is between two ledgers, and health · `partner` a partner's own business. Everything is read and done
+//! through the services as the partner, or the operator, that the person works for; what a role may not do is refused
+//! here, before anything is read.
 
 mod finance;
+mod operations;
+mod partner;
 mod people;
 mod session;
 mod shell;
+mod till;
 
 pub use session::signed_in;
 pub use shell::Place;
@@ -30,8 +35,10 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/people", web::get().to(people::list)).route(web::post().to(people::add)))
         .service(one("/people/{login}/removal", web::post().to(people::remove)))
         .configure(finance::configure)
+        .configure(operations::configure)
+        .configure(partner::configure)
         .default_service(web::to(nowhere));
-    config.service(sign_in.wrap(from_fn(page::headers))).service(console);
+    config.service(sign_in.wrap(from_fn(page::headers))).service(console).configure(till::configure);
 }
 
 /// One resource an address, so that a method it does not take is 405, not 404.

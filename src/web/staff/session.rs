@@ -1,6 +1,7 @@
 //! Who is there: password and second factor once, a cookie afterwards.
 
 use crate::domain::holder::Holder;
+use crate::domain::ids::Slug;
 use crate::domain::staff::{Permission, Secret};
 use crate::http::RequestId;
 use crate::http::rate_limit::Attempts;
@@ -42,6 +43,11 @@ impl Staff {
             return Ok(());
         }
         Err(Trouble::new(What::Role, self.lang).back_to("/console"))
+    }
+
+    /// The partner whose own things these are: an operator has none.
+    pub fn partner(&self) -> Result<&Slug, Trouble> {
+        self.signed.partner().ok_or_else(|| Trouble::new(What::Role, self.lang).back_to("/console"))
     }
 
     /// For `map_err`: a no in this page's language.

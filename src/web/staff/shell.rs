@@ -13,7 +13,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 
 /// Which of the pages it is, in the order they are offered.
@@ -25,6 +25,15 @@ pub enum Place {
     Payments,
     Reconciliations,
     Liability,
+    Till,
+    Crossings,
+    Conversions,
+    Rates,
+    Proposals,
+    Benefits,
+    Exposures,
+    Webhooks,
+    Keys,
     People,
     Log,
 }
@@ -37,9 +46,21 @@ const PLACES: &[(Place, &str, Option<Permission>)] = &[
     (Place::Payments, "/console/payments", Some(Permission::SeeSettlement)),
     (Place::Reconciliations, "/console/reconciliations", Some(Permission::SeeSettlement)),
     (Place::Liability, "/console/windows/liability", Some(Permission::SeeSettlement)),
+    (Place::Till, "/till", Some(Permission::RedeemVouchers)),
+    (Place::Crossings, "/console/crossings", Some(Permission::ResolveInDoubt)),
+    (Place::Conversions, "/console/conversions", Some(Permission::SeeConversions)),
+    (Place::Rates, "/console/rates", Some(Permission::SeeRates)),
+    (Place::Proposals, "/console/proposals", Some(Permission::SeeRates)),
+    (Place::Benefits, "/console/benefits", Some(Permission::SeeBenefits)),
+    (Place::Exposures, "/console/exposures", Some(Permission::SeeSettlement)),
+    (Place::Webhooks, "/console/webhooks", Some(Permission::SeeDeliveries)),
+    (Place::Keys, "/console/keys", Some(Permission::SeeDeliveries)),
     (Place::People, "/console/people", Some(Permission::ManageStaff)),
     (Place::Log, "/console/log", Some(Permission::SeeAudit)),
 ];
+
+/// What an operator has none of.
+const PARTNERS: &[Place] = &[Place::Webhooks];
 
 /// A way to another page.
 pub struct Link {
@@ -73,7 +94,9 @@ impl Shell {
             Some(slug) => brand(&catalogue, lang, slug),
             None => lang.name(&catalogue.alliance.name).to_owned(),
         };
-        let open = PLACES.iter().filter(|(_, _, wants)| wants.is_none_or(|wants| staff.signed.may(wants)));
+        let is_partner = staff.signed.partner().is_some();
+        let open = PLACES.iter().filter(|(place, _, _)| is_partner || !PARTNERS.contains(place));
+        let open = open.filter(|(_, _, wants)| wants.is_none_or(|wants| staff.signed.may(wants)));
         let link = |(known, address, _): &(Place, &'static str, Option<Permission>)| Link {
             address,
             text: lang.place(*known),
@@ -105,6 +128,16 @@ impl Shell {
     /// Money with its currency, as it is stored: nothing is rounded on a page.
     pub fn money(&self, amount: Millionths) -> String {
         format!("{} {}", self.catalogue.alliance.currency, amount)
+    }
+
+    pub fn day(&self, day: NaiveDate) -> String {
+        self.lang.day(day)
+    }
+
+    /// A tier of a brand's ladder, by its name.
+    pub fn tier_of(&self, slug: &Slug, code: &str) -> String {
+        let tier = self.catalogue.partners.get(slug).and_then(|partner| partner.programme.tier(code));
+        tier.map_or_else(|| code.to_owned(), |tier| self.lang.name(&tier.name).to_owned())
     }
 
     pub fn catalogue(&self) -> &Catalogue {

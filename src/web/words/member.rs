@@ -58,6 +58,7 @@ words! {
 
     conversion: "Conversion", "转换";
     confirmation: "Confirmation number", "确认号";
+    state: "State", "状态";
     state_completed: "Completed", "已完成";
     state_pending: "On its way", "处理中";
     state_in_doubt: "Being looked at by a person", "人工核实中";
@@ -199,7 +200,7 @@ impl Lang {
         self.pick(en, zh)
     }
 
-    fn pick(self, en: &'static str, zh: &'static str) -> &'static str {
+    pub(in crate::web) fn pick(self, en: &'static str, zh: &'static str) -> &'static str {
         match self {
             Lang::En => en,
             Lang::Zh => zh,

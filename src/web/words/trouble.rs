@@ -56,6 +56,17 @@ words! {
     why_voucher_used: "This voucher has been used.", "该券已使用。";
     why_voucher_expired: "This voucher has expired.", "该券已过期。";
     why_voucher_cancelled: "This voucher has been given back.", "该券已退回。";
+    why_voucher_not_issued: "This voucher is reserved, and not issued yet.", "该券尚未发放。";
+    why_not_today: "It is not good on this day.", "今日不可使用。";
+    why_not_stackable: "This bill has a voucher already, and one of the two does not go with others.", "该账单已使用其他券，不可叠加。";
+    why_below_threshold: "The bill is below what this voucher asks for.", "账单金额未达到使用门槛。";
+    why_reversal_exceeds: "It has been taken back already, or is too old to be.", "已冲回，或已超过可冲回期限。";
+    why_sent_otherwise: "This form was sent before with something else in it. Begin anew.", "该表单此前以不同内容提交过，请重新开始。";
+    why_stale: "It has moved on meanwhile: look how it stands now.", "状态已变化，请查看最新情况。";
+    why_bill_unfit: "Please look at the bill: an amount such as 328.00.", "请检查账单金额，例如 328.00。";
+    why_reason_unfit: "Please say why, in 1 to 500 characters on one line.", "请填写原因，1 至 500 个字符，不换行。";
+    why_outcome_unfit: "This outcome cannot be said of the state it is in. Nothing was done.", "当前状态不能作出该结论，未执行任何操作。";
+    why_text_unfit: "Please use 1 to 128 characters on one line.", "请填写 1 至 128 个字符，不换行。";
     why_invalid: "Please look at what you typed: a whole number of points, at least 1.", "请检查输入：应为不小于 1 的整数。";
     why_busy: "It is busy just now and nothing is lost. If you confirmed something, look at your history before you try again.",
         "系统繁忙，您的积分没有损失。如已确认操作，请先查看记录再重试。";

@@ -110,8 +110,10 @@ impl Served {
         let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing)).expect("staff");
         let staffing = Data::new(staffing);
         let (people, shown, at) = (Data::clone(&exchange), Data::clone(&vouchers), Data::clone(&pages_at));
+        let sent = Data::clone(&webhooks);
         let pages = move |config: &mut ServiceConfig| {
             let config = config.app_data(Data::clone(&people)).app_data(Data::clone(&shown));
+            let config = config.app_data(Data::clone(&sent));
             config.app_data(Data::clone(&staffing)).app_data(Data::clone(&at)).configure(hanse::web::configure);
         };
         let at = Data::clone(&pages_at);

@@ -4,7 +4,10 @@
 
 mod finance;
 mod member;
+mod operations;
+mod partner;
 mod pictures;
+mod till;
 mod wire;
 
 use crate::api::Api;

@@ -2,10 +2,15 @@
 
 mod finance;
 mod member;
+mod operations;
+mod partner;
 mod people;
+mod roles;
 mod staff;
+mod till;
 
 pub use finance::{registered, sheets};
+pub use partner::PROPOSAL;
 pub use people::{PASSWORD, Person};
 
 use crate::api::{Api, Expect};

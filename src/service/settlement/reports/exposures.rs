@@ -6,6 +6,7 @@ use crate::book::exposures::ExposureKey;
 use crate::domain::ids::Slug;
 use crate::domain::money::Millionths;
 use crate::service::reports::{Cell, Column, Kind, Report, Text, Word};
+use crate::service::settlement::exposures::Level;
 use crate::store::settlement::reports::{self as stored, Exposure};
 use diesel::PgConnection;
 
@@ -69,10 +70,10 @@ fn figures(row: &Exposure) -> [Cell; 5] {
 
 /// Where the book warns and where it stops.
 fn state(value: i64, cap: i64) -> Word {
-    match () {
-        () if value >= cap => Word::new("reached", "Reached", "已触及上限"),
-        () if value >= cap / 5 * 4 => Word::new("warned", "80% or more", "达到 80%"),
-        () => Word::new("within", "Within", "额度内"),
+    match Level::of(value, cap) {
+        Level::Reached => Word::new("reached", "Reached", "已触及上限"),
+        Level::Warned => Word::new("warned", "80% or more", "达到 80%"),
+        Level::Within => Word::new("within", "Within", "额度内"),
     }
 }
 
