@@ -3,9 +3,12 @@
 use super::History;
 use super::points::check;
 use crate::cli::Error;
+use crate::cli::demo::client::Client;
 use crate::cli::demo::stream::{BRANDS, brands_of, link, rung};
+use crate::cli::sim::control::Control;
 use crate::domain::expiry::Expiry;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Those of the stream are numbered below.
 const FIRST: usize = 5_001;
@@ -14,6 +17,8 @@ const AT_THE_MALL: (i64, i64) = (60, 420);
 const ELSEWHERE: (i64, i64) = (30, 150);
 /// One in so many has points besides that end with the first month, or the second.
 const ENDING: usize = 5;
+/// Calls under way at once, where they do not hang on each other.
+const AT_ONCE: usize = 8;
 
 /// By what the brand knows a person.
 pub fn reference(person: usize, brand: usize) -> String {
@@ -34,15 +39,9 @@ impl History<'_> {
             self.register(brand, &here).await?;
             self.give(brand, &here).await?;
         }
-        for person in 0..self.figures.people {
-            let brands = brands_of(person);
-            for (from, to) in [(0, 1), (0, 2), (1, 2)].map(|(from, to)| (brands[from], brands[to])) {
-                let (own, other) = (reference(person, from), reference(person, to));
-                let linked = link((&self.clients[from], &own), (&self.clients[to], &other)).await;
-                linked.map_err(Error::failed)?;
-            }
-        }
-        Ok(())
+        let clients = Arc::new(self.clients.clone());
+        let linked = (0..self.figures.people).map(|person| link_all(Arc::clone(&clients), person));
+        together(linked).await.map(drop)
     }
 
     async fn register(&self, brand: usize, here: &[usize]) -> Result<(), Error> {
@@ -58,11 +57,12 @@ impl History<'_> {
 
     async fn give(&mut self, brand: usize, here: &[usize]) -> Result<(), Error> {
         let (least, most) = if BRANDS[brand].slug == "lumen" { AT_THE_MALL } else { ELSEWHERE };
-        let mut items = Vec::new();
+        let (mut items, mut seeds) = (Vec::new(), Vec::new());
         for person in here {
             let (member, points) = (reference(*person, brand), 10 * self.chance.between(least, most));
             if let Some(control) = self.controls.get(&brand) {
-                control.seed(&member, points).await?;
+                let control = Control::clone(control);
+                seeds.push(async move { control.seed(&member, points).await });
                 continue;
             }
             items.push(opening(&member, "opening", points));
@@ -75,6 +75,7 @@ impl History<'_> {
                 items.push(ending);
             }
         }
+        together(seeds).await?;
         self.batch(brand, "/v1/credits/batch", &items).await.and_then(|all| all.iter().try_for_each(check))
     }
 
@@ -89,6 +90,35 @@ impl History<'_> {
             outcomes.extend(told.iter().cloned());
         }
         Ok(outcomes)
+    }
+}
+
+/// The three memberships of a person, pair by pair.
+async fn link_all(clients: Arc<Vec<Client>>, person: usize) -> Result<(), Error> {
+    let brands = brands_of(person);
+    for (from, to) in [(0, 1), (0, 2), (1, 2)].map(|(from, to)| (brands[from], brands[to])) {
+        let (own, other) = (reference(person, from), reference(person, to));
+        link((&clients[from], &own), (&clients[to], &other)).await.map_err(Error::failed)?;
+    }
+    Ok(())
+}
+
+/// Does what does not hang on each other, a few at a time; the outcomes in their order.
+pub async fn together<T, F>(calls: impl IntoIterator<Item = F>) -> Result<Vec<T>, Error>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    let mut calls = calls.into_iter();
+    let mut done = Vec::new();
+    loop {
+        let some: Vec<_> = calls.by_ref().take(AT_ONCE).map(tokio::spawn).collect();
+        if some.is_empty() {
+            return Ok(done);
+        }
+        for one in some {
+            done.push(one.await.map_err(Error::failed)??);
+        }
     }
 }
 

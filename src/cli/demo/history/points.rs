@@ -1,9 +1,10 @@
 //! Points of a history: earned with purchases, converted, and now and then taken back.
 
 use super::History;
-use super::people::reference;
+use super::people::{reference, together};
 use crate::cli::Error;
 use crate::cli::demo::stream::{BRANDS, brands_of};
+use crate::cli::sim::control::Control;
 use chrono::{NaiveTime, SecondsFormat, TimeDelta, TimeZone};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ impl History<'_> {
     pub(super) async fn shop(&mut self) -> Result<(), Error> {
         let mut activities: BTreeMap<usize, Vec<Value>> = BTreeMap::new();
         let mut credits: BTreeMap<usize, Vec<Value>> = BTreeMap::new();
+        let mut earned = Vec::new();
         let morning = self.day.and_time(NaiveTime::MIN) + TimeDelta::hours(9);
         for nth in 0..self.share(PURCHASES) {
             let person = self.chance.below(self.figures.people);
@@ -64,13 +66,17 @@ impl History<'_> {
             self.figures.purchases += 1;
             self.figures.points_earned += points;
             match self.controls.get(&brand) {
-                Some(control) => control.earn(&member, points).await?,
+                Some(control) => {
+                    let control = Control::clone(control);
+                    earned.push(async move { control.earn(&member, points).await });
+                }
                 None => credits.entry(brand).or_default().push(json!({
                     "idempotency_key": name, "external_reference": name, "member_ref": member, "points": points,
                     "reason": "purchase 购物",
                 })),
             }
         }
+        together(earned).await?;
         for (path, items) in [("/v1/activities/batch", activities), ("/v1/credits/batch", credits)] {
             for (brand, items) in items {
                 self.batch(brand, path, &items).await?.iter().try_for_each(check)?;
@@ -148,9 +154,13 @@ impl History<'_> {
             }
             tokio::time::sleep(REST).await;
         }
-        for made in underway {
-            let reply = self.clients[made.from].get(&format!("/v1/conversions/{}", made.id)).await;
-            match reply.map_err(Error::failed)?.text("/state") {
+        let seen = underway.iter().map(|made| {
+            let (client, path) = (self.clients[made.from].clone(), format!("/v1/conversions/{}", made.id));
+            async move { client.get(&path).await.map_err(Error::failed) }
+        });
+        let seen = together(seen.collect::<Vec<_>>()).await?;
+        for (made, reply) in underway.into_iter().zip(seen) {
+            match reply.text("/state") {
                 Some("completed") => self.count(&made),
                 Some(_) | None => self.figures.conversions_refused += 1,
             }
