@@ -10,8 +10,8 @@ words! {
     operator: "the operator", "运营方";
     any_tier: "any", "任意";
     terms: "Terms", "条款";
-    from_when: "From", "自";
-    until_when: "Until", "至";
+    begins_when: "From", "自";
+    ends_when: "Until", "至";
     coming: "Coming", "即将生效";
     in_force: "In force", "生效中";
     rate_terms(ratio, step, minimum): "{ratio} in steps of {step}, from {minimum}", "{ratio}，步长 {step}，起换 {minimum}";

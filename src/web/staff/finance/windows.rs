@@ -289,6 +289,8 @@ pub async fn retry(
 
 #[derive(Debug, Deserialize)]
 pub struct Wanted {
+    /// Without one there is no such file: who may not ask is told so first.
+    #[serde(default)]
     format: String,
     participant: Option<String>,
 }
