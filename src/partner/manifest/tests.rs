@@ -83,7 +83,7 @@ fn the_demo_alliance_has_its_documented_figures() {
     assert_eq!(out.campaigns[0].figures.bonus_basis_points, 1_000);
     assert_eq!(pair(&plan, "harvest", "lumen").rates[0].figures.ratio, Ratio::new(9, 10).expect("a ratio"));
     let lumen = &plan.partners[&"lumen".parse().expect("a slug")].partner;
-    assert_eq!(lumen.limits.out_day, Points::new(200));
+    assert_eq!(lumen.limits.out_day, Points::new(3_200));
 }
 
 #[test]

@@ -60,6 +60,7 @@ fn what_is_said_by_the_address_alone_takes_no_body_but_an_empty_object() {
         "DELETE /v1/certificates/{x5t}",
         "DELETE /v1/disputes/{id}/decision",
         "DELETE /v1/links/{id}",
+        "DELETE /v1/memberships/{member_ref}/member-sessions",
         "DELETE /v1/webhooks/{id}",
         "POST /v1/conversions/{id}/undo",
         "POST /v1/deliveries/{id}/resend",
