@@ -237,7 +237,7 @@ fn a_new_demo_has_two_months_behind_it_and_one_seed_gives_the_same_figures() {
     assert_eq!((&told["first_day"], &told["last_day"]), (&Value::from("2026-01-01"), &Value::from("2026-03-01")));
     assert_eq!(shares(&demo), [13, 6, 1]);
     assert_eq!(states(&demo, "lumen"), ["acknowledged", "acknowledged"]);
-    assert_eq!(states(&demo, "harvest"), ["published", "acknowledged"]);
+    assert_eq!(states(&demo, "harvest"), ["published", "disputed"]);
     let folder = home.path().join("demo");
     let mut audit = Command::new(env!("CARGO_BIN_EXE_hanse"));
     support::without_settings(audit.arg("audit").arg("--data-dir").arg(&folder));
