@@ -13,7 +13,7 @@ use crate::book::crossing::Kind;
 use crate::book::store::crossings::{self, Wished};
 use crate::book::store::vouchers as voucher_rows;
 use crate::book::store::{read, rows};
-use crate::domain::benefit::{Claimant, Offer, Unmet};
+use crate::domain::benefit::{Claimant, Offer, Unmet, shown_tier};
 use crate::domain::ids::{AccountId, BenefitId, ConversionId, ReversalId, Slug, VoucherId};
 use crate::domain::voucher::State as VoucherState;
 use crate::store::{benefits, catalogue, consents, memberships, vouchers};
@@ -234,11 +234,10 @@ fn claimant(
     recognised: Option<String>,
     today: NaiveDate,
 ) -> Claimant {
-    let is_shown = membership.tier_until.is_none_or(|until| today <= until);
     let own = (account.partner == *giver).then(|| account.tier.clone());
     Claimant {
         partner: account.partner.clone(),
-        tier: if is_shown { membership.tier.clone() } else { account.tier.clone() },
+        tier: shown_tier(membership.tier.clone(), membership.tier_until, &account.tier, today),
         recognised: recognised.or(own),
         tags: membership.tags.clone(),
         birth_month: membership.birth_month.and_then(|month| u32::try_from(month).ok()),

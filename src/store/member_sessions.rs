@@ -32,18 +32,7 @@ impl Row {
 
 /// Keeps a one-time address for so many seconds, and forgets those that are over.
 pub fn offer(conn: &mut PgConnection, hash: Uuid, row: &Row, seconds: i64) -> QueryResult<()> {
-    forget(conn, "member_openings", "expires_at")?;
-    sql_query(
-        "INSERT INTO member_openings (hash, account_id, scopes, return_url, expires_at) \
-         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 second')",
-    )
-    .bind::<SqlUuid, _>(hash)
-    .bind::<SqlUuid, _>(row.account_id)
-    .bind::<Array<Text>, _>(&row.scopes)
-    .bind::<Nullable<Text>, _>(&row.return_url)
-    .bind::<BigInt, _>(seconds)
-    .execute(conn)
-    .map(drop)
+    keep(conn, ("member_openings", "expires_at"), hash, row, seconds)
 }
 
 /// Takes a one-time address: of several who open it at once, one gets the row.
@@ -55,11 +44,15 @@ pub fn take(conn: &mut PgConnection, hash: Uuid) -> QueryResult<Option<Row>> {
 
 /// Begins a session that ends after so many seconds, whatever happens, and forgets those that are over.
 pub fn begin(conn: &mut PgConnection, hash: Uuid, row: &Row, seconds: i64) -> QueryResult<()> {
-    forget(conn, "member_sessions", "ends_at")?;
-    sql_query(
-        "INSERT INTO member_sessions (hash, account_id, scopes, return_url, ends_at) \
-         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 second')",
-    )
+    keep(conn, ("member_sessions", "ends_at"), hash, row, seconds)
+}
+
+fn keep(conn: &mut PgConnection, (table, end): (&str, &str), hash: Uuid, row: &Row, seconds: i64) -> QueryResult<()> {
+    forget(conn, table, end)?;
+    sql_query(format!(
+        "INSERT INTO {table} (hash, account_id, scopes, return_url, {end}) \
+         VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 second')"
+    ))
     .bind::<SqlUuid, _>(hash)
     .bind::<SqlUuid, _>(row.account_id)
     .bind::<Array<Text>, _>(&row.scopes)

@@ -13,7 +13,7 @@ use crate::service::exchange::{Call, Exchange};
 use crate::service::member_sessions::Scope;
 use crate::service::member_view::{self, Happened};
 use crate::service::memberships::EntryPlace;
-use crate::web::form::{Nothing, Posted};
+use crate::web::form::Posted;
 use crate::web::page;
 use crate::web::trouble::Trouble;
 use actix_web::http::StatusCode;
@@ -22,6 +22,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use chrono::{TimeDelta, Utc};
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// Lines of one page of the history.
 const PAGE: i64 = 40;
@@ -167,6 +168,8 @@ struct ConversionPage<'a> {
     /// Of one on its way.
     promise: Option<String>,
     undo_until: Option<String>,
+    /// Once for each form that is shown: a refusal is final for its key, and the next form asks anew.
+    key: String,
 }
 
 /// One conversion, as it stands.
@@ -243,6 +246,7 @@ fn figures<'a>(
         lots: Vec::new(),
         promise: None,
         undo_until: None,
+        key: Uuid::new_v4().simple().to_string(),
     }
 }
 
@@ -268,13 +272,19 @@ fn state_text(shell: &Shell, state: &str) -> &'static str {
     }
 }
 
+/// What an undo sends.
+#[derive(Debug, Deserialize)]
+pub struct Undone {
+    key: String,
+}
+
 /// Undoes a conversion that this page's brand asked for.
 pub async fn undo(
     exchange: Data<Exchange>,
-    posted: Posted<Member, Nothing>,
+    posted: Posted<Member, Undone>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
-    let member = posted.visitor;
+    let Posted { visitor: member, form } = posted;
     member.check(Scope::Convert)?;
     let id = id_of(&member, &id)?;
     // Of this very membership: the book asks for the brand alone.
@@ -287,7 +297,7 @@ pub async fn undo(
     if !is_own {
         return Err(Trouble::not_found(member.lang).back_to("/member/history"));
     }
-    let key = key(&member, &format!("undo{id}"));
+    let key = key(&member, &form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     conversions::undo(&exchange, call, id).await.map_err(member.no("/member/history"))?;
     Ok(page::see_other(&format!("/member/conversions/{id}")))

@@ -5,12 +5,14 @@ use crate::service::exchange::{Error, Exchange};
 use crate::service::member_sessions::{self, Scope, Secret, Session};
 use crate::web::form::{Found, Nothing, Posted, Visitor};
 use crate::web::lang::Lang;
-use crate::web::page;
 use crate::web::trouble::{Trouble, What};
+use crate::web::{assets, page};
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use askama::Template;
 use uuid::Uuid;
 
 /// The prefix keeps it to this host, to HTTPS (or this machine) and to the whole site (RFC 6265bis §4.1.3.2).
@@ -90,11 +92,20 @@ pub async fn open(
     Ok(answer)
 }
 
-/// Closes the page; the brand's own app is where it leads back to.
+#[derive(Template)]
+#[template(path = "member/closed.html")]
+struct Closed {
+    lang: Lang,
+    style: &'static str,
+    return_url: Option<String>,
+}
+
+/// Closes the page, and says where it was opened from: a form may lead nowhere else by itself (CSP `form-action`).
 pub async fn end(exchange: Data<Exchange>, posted: Posted<Member, Nothing>) -> Result<HttpResponse, Trouble> {
     let member = posted.visitor;
     member_sessions::end(&exchange, &member.cookie).await.map_err(member.no("/member"))?;
-    let mut answer = page::see_other(member.session.return_url.as_deref().unwrap_or("/member"));
+    let (lang, style) = (member.lang, assets::MEMBER_CSS.address());
+    let mut answer = page::html(StatusCode::OK, &Closed { lang, style, return_url: member.session.return_url })?;
     let mut gone = cookie("").finish();
     gone.make_removal();
     put(&mut answer, gone);

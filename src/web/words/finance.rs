@@ -5,6 +5,7 @@ use crate::domain::settlement::dispute::{Kind, State as DisputeState};
 use crate::domain::settlement::reconcile::Finding;
 use crate::domain::settlement::statement::State as StatementState;
 use crate::domain::settlement::tally::Sort;
+use crate::service::settlement::reports::words as reported;
 use crate::web::lang::Lang;
 
 words! {
@@ -261,19 +262,9 @@ impl Lang {
         })
     }
 
+    /// As the reports call it.
     pub fn figure(self, sort: Sort) -> &'static str {
-        self.either(match sort {
-            Sort::Out => ("Points out", "转出"),
-            Sort::In => ("Points in", "转入"),
-            Sort::BonusByMe => ("Bonus paid", "承担加赠"),
-            Sort::BonusByOthers => ("Bonus received", "获付加赠"),
-            Sort::Fee => ("Fee", "手续费"),
-            Sort::FeeBack => ("Fee given back", "手续费退回"),
-            Sort::Reversal => ("Taken back", "本期冲正"),
-            Sort::EarlierReversal => ("Taken back, earlier", "前期冲正"),
-            Sort::Adjustment => ("Adjustment", "调整"),
-            Sort::BenefitGiven => ("Benefits given", "提供权益"),
-            Sort::BenefitPaid => ("Benefits paid for", "承担权益"),
-        })
+        let word = reported::sort(sort);
+        self.either((word.en, word.zh))
     }
 }

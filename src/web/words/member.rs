@@ -129,6 +129,9 @@ words! {
     given: "Given", "授权时间";
     withdrawn: "Withdrawn", "撤回时间";
     nothing_shared: "Nothing but the conversion itself", "仅转换本身";
+    closed: "The page is closed", "页面已关闭";
+    closed_what: "Nobody can use it any more on this device. Open it again from the app you came from.",
+        "此设备上已无法继续使用。如需使用，请从您来时的应用重新进入。";
     closes_itself: "This page closes by itself after 15 minutes without use.", "15 分钟未使用，页面将自动关闭。";
     amount_of(currency, amount): "{currency} {amount}", "{amount} {currency}";
 }

@@ -21,7 +21,7 @@ mod rates;
 mod statement;
 mod summary;
 mod taken;
-mod words;
+pub mod words;
 
 use super::{Error, broken};
 use crate::domain::ids::Slug;
