@@ -170,7 +170,7 @@ fn listen(
     let issuing = Issuing { database: exchange.database.clone(), pki: config.pki_dir() };
     let shared = Shared { database: exchange.database.clone(), probes: probes(exchange, metrics), issuing };
     let (data, webhooks) = (Data::new(exchange.clone()), Data::new(webhooks.clone()));
-    let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing)).map_err(Error::failed)?;
+    let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing));
     let (staffing, vouchers) = (Data::new(staffing), Data::new(vouchers));
     let pages_at = Data::new(PagesAt::new(config.public_url.clone()));
     let listening = pages_at.clone();

@@ -192,7 +192,13 @@ fn a_window_is_filled_closed_and_proven_for_each_partner_and_others_are_closed_u
 }
 
 fn windows_are_closed_under_load(demo: &Demo) {
-    let told = json(&mut demo.bench(&["--closes", "3", "--seconds", "2"]));
+    // Three closes want more time where other tests keep the machine busy: asked again with more, never for fewer.
+    let closed = |told: &Value| told["runs"][0]["closes"]["took_ms"].as_array().map_or(0, Vec::len);
+    let run = |seconds: &'static str| {
+        let told = json(&mut demo.bench(&["--closes", "3", "--seconds", seconds]));
+        (closed(&told) == 3).then_some((told, seconds))
+    };
+    let (told, seconds) = ["2", "15", "60"].into_iter().find_map(run).expect("three closes in a minute");
     let run = &told["runs"][0];
     let closes = &run["closes"];
     let took: Vec<u64> = closes["took_ms"].as_array().expect("times").iter().filter_map(Value::as_u64).collect();
@@ -208,7 +214,7 @@ fn windows_are_closed_under_load(demo: &Demo) {
     let [p50, p99, max] = ["p50_us", "p99_us", "max_us"].map(|name| run["closing"][name].as_u64());
     assert!(Some(0) < p50 && p50 <= p99 && p99 <= max, "{run:#}");
 
-    let told = text(&mut demo.bench_told(&[], &["--closes", "3", "--seconds", "2"]));
+    let told = text(&mut demo.bench_told(&[], &["--closes", "3", "--seconds", seconds]));
     let said = told.lines().find(|line| line.starts_with("hot-pair: ")).unwrap_or_default();
     assert!(said.starts_with("hot-pair: 3 windows closed of ") && said.contains("the longest in "), "{told}");
     assert!(said.contains("meanwhile p50 ") && said.contains(" times the p99 otherwise"), "{told}");

@@ -118,7 +118,7 @@ impl House {
 fn server(book: &Book, scratch: &Scratch) -> Staffing {
     let database = store::connect(&book.database.url).expect("a pool");
     let sealing = SealingKey::open(scratch.path()).expect("the key");
-    Staffing::new(database, Arc::new(sealing)).expect("a server's staffing")
+    Staffing::new(database, Arc::new(sealing))
 }
 
 /// The right code, with this password.
@@ -532,8 +532,7 @@ async fn staff_is_set_up_on_the_command_line() {
 
     // A server with the same folder of keys.
     let sealing = SealingKey::open(&house.scratch.path().join("keys")).expect("the key");
-    house.staffing =
-        Staffing::new(store::connect(&house.book.database.url).expect("a pool"), Arc::new(sealing)).expect("staffing");
+    house.staffing = Staffing::new(store::connect(&house.book.database.url).expect("a pool"), Arc::new(sealing));
     let till = Person { login: login("till.aa"), secret: secret(uri) };
     let session = house.sign_in(&till).await;
 

@@ -21,8 +21,8 @@ use chrono::{DateTime, Utc};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use crate::service::staff::log::{Act, Line, Page};
@@ -50,8 +50,18 @@ struct Bounds {
     attempts: Semaphore,
     logged: DefaultDirectRateLimiter,
     unlogged: AtomicU64,
-    /// What the password of somebody unknown is compared with, so that it takes as long.
-    nobody: String,
+    /// What the password of somebody unknown is compared with, so that it takes as long; made by the first who tries.
+    nobody: OnceLock<String>,
+}
+
+impl Bounds {
+    fn nobody(&self) -> Result<&str, Error> {
+        if let Some(known) = self.nobody.get() {
+            return Ok(known);
+        }
+        let made = password::hash(random()?.expose())?;
+        Ok(self.nobody.get_or_init(|| made))
+    }
 }
 
 /// Somebody who is signed in.
@@ -123,15 +133,15 @@ impl From<diesel::result::Error> for Error {
 
 impl Staffing {
     /// `sealing` is the key of the secrets at rest, which every server of a database has.
-    pub fn new(database: Database, sealing: Arc<SealingKey>) -> Result<Staffing, Error> {
+    pub fn new(database: Database, sealing: Arc<SealingKey>) -> Staffing {
         let bounds = Bounds {
             hashing: Arc::new(Semaphore::new(HASHING)),
             attempts: Semaphore::new(ATTEMPTS),
             logged: RateLimiter::direct(Quota::per_minute(LOGGED)),
             unlogged: AtomicU64::new(0),
-            nobody: password::hash(random()?.expose())?,
+            nobody: OnceLock::new(),
         };
-        Ok(Staffing { database, sealing, bounds: Arc::new(bounds) })
+        Staffing { database, sealing, bounds: Arc::new(bounds) }
     }
 
     async fn hashing_turn(&self) -> Result<OwnedSemaphorePermit, Error> {

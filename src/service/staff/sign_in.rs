@@ -11,6 +11,7 @@ use crate::signing::{password, totp};
 use crate::store::staff::{self as rows, Row};
 use chrono::TimeDelta;
 use diesel::{Connection, PgConnection};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -97,14 +98,17 @@ impl Staffing {
     async fn look(&self, attempt: &Attempt, row: Option<&Row>) -> Result<Looked, Error> {
         let typed = if attempt.password.expose().len() > PASSWORD_BYTES_MAX { "" } else { attempt.password.expose() };
         let typed = Secret::from(typed.to_owned());
-        let hashed = row.map_or_else(|| self.bounds.nobody.clone(), |row| row.password.clone());
+        let known = row.map(|row| row.password.clone());
+        let bounds = Arc::clone(&self.bounds);
         let turn = self.hashing_turn().await?;
         let work = tokio::task::spawn_blocking(move || {
             // Kept until the work ends, not until the caller stops listening.
             let _turn = turn;
-            password::verify(typed.expose(), &hashed)
+            // Asked for whoever it is: the first to try pays for it, known or not.
+            let nobody = bounds.nobody()?;
+            Ok::<_, Error>(password::verify(typed.expose(), known.as_deref().unwrap_or(nobody)))
         });
-        let password = work.await.map_err(|cause| Error::Panicked(cause.to_string()))?;
+        let password = work.await.map_err(|cause| Error::Panicked(cause.to_string()))??;
         let secret = match row {
             Some(row) => self.sealing.open_sealed(&sealed_as(row.staff), &row.totp)?,
             None => vec![0; totp::SECRET],

@@ -107,7 +107,7 @@ impl Served {
         let sealing = Arc::clone(&webhooks.sealing);
         let vouchers = Data::new(Vouchers { database: exchange.database.clone(), sealing });
         let pages_at = Data::new(PagesAt::new(None));
-        let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing)).expect("staff");
+        let staffing = Staffing::new(exchange.database.clone(), Arc::clone(&vouchers.sealing));
         let staffing = Data::new(staffing);
         let (people, shown, at) = (Data::clone(&exchange), Data::clone(&vouchers), Data::clone(&pages_at));
         let sent = Data::clone(&webhooks);

@@ -123,9 +123,9 @@ const FINANCE: &[Line] = &[
         "f",
         PARTNERS,
     ),
-    line("GET /console/reconciliations/{nothing}/{nothing}", &[], "fa", "fa", [IN; 3]),
-    line("GET /console/reconciliations/{nothing}/{nothing}/differences.csv", &[], "fa", "fa", [IN; 3]),
-    line("POST /console/reconciliations/{nothing}/{nothing}/disputes", &[], "f", "f", [IN; 3]),
+    line("GET /console/reconciliations/{nothing}/{nothing}", &[], "fa", "fa", PARTNERS),
+    line("GET /console/reconciliations/{nothing}/{nothing}/differences.csv", &[], "fa", "fa", PARTNERS),
+    line("POST /console/reconciliations/{nothing}/{nothing}/disputes", &[], "f", "f", PARTNERS),
 ];
 
 /// Ends the session: the last.
