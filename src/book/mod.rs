@@ -2,7 +2,7 @@
 //!
 //! `command` what can be asked and answered · `crossing` what is on its way between two ledgers · `voucher` what members claim and tills take · `engine` decides a batch, pure · `queue` who waits · `lane` the writer
 //! threads · `plan` which accounts a batch concerns · `places` where references lead · `known` accounts as they were
-//! left · `store` their SQL · `fence` what keeps windows and catalogue still · `seal` the dense feed of events · `expiry`
+//! left · `store` their SQL · `fence` what keeps windows and catalogue still · `seal` the dense feed of events · `figures` counts what was sealed · `expiry`
 //! the month-end run · `windows` ends one · `posting` what settlement posts · `audit` the invariants as queries.
 
 pub mod audit;
@@ -12,6 +12,7 @@ pub mod engine;
 pub mod expiry;
 pub mod exposures;
 pub mod fence;
+pub mod figures;
 mod known;
 mod lane;
 mod places;

@@ -14,6 +14,7 @@ pub mod demo;
 pub mod house;
 mod import;
 mod keys;
+mod kpis;
 mod migrate;
 pub mod node;
 mod partners;
@@ -74,6 +75,9 @@ enum Command {
     Conversions(conversions::Action),
     /// Bring members and their opening points in from a CSV, through the partner API
     Import(import::Args),
+    /// The alliance in key figures, and the bounds within which they are to stay
+    #[command(subcommand)]
+    Kpis(kpis::Action),
     /// Bring the database's schema up to this version
     Migrate(migrate::Args),
     /// The alliance's own signing keys
@@ -115,6 +119,7 @@ impl Command {
             Command::Clock(args) => clock::run(&args, global),
             Command::Conversions(action) => conversions::run(&action, global),
             Command::Import(args) => import::run(&args, global),
+            Command::Kpis(action) => kpis::run(&action, global),
             Command::Migrate(args) => migrate::run(&args, global),
             Command::Keys(action) => keys::run(&action, global),
             Command::Partners(action) => partners::run(&action, global),

@@ -15,6 +15,7 @@ use crate::service::delivery::{self, Post, Webhooks};
 use crate::service::exchange::Exchange;
 use crate::service::expiry::ExpiryRun;
 use crate::service::feed::Feed;
+use crate::service::figures::Counting;
 use crate::service::issuing::Issuing;
 use crate::service::keys::Keys;
 use crate::service::lifecycle::Departures;
@@ -51,6 +52,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(5);
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(600);
 /// What a server without the authority's key has revoked is on the list within this time.
 const LIST_EVERY: Duration = Duration::from_secs(2);
+/// Rests between runs however much there is to count: figures are for people, and what members wait for comes first.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// Between rounds of the post, each of which waits by itself.
 const POST_EVERY: Duration = Duration::from_millis(1);
 
@@ -305,6 +308,8 @@ fn spawn(
     let mut business = crate::service::watch::Watch::new(url);
     let mut shown = worker::watch::Gauges::default();
     workers.spawn("watch", WATCH_EVERY, move || worker::watch::tick(&mut business, &mut shown))?;
+    let (mut counting, mut crossed) = (Counting::new(url), worker::figures::Gauges::default());
+    workers.spawn("figures", COUNT_EVERY, move || worker::figures::tick(&mut counting, &mut crossed))?;
     let keys = exchange.keys.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     workers.spawn("keys", KEYS_EVERY, move || runtime.block_on(keys.refresh()).map(|()| worker::Tick::Idle))

@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod expiry;
 pub mod holder;
 pub mod ids;
+pub mod kpi;
 pub mod lifecycle;
 pub mod link_code;
 pub mod lots;

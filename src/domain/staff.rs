@@ -45,6 +45,8 @@ impl fmt::Display for Role {
 pub enum Permission {
     SeeConversions,
     SeeRates,
+    /// The alliance in figures.
+    SeeFigures,
     SeeBenefits,
     SeeSettlement,
     SeeDeliveries,
@@ -75,9 +77,10 @@ enum Whose {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 18] = [
+    pub const ALL: [Permission; 19] = [
         Permission::SeeConversions,
         Permission::SeeRates,
+        Permission::SeeFigures,
         Permission::SeeBenefits,
         Permission::SeeSettlement,
         Permission::SeeDeliveries,
@@ -107,7 +110,9 @@ impl Permission {
         use Role::{Admin, Clerk, Engineer, Finance, Viewer};
         use Whose::{Anyone, Operator, Partner};
         match self {
-            Permission::SeeConversions | Permission::SeeRates => (true, Anyone, &[Viewer, Finance, Engineer, Admin]),
+            Permission::SeeConversions | Permission::SeeRates | Permission::SeeFigures => {
+                (true, Anyone, &[Viewer, Finance, Engineer, Admin])
+            }
             Permission::SeeBenefits => (true, Anyone, &[Viewer, Clerk, Finance, Engineer, Admin]),
             Permission::SeeSettlement => (true, Anyone, &[Finance, Admin]),
             Permission::SeeDeliveries => (true, Anyone, &[Engineer, Admin]),

@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod expiry;
 pub mod exports;
 pub mod feed;
+pub mod figures;
 pub mod fingerprint;
 pub mod identity;
 pub mod issuing;

@@ -5,6 +5,8 @@
 pub const FENCE: i64 = 0x4841_4e53_4500_0001;
 /// Of whoever numbers batches for the feed.
 pub const SEALER: i64 = 0x4841_4e53_4500_0002;
+/// Of whoever counts what the alliance comes to.
+pub const COUNTING: i64 = 0x4841_4e53_4500_0021;
 /// Of whoever closes windows.
 pub const SETTLER: i64 = 0x4841_4e53_4500_0003;
 /// Of whoever proposes or publishes.
@@ -25,7 +27,7 @@ mod tests {
 
     #[test]
     fn every_turn_is_one_of_its_own() {
-        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, STAFF_LOG, CERTIFICATES, RESOLUTIONS];
+        let all = [FENCE, SEALER, SETTLER, PUBLISHING, PAYMENTS, STAFF_LOG, CERTIFICATES, RESOLUTIONS, COUNTING];
         assert_eq!(BTreeSet::from(all).len(), all.len());
     }
 }

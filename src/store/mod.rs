@@ -15,6 +15,7 @@ pub mod crossings;
 pub mod durability;
 pub mod enrolments;
 pub mod erasures;
+pub mod figures;
 pub mod link_requests;
 pub mod locks;
 pub mod member_sessions;

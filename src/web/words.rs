@@ -1,5 +1,6 @@
 //! Every text of the pages, in both languages side by side: a text that is missing in one does not compile.
 
+mod figures;
 mod finance;
 mod member;
 mod operations;

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod delivery;
 pub mod departures;
 pub mod expiry;
+pub mod figures;
 pub mod sealing;
 pub mod settlement;
 pub mod watch;

@@ -1,11 +1,12 @@
 //! Pages of the people who work for a brand or for the operator: consoles, the till, the alliance in figures.
 //!
 //! `session` who is there, signing in and out · `shell` what is round every page, and which places there are for whom ·
-//! `people` staff and their log · `finance` windows, statements, disputes, payments · `till` vouchers and passes ·
+//! `people` staff and their log · `figures` the alliance day by day · `finance` windows, statements, disputes, payments · `till` vouchers and passes ·
 //! `operations` what is between two ledgers, and health · `partner` a partner's own business. Everything is read and done
 //! through the services as the partner, or the operator, that the person works for; what a role may not do is refused
 //! here, before anything is read.
 
+mod figures;
 mod finance;
 mod operations;
 mod partner;
@@ -34,6 +35,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/log", web::get().to(people::log)))
         .service(one("/people", web::get().to(people::list)).route(web::post().to(people::add)))
         .service(one("/people/{login}/removal", web::post().to(people::remove)))
+        .configure(figures::configure)
         .configure(finance::configure)
         .configure(operations::configure)
         .configure(partner::configure)

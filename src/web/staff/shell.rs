@@ -20,6 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Home,
+    Figures,
     Windows,
     Disputes,
     Payments,
@@ -41,6 +42,7 @@ pub enum Place {
 /// Each place: its address, and what one must be allowed to see there.
 const PLACES: &[(Place, &str, Option<Permission>)] = &[
     (Place::Home, "/console", None),
+    (Place::Figures, "/console/figures", Some(Permission::SeeFigures)),
     (Place::Windows, "/console/windows", Some(Permission::SeeSettlement)),
     (Place::Disputes, "/console/disputes", Some(Permission::SeeSettlement)),
     (Place::Payments, "/console/payments", Some(Permission::SeeSettlement)),

@@ -186,7 +186,7 @@ words! {
 }
 
 impl Lang {
-    fn either(self, (en, zh): (&'static str, &'static str)) -> &'static str {
+    pub(super) fn either(self, (en, zh): (&'static str, &'static str)) -> &'static str {
         match self {
             Lang::En => en,
             Lang::Zh => zh,

@@ -41,6 +41,7 @@ impl Lang {
     pub fn place(self, place: Place) -> &'static str {
         match place {
             Place::Home => self.place_home(),
+            Place::Figures => self.figures(),
             Place::Windows => self.windows(),
             Place::Disputes => self.disputes(),
             Place::Payments => self.payments(),

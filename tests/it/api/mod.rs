@@ -6,6 +6,7 @@ mod contract;
 mod conversions;
 mod crossings;
 mod disputes;
+mod figures;
 mod import;
 mod late;
 mod liabilities;
@@ -144,6 +145,15 @@ impl Served {
         self.house.database.connection().batch_execute(&sql).expect("a sandbox");
     }
 
+    /// Counts everything that has happened.
+    pub fn count(&self) {
+        let mut conn = self.house.database.connection();
+        seal::seal_now(&mut conn).expect("sealed");
+        poll("everything counted", Duration::from_secs(10), || {
+            (book::figures::count(&mut conn).expect("counted") == 0).then_some(())
+        });
+    }
+
     /// Seals until nothing is left to seal.
     pub fn seal(&self) {
         let mut conn = self.house.database.connection();
@@ -177,6 +187,11 @@ impl Api {
 
     pub fn connection(&self) -> diesel::PgConnection {
         self.served.house.database.connection()
+    }
+
+    /// Where its database is.
+    pub fn url(&self) -> String {
+        self.served.house.database.url.clone()
     }
 
     /// The key of secrets at rest.
@@ -229,6 +244,7 @@ impl Api {
 impl Drop for Served {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            self.count();
             audit(&self.house.database);
         }
         self.book.close();

@@ -1,7 +1,7 @@
 //! A partner's console: every place of it can be read and used by everybody, and a proposal is approved with a signature.
 
 use super::{Chromium, PATIENCE, Setting};
-use crate::api::Api;
+use crate::api::{Api, Expect};
 use crate::support::poll;
 use crate::web::PROPOSAL;
 use hanse::domain::staff::Role;
@@ -12,12 +12,16 @@ fn looks_and_approves(name: &str, setting: Setting, none: &str) {
     let api = Api::new(name, "");
     let Some(browser) = Chromium::start(name, setting) else { return };
     api.linked();
+    let body = json!({ "member_ref": "A-1", "to": "bb", "points": 20, "external_reference": "order-1" });
+    api.aa.post("/v1/conversions", "order-1", &body).status(201);
+    api.count();
     let (change, key) = (api.proposal(1), api.key("bb"));
     api.voucher("coupon", "A-1", json!({}));
     api.sql("UPDATE exposures SET cap = 5000000 WHERE key = 'pair:aa:bb'").expect("a line");
     browser.sign_in(&api, &api.hire("admin@bb.test", Some("bb"), Role::Admin));
     browser.is_accessible();
-    for place in ["conversions", "rates", "benefits", "exposures", "webhooks", "keys", "people", "proposals"] {
+    for place in ["figures", "conversions", "rates", "benefits", "exposures", "webhooks", "keys", "people", "proposals"]
+    {
         browser.click(&format!("nav a[href='/console/{place}']"));
         browser.find(&format!("nav a[href='/console/{place}'][aria-current=page]"));
         browser.is_accessible();

@@ -29,6 +29,10 @@ fn pages_of_a_demo_that_has_lived_a_while() {
     }
     let browser = open(Setting::DESK, "operator");
     browser.picture("console-operator");
+    browser.click("nav.places a[href='/console/figures']");
+    browser.find("#chart-conversions");
+    browser.is_accessible();
+    browser.picture("console-figures");
     let browser = open(Setting::DESK, "finance");
     browser.click("nav.places a[href='/console/windows']");
     browser.picture("console-windows");

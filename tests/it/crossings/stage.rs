@@ -5,7 +5,7 @@ use crate::support::{self, Scratch, TestDatabase, poll};
 use crate::tls::client_config;
 use arc_swap::ArcSwap;
 use diesel::connection::SimpleConnection;
-use hanse::book::{Bounds, Handle, audit, seal};
+use hanse::book::{Bounds, Handle, audit, figures, seal};
 use hanse::domain::holder::Holder;
 use hanse::service::certificates;
 use hanse::signing::pki::Authority;
@@ -214,9 +214,30 @@ impl Stage {
     pub fn audit(&self) {
         let mut conn = self.database.connection();
         seal::seal_now(&mut conn).expect("sealed");
+        self.count(&mut conn);
         let findings = audit::run(&mut conn, |_| ()).expect("the audit runs");
         let broken: Vec<_> = findings.iter().filter(|finding| finding.violations > 0).collect();
         assert!(broken.is_empty(), "{broken:#?}");
+    }
+
+    /// Counts everything, beside servers that count: each end of a conversion is in the figures once.
+    fn count(&self, conn: &mut diesel::PgConnection) {
+        use diesel::RunQueryDsl;
+        #[derive(diesel::QueryableByName)]
+        struct Left {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            left: i64,
+        }
+        poll("everything counted", Duration::from_secs(30), || {
+            figures::count(conn).expect("counted");
+            let left = "SELECT count(*) AS left FROM batches WHERE NOT counted";
+            let left: Left = diesel::sql_query(left).get_result(conn).expect("counted");
+            (left.left == 0).then_some(())
+        });
+        let wrong = "SELECT abs((SELECT coalesce(sum(released), 0) FROM figure_pairs) - (SELECT count(*) FROM crossings WHERE kind = 0 AND state = 6))::bigint \
+                     + abs((SELECT coalesce(sum(conversions), 0) FROM figure_waits) - (SELECT count(*) FROM conversions WHERE accepted_batch IS NOT NULL))::bigint AS left";
+        let wrong: Left = diesel::sql_query(wrong).get_result(conn).expect("compared");
+        assert_eq!(wrong.left, 0, "released and posted, as counted and as they are");
     }
 
     /// Both ledgers and ours agree to the point.

@@ -103,6 +103,12 @@ pub fn audit(database: &TestDatabase) {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// The names of the invariants that do not hold.
+pub fn findings(conn: &mut diesel::PgConnection) -> Vec<&'static str> {
+    let findings = audit::run(conn, |_| ()).expect("the audit runs");
+    findings.into_iter().filter(|finding| finding.violations > 0).map(|finding| finding.name).collect()
+}
+
 /// A request of `partner` under `key`, remembered; a reference of the same name.
 pub fn request(partner: &str, key: &str, command: Command) -> Request {
     let hash = |kind: &str| DirectoryHash(directory_hash(kind, &[partner.as_bytes(), key.as_bytes()]));

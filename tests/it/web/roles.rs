@@ -47,6 +47,8 @@ const TABLE: &[Line] = &[
     line("GET /console/crossings", &[], "", "ea", OK),
     line("GET /console/crossings/{conversion}", &[], "", "ea", OK),
     line("POST /console/crossings/{nothing}/resolution", &[("outcome", "released"), ("reason", "x")], "", "ea", NONE),
+    line("GET /console/figures", &[], "vfea", "vfea", OK),
+    line("GET /console/figures/days.csv", &[], "vfea", "vfea", OK),
     line("GET /console/rates", &[], "vfea", "vfea", OK),
     line("GET /console/proposals", &[], "vfea", "vfea", OK),
     line("GET /console/proposals/{proposal}", &[], "vfea", "vfea", [200, 404, 200]),

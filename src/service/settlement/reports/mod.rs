@@ -23,6 +23,8 @@ mod summary;
 mod taken;
 pub mod words;
 
+pub use points::Heading;
+
 use super::{Error, broken};
 use crate::domain::ids::Slug;
 use crate::domain::settlement::Participant;

@@ -10,9 +10,9 @@ use chrono::{Datelike, Months, NaiveDate};
 use diesel::PgConnection;
 use std::collections::BTreeMap;
 
-/// What a month's entries are counted under.
+/// What entries are counted under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heading {
+pub enum Heading {
     Issued,
     In,
     Out,
@@ -25,7 +25,7 @@ const HEADINGS: [Heading; 6] =
     [Heading::Issued, Heading::In, Heading::Out, Heading::Redeemed, Heading::Expired, Heading::Adjusted];
 
 impl Heading {
-    fn of(kind: EntryKind) -> Heading {
+    pub fn of(kind: EntryKind) -> Heading {
         match kind {
             EntryKind::Earn
             | EntryKind::Extra
@@ -44,7 +44,7 @@ impl Heading {
         }
     }
 
-    fn word(self) -> Word {
+    pub fn word(self) -> Word {
         match self {
             Heading::Issued => Word::new("issued", "Issued", "发放"),
             Heading::In => Word::new("converted_in", "Converted in", "转入"),
