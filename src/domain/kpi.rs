@@ -236,8 +236,8 @@ const SAID: [(Kpi, Said); 14] = [
             code: "flow",
             name: ("Net flow against its mean", "净流量与均值之比"),
             means: (
-                "Of the brand's pair that strays the farthest: the net value that flowed on the last day, times the mean of its net values of the 28 days before.",
-                "该品牌偏离最大的品牌对：末日净流量价值，为此前 28 日净流量均值的倍数。",
+                "Of the brand's pair that strays the farthest, of those with 20 conversions or more on the last day: the net value that flowed on it, times the mean of its net values of the 28 days before.",
+                "该品牌末日转换达 20 次的品牌对中偏离最大者：末日净流量价值，为此前 28 日净流量均值的倍数。",
             ),
             unit: Unit::Times,
             span: Span::End,

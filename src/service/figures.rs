@@ -253,11 +253,11 @@ fn waited(waits: &[WaitRow], slug: &Slug) -> Measured {
     (kpi::within(&counts, 95), counts.iter().map(|(_, count)| count).sum())
 }
 
-/// Of all pairs of a brand the one whose last day is farthest above its mean.
+/// Of the pairs of a brand with enough conversions on the last day the one that is farthest above its mean.
 fn flow(pairs: &[PairRow], slug: &Slug, last: NaiveDate) -> Option<i64> {
     let length = usize::try_from(FLOW_DAYS).unwrap_or(1);
-    // Net value by day, the last day at the end, of each counterparty.
-    let mut nets: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    // Of each counterparty: net value by day, the last day at the end, and the conversions of that day.
+    let mut all: BTreeMap<&str, (Vec<i64>, i64)> = BTreeMap::new();
     for row in pairs {
         let (other, sign) = match slug.as_str() {
             own if own == row.from_partner => (&row.to_partner, -1),
@@ -265,10 +265,12 @@ fn flow(pairs: &[PairRow], slug: &Slug, last: NaiveDate) -> Option<i64> {
             _ => continue,
         };
         let Some(at) = usize::try_from((last - row.day).num_days()).ok().filter(|at| *at <= length) else { continue };
-        let net = nets.entry(other).or_insert_with(|| vec![0; length + 1]);
+        let (net, conversions) = all.entry(other).or_insert_with(|| (vec![0; length + 1], 0));
         net[length - at] += sign * (row.value - row.value_back);
+        *conversions += if at == 0 { row.conversions } else { 0 };
     }
-    nets.values().filter_map(|net| net.split_last().and_then(|(last, before)| kpi::flow(before, *last))).max()
+    let enough = all.values().filter(|(_, conversions)| *conversions >= JUDGED_FROM);
+    enough.filter_map(|(net, _)| net.split_last().and_then(|(last, before)| kpi::flow(before, *last))).max()
 }
 
 /// Where figures are to stay, as it was said.

@@ -150,6 +150,24 @@ fn what_members_spend_is_kept_by_month_and_goes_with_them() {
 }
 
 #[test]
+fn a_flow_that_strays_from_its_mean_is_noticed() {
+    let api = Api::new("figures-flow", "");
+    api.linked();
+    for nth in 0..20 {
+        api.convert(&format!("b{nth}"), 2);
+    }
+    api.advance("24 hours");
+    for nth in 0..20 {
+        api.convert(&format!("n{nth}"), 2);
+    }
+    // As much as the day before, which was all of the 28 days before: 28 times their mean.
+    let board = api.board(None);
+    assert_eq!(["aa", "bb"].map(|slug| value(&board, slug, Kpi::Flow)), [Some(2_800); 2]);
+    let crossed = Counting::new(&api.url()).crossed().expect("judged");
+    assert_eq!(crossed.iter().map(|(_, kpi)| *kpi).collect::<Vec<_>>(), [Kpi::Flow; 2]);
+}
+
+#[test]
 fn figures_that_are_not_the_journals_are_found() {
     let api = Api::new("figures-audit", "");
     api.linked();

@@ -33,6 +33,8 @@ fn pages_of_a_demo_that_has_lived_a_while() {
     browser.find("#chart-conversions");
     browser.is_accessible();
     browser.picture("console-figures");
+    browser.run("document.querySelector('#chart-conversions').scrollIntoView()");
+    browser.picture("console-charts");
     let browser = open(Setting::DESK, "finance");
     browser.click("nav.places a[href='/console/windows']");
     browser.picture("console-windows");
