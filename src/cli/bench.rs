@@ -3,7 +3,7 @@
 //! `load` one run · `scenario` what a client does · `client` its connection · `batch` many items in one request ·
 //! `members` the set-up · `pairs` between whom · `answer` what is checked · `tally` what was seen · `list` what was
 //! answered, and its proof · `window` a settlement window filled and closed · `prove` that its statements
-//! say what was posted · `crossings` two ledgers beside the book · `deliveries`, `receivers` webhooks · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
+//! say what was posted · `crossings` two ledgers beside the book · `deliveries`, `receivers` webhooks · `pages` members' pages · `probe`, `process` what it cost · `pgbench` the other benchmark · `report` what is printed.
 
 mod answer;
 mod batch;
@@ -14,6 +14,7 @@ mod deliveries;
 mod list;
 mod load;
 mod members;
+mod pages;
 mod pairs;
 mod pgbench;
 mod probe;
@@ -122,6 +123,9 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     if args.scenario == Scenario::Deliveries {
         return deliver(args, global, &runtime);
     }
+    if args.scenario == Scenario::Pages {
+        return browse(args, global, &runtime);
+    }
     let (runs, others) = LocalSet::new().block_on(&runtime, bench(args))?;
     if global.json {
         println!("{:#}", report::to_json(&runs, &others));
@@ -140,6 +144,24 @@ fn deliver(args: &Args, global: &Global, runtime: &tokio::runtime::Runtime) -> R
         println!("{:#}", serde_json::json!({ "deliveries": delivered }));
     } else {
         println!("{delivered}");
+    }
+    Ok(())
+}
+
+fn browse(args: &Args, global: &Global, runtime: &tokio::runtime::Runtime) -> Result<(), Error> {
+    let (setting, bar) = (args.setting()?, progress_bar());
+    let pages =
+        args.metrics_url.first().ok_or_else(|| Error::Usage("--metrics-url says where pages are".to_owned()))?;
+    let browsing = async {
+        members::prepare(&setting.clients, &[setting.hot], None, &bar).await?;
+        pages::run(&setting, pages, &bar).await
+    };
+    let seen = LocalSet::new().block_on(runtime, browsing)?;
+    bar.finish_and_clear();
+    if global.json {
+        println!("{:#}", serde_json::json!({ "pages": seen }));
+    } else {
+        seen.iter().for_each(|page| println!("{page}"));
     }
     Ok(())
 }

@@ -153,6 +153,22 @@ fn sum(window: &Value, participant: &str, sort: &str) -> [i64; 3] {
 }
 
 #[test]
+fn members_pages_are_read_and_what_they_take_is_told() {
+    let demo = Demo::start("bench-pages");
+    let told = json(&mut demo.bench(&["--scenario", "pages", "--seconds", "1"]));
+    let pages = told["pages"].as_array().expect("pages");
+    assert_eq!(pages.len(), 5, "{told:#}");
+    for page in pages {
+        let figure = |name: &str| page[name].as_u64().unwrap_or_default();
+        assert!(figure("times") >= 100 && 0 < figure("p50_us") && figure("p50_us") <= figure("p99_us"), "{page}");
+        // Their promise, style and script apart.
+        assert!((1_000..100_000).contains(&figure("bytes")), "{page}");
+    }
+    let told = text(&mut demo.bench_told(&[], &["--scenario", "pages", "--seconds", "1"]));
+    assert!(told.starts_with("/member: ") && told.contains(" ms, p99 ") && told.lines().count() == 5, "{told}");
+}
+
+#[test]
 fn a_window_is_filled_closed_and_proven_for_each_partner_and_others_are_closed_under_load() {
     let demo = Demo::start("bench-window");
     let told = json(&mut demo.bench(&["--scenario", "window", "--conversions", "3000"]));

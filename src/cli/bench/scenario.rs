@@ -35,6 +35,8 @@ pub enum Scenario {
     Crossings,
     /// Events pushed to four webhooks here, over mutual TLS, signed twice
     Deliveries,
+    /// Pages of members, one at a time
+    Pages,
     /// The first five, one after the other
     All,
 }
@@ -53,6 +55,7 @@ impl Scenario {
             Scenario::Window => "window",
             Scenario::Crossings => "crossings",
             Scenario::Deliveries => "deliveries",
+            Scenario::Pages => "pages",
             Scenario::All => "all",
         }
     }
@@ -110,7 +113,9 @@ impl Worker {
                 Scenario::Quoted => self.quote_and_convert(&key).await,
                 Scenario::Batches => self.convert_batch(&key).await,
                 Scenario::Crossings => self.cross(&key).await,
-                Scenario::Import | Scenario::Window | Scenario::Deliveries | Scenario::All => self.import(&key).await,
+                Scenario::Import | Scenario::Window | Scenario::Deliveries | Scenario::Pages | Scenario::All => {
+                    self.import(&key).await
+                }
             }
             let closing = closing || self.job.is_closing();
             self.job.tally.borrow_mut().answered(begun.elapsed(), closing);
