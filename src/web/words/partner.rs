@@ -96,6 +96,13 @@ words! {
     left: "Left", "剩余";
     pool: "Codes", "券码池";
     of_codes(left, all): "{left} of {all} left", "剩余 {left} / {all}";
+    you_are_to_pay: "You are to pay for it", "由您付费";
+    paid_per_use(to, cost): "Members of {to}: {cost} a use.", "{to}会员：每次 {cost}。";
+    paid_face(face): "Face value {face}.", "面值 {face}。";
+    paid_quota(quota): "Vouchers in all: {quota}.", "总量：{quota}。";
+    settles_at_issue: "It is owed when a voucher is claimed.", "领取时结算。";
+    settles_at_redemption: "It is owed when a voucher is used.", "核销时结算。";
+    approve_paying: "Approve paying", "同意付费";
     approvals_pending: "Has not approved yet", "待批准";
     open_word: "Open", "开放";
     closed_word: "Closed", "关闭";

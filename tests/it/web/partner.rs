@@ -139,6 +139,43 @@ fn benefits_open_and_close_and_deliveries_go_out_again() {
     resent(&api, (&mut admin, &mut theirs));
 }
 
+#[test]
+fn who_pays_reads_what_it_would_pay_and_says_yes_to_exactly_that() {
+    let api = Api::new("page-pays", "");
+    api.aa.register("A-1");
+    let offer = |cost: &str| {
+        json!({
+            "kind": "ticket", "name": { "en": "Family park ticket", "zh": "亲子乐园门票" }, "face_value": "120.00",
+            "use_days": 30, "quota": 50, "offers": [{ "to": "aa", "funder": "brand", "cost": cost }],
+        })
+    };
+    let put = api.bb.put("/v1/benefits/family-park", &offer("80.00")).status(200);
+    let claims = format!("/v1/benefits/{}/claims", put["benefit_id"].as_str().expect("an id"));
+    let claim = |key: &str| api.aa.post(&claims, key, &json!({ "member_ref": "A-1" }));
+    assert_eq!(claim("k1").status, 422, "nobody pays yet");
+    let mut finance = api.sign_in(&api.hire("fin@aa.test", Some("aa"), Role::Finance));
+    let page = finance.get("/console/benefits").ok();
+    page.says("Members of aa: CNY 80.00 a use. Face value CNY 120.00. It is owed when a voucher is used. Vouchers in all: 50.");
+    let action = page.address("/console/benefits/bnf_");
+    assert!(action.ends_with("/approvals"), "{action}");
+    // Changed meanwhile: what was read is not what stands.
+    api.bb.put("/v1/benefits/family-park", &offer("90.00")).status(200);
+    assert_eq!(finance.submit(&page, &action).status, 422);
+    assert_eq!(claim("k2").status, 422);
+    let page = finance.get("/console/benefits?lang=zh").ok();
+    page.says("aa会员：每次 CNY 90.00。");
+    let done = finance.submit(&page, &action);
+    finance.follow(&done).ok().is_silent_about("由您付费");
+    claim("k3").status(201);
+    assert_eq!(api.acts("benefit.").len(), 1);
+    // A viewer reads it and cannot; the giver sees who has not said yes.
+    api.bb.put("/v1/benefits/family-park", &offer("95.00")).status(200);
+    let mut viewer = api.sign_in(&api.hire("viewer@aa.test", Some("aa"), Role::Viewer));
+    viewer.get("/console/benefits").ok().is_silent_about("Approve paying");
+    let mut giver = api.sign_in(&api.hire("admin@bb.test", Some("bb"), Role::Admin));
+    giver.get("/console/benefits").ok().is_silent_about("You are to pay");
+}
+
 fn resent(api: &Api, (admin, theirs): (&mut Browser, &mut Browser)) {
     let made = api.bb.post("/v1/webhooks", "", &json!({ "url": "https://hooks.bb.example/hanse" })).status(201);
     let webhook = made["webhook_id"].as_str().expect("an id").to_owned();

@@ -58,6 +58,7 @@ const TABLE: &[Line] = &[
     line("GET /console/conversions/{conversion}", &[], "vfea", "vfea", [200, 404, 200]),
     line("GET /console/exposures", &[], "fa", "fa", OK),
     line("GET /console/benefits", &[], ALL, ALL, OK),
+    line("POST /console/benefits/{benefit}/approvals", &[("version", "1")], "fa", "fa", [403, 404, 403]),
     line("POST /console/benefits/{benefit}/state", &[("version", "1"), ("state", "open")], "a", "a", [303, 404, 403]),
     line("GET /console/webhooks", &[], "ea", "ea", [200, 200, 403]),
     line("GET /console/webhooks/{webhook}", &[], "ea", "ea", [200, 404, 403]),

@@ -1,5 +1,6 @@
 //! Benefits that this partner gives, in numbers, opened and closed; and those whose payer it is.
 
+use crate::domain::benefit::{Offer, Payer, SettlesAt};
 use crate::domain::holder::Holder;
 use crate::domain::ids::{BenefitId, Slug};
 use crate::domain::staff::Permission;
@@ -36,6 +37,19 @@ struct BenefitShown {
     /// Who pays beside the giver and has not said yes.
     pending: Vec<String>,
     may_set: bool,
+    /// What this house is to pay, offer by offer, where it has not said yes.
+    to_pay: Vec<PaidShown>,
+    may_approve: bool,
+}
+
+/// An offer that somebody else pays for than its giver.
+struct PaidShown {
+    to: String,
+    /// For each use, as it is agreed.
+    cost: String,
+    face: Option<String>,
+    settles: &'static str,
+    quota: String,
 }
 
 #[derive(Template)]
@@ -100,7 +114,11 @@ fn shown(shell: &Shell, staff: &Staff, row: Row, pool: Option<(i64, i64)>) -> Be
         Ok(slug) if payer != OPERATOR => shell.brand_of(&slug),
         _ => lang.operator().to_owned(),
     };
+    let awaits = row.payers.contains_key(own) && !row.approved.iter().any(|payer| payer == own);
+    let to_pay = if awaits { to_pay(shell, &row, own) } else { Vec::new() };
     BenefitShown {
+        may_approve: !to_pay.is_empty() && staff.signed.may(Permission::ApproveRates),
+        to_pay,
         id: benefit.id.to_string(),
         version: benefit.version,
         name: lang.name(&benefit.name).to_owned(),
@@ -115,6 +133,52 @@ fn shown(shell: &Shell, staff: &Staff, row: Row, pool: Option<(i64, i64)>) -> Be
         pending: pending.map(brand).collect(),
         may_set: is_own && staff.signed.may(Permission::ManageBenefits),
     }
+}
+
+/// The offers of a benefit that `own` pays for.
+fn to_pay(shell: &Shell, row: &Row, own: &str) -> Vec<PaidShown> {
+    let (lang, benefit) = (shell.lang, &row.benefit);
+    let paid = |offer: &&Offer| match benefit.payer(offer) {
+        Some(Payer::Partner(slug)) => slug.as_str() == own,
+        Some(Payer::Operator) => own == OPERATOR,
+        None => false,
+    };
+    let settles = match benefit.settles_at {
+        SettlesAt::Issue => lang.settles_at_issue(),
+        SettlesAt::Redemption => lang.settles_at_redemption(),
+    };
+    let shown = |offer: &Offer| PaidShown {
+        to: shell.brand_of(&offer.to),
+        cost: shell.money(offer.cost),
+        face: benefit.face_value.map(|face| shell.money(face)),
+        settles,
+        quota: row.quota.map_or_else(|| lang.no_limit().to_owned(), |quota| lang.number(quota)),
+    };
+    benefit.offers.iter().filter(paid).map(shown).collect()
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Approved {
+    version: String,
+}
+
+/// Says yes to paying for exactly what stands.
+pub async fn approve(
+    exchange: Data<Exchange>,
+    staffing: Data<Staffing>,
+    posted: Posted<Staff, Approved>,
+    id: Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    let Posted { visitor: staff, form } = posted;
+    staff.check(Permission::ApproveRates)?;
+    let not_found = || Trouble::not_found(staff.lang).back_to(BACK);
+    let id: BenefitId = id.parse().map_err(|_| not_found())?;
+    let version: i64 = form.version.parse().map_err(|_| not_found())?;
+    let by = format!("staff/{}", staff.signed.login);
+    let row = offers::approve(&exchange, staff.holder(), id, version, by).await.map_err(staff.no(BACK))?;
+    let act = Act::new("benefit.approved", id).with("code", row.benefit.code).with("version", version);
+    staffing.record(&staff.signed, act).await.map_err(staff.refused(BACK))?;
+    Ok(page::see_other(BACK))
 }
 
 #[derive(Debug, Deserialize)]
