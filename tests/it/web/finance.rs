@@ -2,6 +2,7 @@
 
 use super::{Browser, Shown};
 use crate::api::{Api, Caller, Expect};
+use crate::support::Scratch;
 use hanse::domain::holder::Holder;
 use hanse::domain::staff::Role;
 use hanse::service::signing_keys::proof_payload;
@@ -9,18 +10,25 @@ use hanse::signing::general::{Document, TYP};
 use hanse::signing::jwk::Kind;
 use hanse::signing::jws::SigningKey;
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{Cursor, Read};
+use std::process::Command;
 
 const WINDOW: &str = "/console/windows/1";
 
 /// A signing key of a partner's, as a file has it, registered.
 pub fn registered(caller: &Caller, slug: &str) -> (Vec<u8>, SigningKey) {
     let file = SigningKey::generate_kind(Kind::Ed25519).expect("a key");
-    let key = SigningKey::from_pkcs8(&file).expect("a key");
+    let key = register(caller, slug, &file);
+    (file, key)
+}
+
+fn register(caller: &Caller, slug: &str, file: &[u8]) -> SigningKey {
+    let key = SigningKey::from_pkcs8(file).expect("a key");
     let proof = proof_payload(&Holder::of("partner", slug).expect("a holder"), key.kid());
     let body = json!({ "jwk": key.public().to_jwk(), "proof": key.sign("key-proof+jws", &proof) });
     caller.post("/v1/signing-keys", "", &body).status(201);
-    (file, key)
+    key
 }
 
 impl Api {
@@ -270,6 +278,30 @@ fn a_partner_counter_signs_what_it_has_signed_elsewhere() {
     let document =
         Document::parse(&aa.get("/console/windows/1/statements/aa/document").ok().bytes).expect("a document");
     assert_eq!(document.signatures().count(), 3);
+}
+
+#[test]
+fn what_the_page_says_to_a_shell_signs() {
+    let api = Api::new("finance-shell", "");
+    api.a_window();
+    let folder = Scratch::new("finance-shell-keys");
+    let shell = |script: &str| {
+        let ran = Command::new("sh").args(["-euc", script]).current_dir(folder.path()).output().expect("a shell");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).expect("text")
+    };
+    shell(
+        "openssl genpkey -algorithm ed25519 -out key.pem && openssl pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.der",
+    );
+    register(&api.aa, "aa", &fs::read(folder.path().join("key.der")).expect("a key"));
+    let mut aa = api.finance("aa-fin", Some("aa"));
+    let page = aa.get("/console/windows/1/sign").ok();
+    let payload = aa.get("/console/windows/1/payload").ok();
+    fs::write(folder.path().join(attachment(&payload)), &payload.bytes).expect("written");
+    let script = page.body.split_once("<pre class=\"code\">").and_then(|(_, rest)| rest.split_once("</pre>"));
+    let script = script.expect("what to type").0.replace("&gt;", ">");
+    let signed = aa.fill(&page, "/console/windows/1/sign", &[("signed", &shell(&script))]);
+    aa.follow(&signed).ok().says("Counter-signed");
 }
 
 /// The address of a dispute, and it.
