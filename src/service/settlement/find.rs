@@ -2,7 +2,7 @@
 
 use super::gather;
 use super::{Error, broken};
-use crate::domain::ids::{AdjustmentId, ConversionId, LineId, ReversalId, Slug, WindowId};
+use crate::domain::ids::{AdjustmentId, ConversionId, LineId, ReversalId, Slug, UseId, WindowId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::window::State;
 use crate::domain::settlement::{Participant, line};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub struct Line {
     pub id: LineId,
     pub line_no: i64,
-    /// conversion, bonus, fee or adjustment.
+    /// conversion, bonus, fee, adjustment or benefit.
     pub kind: String,
     pub counterparty: Participant,
     pub amount: Millionths,
@@ -33,6 +33,8 @@ pub struct Line {
     pub conversion: Option<ConversionId>,
     pub reversal: Option<ReversalId>,
     pub adjustment: Option<AdjustmentId>,
+    /// Of a benefit.
+    pub used: Option<UseId>,
     /// The participant's own.
     pub reference: Option<String>,
 }
@@ -55,12 +57,19 @@ struct Raw<'a> {
     #[serde(borrow)]
     adjustment: Option<RawAdjustment<'a>>,
     #[serde(borrow)]
+    benefit: Option<RawBenefit<'a>>,
+    #[serde(borrow)]
     reference: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
 struct RawAdjustment<'a> {
     id: &'a str,
+}
+
+#[derive(Deserialize)]
+struct RawBenefit<'a> {
+    use_id: &'a str,
 }
 
 impl Line {
@@ -85,15 +94,17 @@ impl Line {
             conversion: raw.conversion_id.map(id_of).transpose()?,
             reversal: raw.reversal_id.map(id_of).transpose()?,
             adjustment: raw.adjustment.map(|adjustment| id_of(adjustment.id)).transpose()?,
+            used: raw.benefit.map(|benefit| id_of(benefit.use_id)).transpose()?,
             reference: raw.reference.map(Cow::into_owned),
         })
     }
 
-    /// What was posted: a reversal, else a conversion, else an adjustment.
+    /// What was posted: an adjustment, else a reversal, else a conversion, else a use of a benefit.
     pub fn posted(&self) -> Option<Uuid> {
         // An adjustment may name a conversion too, and a reversal always does.
         let adjustment = self.adjustment.map(|id| id.0);
-        adjustment.or(self.reversal.map(|id| id.0)).or(self.conversion.map(|id| id.0))
+        let taken = self.reversal.map(|id| id.0).or(self.conversion.map(|id| id.0));
+        adjustment.or(taken).or(self.used.map(|id| id.0))
     }
 
     /// The side that owes by lines of this one's direction: the conversion's origin, or who owes by the line itself.

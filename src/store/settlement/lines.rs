@@ -145,7 +145,7 @@ pub fn places(conn: &mut PgConnection, conversion: Uuid) -> Result<Vec<Place>, E
     Ok(rows.into_iter().map(|row| Place { window: WindowId(row.window_id), batch_no: row.batch_no }).collect())
 }
 
-/// A conversion, what took part of one back, or an adjustment, with where its lines are and who its sides are.
+/// A conversion, what took part of one back, an adjustment, or a use of a benefit, with where its lines are and who its sides are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
     pub id: Uuid,
@@ -179,7 +179,11 @@ pub fn posted(conn: &mut PgConnection, ranges: &[(Uuid, Uuid)]) -> Result<Vec<Po
          WHERE reversal_id BETWEEN r.low AND r.high AND state = 1 ORDER BY reversal_id LIMIT 64) t \
          JOIN conversions c USING (conversion_id)) UNION ALL \
          (SELECT adjustment_id, window_id, batch_no, from_party, to_party FROM adjustments \
-         WHERE adjustment_id BETWEEN r.low AND r.high ORDER BY adjustment_id LIMIT 64)) p",
+         WHERE adjustment_id BETWEEN r.low AND r.high ORDER BY adjustment_id LIMIT 64) UNION ALL \
+         (SELECT u.use_id, u.window_id, u.batch_no, u.giver, \
+         CASE t.body->>'funder' WHEN 'operator' THEN 'operator' ELSE t.body->>'brand' END FROM (SELECT * FROM voucher_uses \
+         WHERE use_id BETWEEN r.low AND r.high ORDER BY use_id LIMIT 64) u JOIN benefit_terms t USING (terms_id) \
+         WHERE t.body->>'funder' = 'operator' OR t.body->>'brand' <> u.giver)) p",
     )
     .bind::<Array<SqlUuid>, _>(ranges.iter().map(|range| range.0).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(ranges.iter().map(|range| range.1).collect::<Vec<_>>())
@@ -241,12 +245,13 @@ struct NamedSql {
     subject: Uuid,
 }
 
-/// What external references, by their hashes in the directory, had as their effect: conversions and what took them back.
+/// What external references, by their hashes in the directory, had as their effect: conversions and what took them back, uses of
+/// benefits.
 /// Hashes that are none are left out.
 pub fn named(conn: &mut PgConnection, hashes: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, Error> {
     let rows: Vec<NamedSql> = sql_query(
         "SELECT d.hash, d.subject FROM unnest($1) h(hash) JOIN directory d USING (hash) \
-         WHERE d.kind IN (2, 4) AND d.subject IS NOT NULL",
+         WHERE d.kind IN (2, 4, 7) AND d.subject IS NOT NULL",
     )
     .bind::<Array<SqlUuid>, _>(hashes)
     .load(conn)?;

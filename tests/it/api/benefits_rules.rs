@@ -1,6 +1,7 @@
 //! What benefits are bound by, from the outside: limits, days, codes, ladders, pages.
 
 use super::benefits::{changed, text, ticket, tier, till};
+use super::disputes::{amount, answer, line, path, place, upheld};
 use super::{Api, Expect};
 use crate::support::book::audit;
 use diesel::connection::SimpleConnection;
@@ -344,4 +345,42 @@ fn a_batch_without_vouchers_asks_nothing_of_them() {
     api.sql("ALTER TABLE voucher_uses RENAME TO hidden_uses; ALTER TABLE vouchers RENAME TO hidden").expect("hidden");
     api.aa.send("POST", &format!("/v1/conversions/{id}/undo"), "u1", None).status(200);
     api.sql("ALTER TABLE hidden_uses RENAME TO voucher_uses; ALTER TABLE hidden RENAME TO vouchers").expect("shown");
+}
+
+#[test]
+fn a_use_is_disputed_like_any_line_and_who_paid_too_much_gets_it_back() {
+    let api = Api::new("benefit-dispute", "");
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("family-park", &ticket());
+    let code = text(&api.claim(&id, "A-1", "k1"), "code");
+    till(&api.bb, &code, "t1", json!({})).status(201);
+    let window = api.close_window().id;
+    let own = line(&api, window, "aa", "benefit");
+    // The giver's, by the reference it gave at the till; what has a line is not missing.
+    let missing =
+        json!({ "external_reference": "till-t1", "kind": "missing", "counterparty": "aa", "note": "where is it" });
+    let problem = api.bb.post(&place(window), "", &missing).refused(422, "invalid");
+    assert!(problem["errors"][0]["detail"].as_str().is_some_and(|why| why.contains("is not missing")), "{problem:#}");
+    let wrong =
+        json!({ "external_reference": "till-t1", "kind": "amount", "claimed_amount": "90.00", "note": "it was more" });
+    let theirs = api.bb.post(&place(window), "", &wrong).status(201);
+    assert_eq!((&theirs["claim"], &theirs["external_reference"]), (&json!("10.00"), &json!("till-t1")), "{theirs:#}");
+    api.bb.post(&path(&theirs, "/withdrawal"), "", &json!({})).status(200);
+    let opened = api.aa.post(&place(window), "", &amount(&own, "-60.00")).status(201);
+    assert_eq!(
+        (&opened["counterparty"], &opened["claim"], &opened["stated"]["amount"]),
+        (&json!("bb"), &json!("20.00"), &json!("-80.00")),
+        "{opened:#}"
+    );
+    answer(&api.bb, &opened, "rejected");
+    for operator in [api.operator(), api.operator_named("bob")] {
+        operator.post(&path(&opened, "/decision"), "", &upheld("15.00")).status(200);
+    }
+    let next = api.close_window().id;
+    let adjusted = |of: &str| {
+        let lines = api.lines(next, of);
+        let own = lines.iter().find(|line| line["kind"] == "adjustment").expect("an adjustment");
+        text(own, "amount")
+    };
+    assert_eq!((adjusted("aa"), adjusted("bb")), ("15.00".to_owned(), "-15.00".to_owned()));
 }

@@ -5,7 +5,7 @@
 //! it is what is known here under the reference, or else the reference, which is its opener's own.
 
 use super::Error;
-use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, LineId, ReversalId, Slug};
+use crate::domain::ids::{AdjustmentId, ConversionId, DisputeId, LineId, ReversalId, Slug, UseId};
 use crate::domain::money::Millionths;
 use crate::domain::settlement::dispute::{self, Parties};
 use crate::domain::settlement::line;
@@ -99,6 +99,7 @@ impl Named {
             text.parse::<ConversionId>().map(|id| id.0),
             text.parse::<ReversalId>().map(|id| id.0),
             text.parse::<AdjustmentId>().map(|id| id.0),
+            text.parse::<UseId>().map(|id| id.0),
         ];
         let mut ours: Vec<(Uuid, Uuid)> = posted.into_iter().flatten().map(|id| (id, id)).collect();
         ours.extend(text.parse::<LineId>().map(line::of_posting));
