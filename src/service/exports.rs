@@ -8,9 +8,10 @@ use super::memberships::{Whole, find};
 use crate::book::command::{ConversionRow, CrossingRow, MovementRow, ReversalRow, VoucherRow};
 use crate::book::crossing::Kind;
 use crate::book::store::crossings::{self, Wished};
-use crate::book::store::{read, rows, vouchers as voucher_rows};
+use crate::book::store::{read, rows, voucher_uses, vouchers as voucher_rows};
+use crate::book::voucher::UseRow;
 use crate::domain::holder::Holder;
-use crate::domain::ids::{AccountId, ConversionId, MovementId, Slug};
+use crate::domain::ids::{AccountId, ConversionId, MovementId, Slug, VoucherId};
 use crate::domain::text::Text;
 use crate::store::activities::Activity;
 use crate::store::consents::Consent;
@@ -93,6 +94,29 @@ pub fn conversions_of(
             let reversals = rows::reversals_of(conn, row.id).map_err(Error::from)?;
             let side = Side::of(partner, &row.terms).ok_or(Error::Broken("a conversion of somebody else"))?;
             write(&answer::conversion_state(row, crossing_of(&crossings, row), &reversals, side, currency))?;
+            count += 1;
+        }
+    }
+}
+
+/// The same with every voucher of the benefits that the partner gives, by id, with what its tills have done; without codes.
+pub fn given_by(
+    conn: &mut PgConnection,
+    partner: &Slug,
+    mut write: impl FnMut(&VoucherAnswer) -> std::io::Result<()>,
+) -> Result<u64, PartnerError> {
+    let own = Holder::Partner(partner.clone());
+    let (mut after, mut count) = (VoucherId(uuid::Uuid::nil()), 0);
+    loop {
+        let ids = vouchers::of_giver(conn, partner, after, PAGE).map_err(|cause| Error::Store(cause.into()))?;
+        let Some(last) = ids.last() else { return Ok(count) };
+        after = *last;
+        let mut rows = voucher_rows::find(conn, &ids).map_err(Error::from)?;
+        rows.sort_unstable_by_key(|row| row.id);
+        let uses = voucher_uses::of(conn, &ids).map_err(Error::from)?;
+        for row in &rows {
+            let of_it: Vec<UseRow> = uses.iter().filter(|one| one.voucher == row.id).cloned().collect();
+            write(&VoucherAnswer::new(row, &own, None).with_uses(&of_it, &own))?;
             count += 1;
         }
     }

@@ -1,10 +1,10 @@
 //! Vouchers as pages and workers look for them; the book alone writes them.
 
-use crate::domain::ids::{AccountId, VoucherId};
+use crate::domain::ids::{AccountId, Slug, VoucherId};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bytea, Date, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bytea, Date, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 #[derive(QueryableByName)]
@@ -27,6 +27,13 @@ pub fn of_account(
     let sql = "SELECT voucher_id FROM vouchers WHERE account_id = $1 AND ($2 IS NULL OR voucher_id < $2) \
                ORDER BY voucher_id DESC LIMIT $3";
     let query = sql_query(sql).bind::<SqlUuid, _>(account.0).bind::<Nullable<SqlUuid>, _>(before);
+    Ok(ids(query.bind::<BigInt, _>(limit).load(conn)?))
+}
+
+/// Vouchers of what a partner gives, by id, after one of them.
+pub fn of_giver(conn: &mut PgConnection, giver: &Slug, after: VoucherId, limit: i64) -> QueryResult<Vec<VoucherId>> {
+    let sql = "SELECT voucher_id FROM vouchers WHERE giver = $1 AND voucher_id > $2 ORDER BY voucher_id LIMIT $3";
+    let query = sql_query(sql).bind::<Text, _>(giver.as_str()).bind::<SqlUuid, _>(after.0);
     Ok(ids(query.bind::<BigInt, _>(limit).load(conn)?))
 }
 

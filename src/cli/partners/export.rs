@@ -45,16 +45,22 @@ pub fn run(args: &Args, global: &Global) -> Result<(), Error> {
     let written = exports::conversions_of(&mut conn, partner, &currency, |state| put(&mut conversions, state));
     let converted = written.map_err(Error::failed)?;
     conversions.flush().map_err(Error::failed)?;
+    let mut vouchers = lines(&args.to.join("vouchers.ndjson"))?;
+    let given = exports::given_by(&mut conn, partner, |voucher| put(&mut vouchers, voucher)).map_err(Error::failed)?;
+    vouchers.flush().map_err(Error::failed)?;
     let jwks = settle::keys(&config, &reach)?.jwks();
     let settled = settled(&mut conn, partner, &args.to, &jwks)?;
     drop(conn);
     if global.json {
         println!(
             "{:#}",
-            json!({ "members": count, "conversions": converted, "statements": settled, "folder": args.to })
+            json!({
+                "members": count, "conversions": converted, "vouchers": given, "statements": settled, "folder": args.to,
+            })
         );
     } else {
-        println!("{count} members, {converted} conversions, {settled} statements are in {}", args.to.display());
+        let folder = args.to.display();
+        println!("{count} members, {converted} conversions, {given} vouchers, {settled} statements are in {folder}");
     }
     Ok(())
 }

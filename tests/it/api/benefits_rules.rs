@@ -2,6 +2,7 @@
 
 use super::benefits::{changed, text, ticket, tier, till};
 use super::disputes::{amount, answer, line, path, place, upheld};
+use super::lifecycle::exported;
 use super::{Api, Expect};
 use crate::support::book::audit;
 use diesel::connection::SimpleConnection;
@@ -383,4 +384,26 @@ fn a_use_is_disputed_like_any_line_and_who_paid_too_much_gets_it_back() {
         text(own, "amount")
     };
     assert_eq!((adjusted("aa"), adjusted("bb")), ("15.00".to_owned(), "-15.00".to_owned()));
+}
+
+#[test]
+fn a_partner_takes_along_what_it_gave_without_codes_and_names() {
+    let api = Api::new("benefit-export", "");
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("family-park", &ticket());
+    let code = text(&api.claim(&id, "A-1", "k1"), "code");
+    api.claim(&id, "A-1", "k2");
+    till(&api.bb, &code, "t1", json!({})).status(201);
+    let export = |partner: &str| {
+        let (to, told) = exported(&api, "benefit", partner);
+        let file = std::fs::read_to_string(to.path().join("vouchers.ndjson")).expect("vouchers");
+        assert_eq!(u64::try_from(file.lines().count()).ok(), told["vouchers"].as_u64());
+        file
+    };
+    let given = export("bb");
+    let states: Vec<Value> =
+        given.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["state"].clone()).collect();
+    assert_eq!(states, ["redeemed", "issued"]);
+    assert!(given.contains("\"till\":\"3\"") && !given.contains(&code) && !given.contains("A-1"), "{given}");
+    assert_eq!(export("aa"), "", "whose members have them gives none");
 }

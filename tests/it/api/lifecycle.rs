@@ -26,10 +26,10 @@ fn back(points: i64) -> Value {
 }
 
 /// Everything kept of bb, statements and all, in a folder.
-fn exported(api: &Api, name: &str) -> (crate::support::Scratch, Value) {
-    let to = crate::support::Scratch::new(&format!("{name}-export"));
+pub(super) fn exported(api: &Api, name: &str, partner: &str) -> (crate::support::Scratch, Value) {
+    let to = crate::support::Scratch::new(&format!("{name}-{partner}-export"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_hanse"));
-    command.args(["partners", "export", "bb", "--json", "--to"]).arg(to.path());
+    command.args(["partners", "export", partner, "--json", "--to"]).arg(to.path());
     command.arg("--keys-dir").arg(crate::support::scratch(&format!("{name}-keys-{}", std::process::id())));
     let output = command.env("DATABASE_URL", &api.house.database.url).env_remove("RUST_LOG").output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -185,7 +185,7 @@ fn who_leaves_takes_nothing_in_sends_until_its_date_and_then_is_settled_and_clos
     assert_eq!(kinds, ["partner.leaving", "partner.left"]);
 
     // Its data can be had by the operator, statement and all.
-    let (to, told) = exported(&api, "leaving");
+    let (to, told) = exported(&api, "leaving", "bb");
     assert_eq!((&told["members"], &told["conversions"], &told["statements"]), (&json!(1), &json!(2), &json!(1)));
     let members = std::fs::read_to_string(to.path().join("members.ndjson")).expect("members");
     let member: Value = serde_json::from_str(&members).expect("one line");
