@@ -1,0 +1,58 @@
+//! A member's benefits and vouchers on its page: what they say before they are claimed, and what becomes of them.
+
+use super::Browser;
+use crate::api::{Api, Expect};
+use serde_json::{Value, json};
+
+/// A coupon of `bb`'s for members of `aa`, with changes; its id.
+fn put(api: &Api, code: &str, changes: Value) -> String {
+    let mut document = json!({
+        "kind": "coupon", "name": { "en": code, "zh": code }, "discount": { "amount": "50.00", "from": "100.00" },
+        "use_days": 30, "quota": 50, "offers": [{ "to": "aa", "funder": "giver" }],
+    });
+    document.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+    let put = api.bb.put(&format!("/v1/benefits/{code}"), &document).status(200);
+    put["benefit_id"].as_str().expect("an id").to_owned()
+}
+
+/// Claims it on the page; the voucher's address.
+fn claim(browser: &mut Browser, id: &str) -> String {
+    let page = browser.get("/member/benefits").ok();
+    let claimed = browser.submit(&page, &format!("/member/benefits/{id}/claims"));
+    claimed.header("location").unwrap_or_else(|| panic!("{}", claimed.body)).to_owned()
+}
+
+#[test]
+fn a_brand_with_a_ledger_of_its_own_is_told_of_a_claim_on_the_page_and_confirms_it() {
+    let api =
+        Api::new("page-apart", "UPDATE partners SET hosted = false, endpoint = 'https://aa.example' WHERE slug = 'aa'");
+    api.aa.register("A-1");
+    let id = put(&api, "goods", json!({ "offers": [{ "to": "aa", "points": 100, "funder": "giver" }] }));
+    let mut browser = api.browse("A-1");
+    let path = claim(&mut browser, &id);
+    browser.get(&path).ok().says("Reserved until");
+    let own = api.aa.get("/v1/memberships/A-1").status(200)["membership_id"].clone();
+    let told = |caller: &crate::api::Caller| -> Vec<Value> {
+        let told = caller.get("/v1/events?limit=50").status(200);
+        let all = told["items"].as_array().expect("a list").iter();
+        all.filter(|one| one["type"].as_str().is_some_and(|kind| kind.starts_with("voucher"))).cloned().collect()
+    };
+    let news = told(&api.aa);
+    assert_eq!((news.len(), &news[0]["type"]), (1, &json!("voucher.reserved")), "{news:?}");
+    assert!(told(&api.bb).is_empty(), "nobody else is told");
+    let data = &news[0]["data"];
+    assert_eq!((&data["membership_id"], &data["benefit_id"]), (&own, &json!(id)));
+    assert_eq!((&data["points"], &data["state"]), (&json!(100), &json!("reserved")));
+    // What the brand knows of it is enough to take the points and confirm in time.
+    let voucher = data["voucher_id"].as_str().expect("an id");
+    let read = api.aa.get(&format!("/v1/vouchers/{voucher}")).status(200);
+    assert_eq!(data["reserved_until"], read["reserved_until"]);
+    api.aa.send("POST", &format!("/v1/vouchers/{voucher}/confirmation"), "", None).status(200);
+    let page = browser.get(&path).ok();
+    for text in ["Good", "id=\"code\""] {
+        page.says(text);
+    }
+    let kinds: Vec<Value> = told(&api.aa).iter().map(|one| one["type"].clone()).collect();
+    assert_eq!(kinds, ["voucher.reserved", "voucher.issued"]);
+    assert!(told(&api.aa)[1]["data"]["reserved_until"].is_null());
+}
