@@ -1,6 +1,6 @@
 //! Vouchers of this member: showing them at a till, giving them back.
 
-use super::benefits::{off, price};
+use super::benefits::price;
 use super::session::Member;
 use super::shell::{Place, Shell};
 use crate::domain::holder::Holder;
@@ -13,8 +13,8 @@ use crate::service::exchange::Exchange;
 use crate::service::member_sessions::Scope;
 use crate::service::member_view;
 use crate::web::form::{Nothing, Posted};
-use crate::web::page;
 use crate::web::trouble::Trouble;
+use crate::web::{page, terms};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -101,12 +101,8 @@ pub async fn show(
     let (row, lang) = (&held.row, member.lang);
     let code = held.code.filter(|_| is_good(row));
     let uses = (row.terms.uses > 1).then(|| lang.uses_left(row.terms.uses - row.used, row.terms.uses));
-    let black = row
-        .terms
-        .blackouts
-        .iter()
-        .map(|(from, to)| format!("{}: {} – {}", lang.black_days(), lang.day(*from), lang.day(*to)));
-    let facts = [row.terms.discount.map(|discount| off(&shell, discount)), uses].into_iter().flatten().chain(black);
+    let off = row.terms.discount.map(|discount| terms::off(lang, discount, |amount| shell.money(amount)));
+    let facts = [off, uses].into_iter().flatten().chain(terms::black_days(lang, &row.terms.blackouts));
     let voucher = VoucherPage {
         card: card(&shell, row),
         price: price(&shell, row.terms.points, row.terms.cash),

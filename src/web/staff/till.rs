@@ -6,7 +6,6 @@
 use super::session::Staff;
 use super::shell::{Place, Shell};
 use super::{nowhere, one};
-use crate::domain::benefit::Discount;
 use crate::domain::ids::{Slug, UseId};
 use crate::domain::money::Millionths;
 use crate::domain::staff::Permission;
@@ -18,8 +17,8 @@ use crate::service::command::{Code, Hint, UseRow};
 use crate::service::exchange::{Call, Error, Exchange};
 use crate::service::staff::{Act, Staffing};
 use crate::web::form::Posted;
-use crate::web::page;
 use crate::web::trouble::{Trouble, What, why};
+use crate::web::{page, terms};
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
@@ -234,9 +233,9 @@ fn voucher<'a>(shell: &'a Shell, code: &str, bill: Option<Millionths>, expected:
     });
     let uses = (terms.uses > 1).then(|| lang.uses_left(terms.uses - row.used, terms.uses));
     let worth = terms.face_value.map(|value| lang.worth(shell.money(value)));
-    let black = terms.blackouts.iter();
-    let black = black.map(|(from, to)| format!("{}: {} – {}", lang.black_days(), shell.day(*from), shell.day(*to)));
-    let facts = [terms.discount.map(|discount| off(shell, discount)), worth, uses].into_iter().flatten().chain(black);
+    let off = terms.discount.map(|discount| terms::off(lang, discount, |amount| shell.money(amount)));
+    let black = terms::black_days(lang, &row.terms.blackouts);
+    let facts = [off, worth, uses].into_iter().flatten().chain(black);
     let is_coupon = terms.discount.is_some();
     let is_short = expected.no.as_ref().is_some_and(|refusal| refusal.code == Code::BelowThreshold);
     VoucherPage {
@@ -256,21 +255,6 @@ fn voucher<'a>(shell: &'a Shell, code: &str, bill: Option<Millionths>, expected:
         may_redeem: problem.is_none() && (!is_coupon || bill.is_some()),
         no: problem.map(|problem| no(shell, &problem, first)),
         shell,
-    }
-}
-
-/// What a coupon takes off, and from which bill on.
-fn off(shell: &Shell, discount: Discount) -> String {
-    let lang = shell.lang;
-    match discount {
-        Discount::Amount { amount, from } if from == Millionths::ZERO => lang.off(shell.money(amount)),
-        Discount::Amount { amount, from } => lang.off_from(shell.money(amount), shell.money(from)),
-        Discount::Share { basis_points, from, at_most } => {
-            let percent = Millionths::new(basis_points * 10_000).to_string();
-            let percent = percent.trim_end_matches('0').trim_end_matches('.');
-            let share = lang.till_off_percent(percent, shell.money(from));
-            at_most.map_or(share.clone(), |most| format!("{share}, {}", lang.till_at_most(shell.money(most))))
-        }
     }
 }
 

@@ -100,6 +100,9 @@ words! {
     off(amount): "{amount} off", "减 {amount}";
     off_from(amount, from): "{amount} off from {from}", "满 {from} 减 {amount}";
     percent_off(percent): "{percent} % off", "优惠 {percent}%";
+    percent_off_from(percent, from): "{percent} % off from {from}", "满 {from} 优惠 {percent}%";
+    off_at_most(off, amount): "{off}, at most {amount}", "{off}，最多 {amount}";
+    at_most(amount): "at most {amount}", "最多 {amount}";
 
     no_vouchers: "You have no vouchers.", "暂无券。";
     show_at_till: "Show this at the till", "到店出示";
@@ -107,7 +110,8 @@ words! {
     give_back: "Give back", "退回";
     give_back_what(points): "The place is given back, and {points} points come back to you.", "名额释放，{points} 积分退回。";
     give_back_free: "The place is given back.", "名额释放。";
-    black_days: "Not good on", "不可用日期";
+    black_day(day): "Not good on {day}", "{day}不可用";
+    black_days(from, to): "Not good from {from} to {to}", "{from}至{to}不可用";
     reserved_until(when): "Reserved until {when}. It is issued once your brand has taken the points.", "保留至{when}，品牌扣除积分后发放。";
 
     pass: "Pass for the till", "会员码";

@@ -54,6 +54,4 @@ words! {
     till_unknown: "Neither a voucher of yours nor a pass", "既不是本品牌的券，也不是会员码";
     till_unknown_why: "Look whether it is typed as shown. A pass is good for two minutes: have a new one shown. Another brand's voucher is redeemed there.",
         "请核对输入。会员码两分钟内有效，过期请会员重新出示。其他品牌的券请到该品牌使用。";
-    till_off_percent(percent, from): "{percent} % off from {from}", "满 {from} 享 {percent}% 减免";
-    till_at_most(amount): "at most {amount}", "最多 {amount}";
 }

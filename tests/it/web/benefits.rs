@@ -56,3 +56,26 @@ fn a_brand_with_a_ledger_of_its_own_is_told_of_a_claim_on_the_page_and_confirms_
     assert_eq!(kinds, ["voucher.reserved", "voucher.issued"]);
     assert!(told(&api.aa)[1]["data"]["reserved_until"].is_null());
 }
+
+#[test]
+fn a_share_off_says_its_threshold_its_most_and_its_black_days_before_it_is_claimed() {
+    let api = Api::new("page-share", "");
+    api.aa.register("A-1");
+    let id = put(
+        &api,
+        "share",
+        json!({
+            "discount": { "percent": "12.5", "from": "300.00", "at_most": "80.00" },
+            "blackouts": [{ "from": "2030-05-01", "to": "2030-05-05" }, { "from": "2030-10-01", "to": "2030-10-01" }],
+        }),
+    );
+    let mut browser = api.browse("A-1");
+    let texts =
+        ["12.5 % off from ¥300, at most ¥80", "Not good from 1 May 2030 to 5 May 2030", "Not good on 1 Oct 2030"];
+    let page = browser.get("/member/benefits").ok();
+    texts.iter().for_each(|text| page.says(text));
+    let path = claim(&mut browser, &id);
+    let page = browser.get(&path).ok();
+    texts.iter().for_each(|text| page.says(text));
+    browser.get("/member/benefits?lang=zh").ok().says("满 ¥300 优惠 12.5%，最多 ¥80");
+}

@@ -147,7 +147,7 @@ fn rate_line(shell: &Shell, from: &Slug, rate: &Rate, now: DateTime<Utc>) -> Lin
         lang.number(rate.step.get()),
         lang.number(rate.minimum.get()),
     );
-    let most = rate.maximum.map(|most| format!(", {}", lang.till_at_most(lang.number(most.get()))));
+    let most = rate.maximum.map(|most| format!(", {}", lang.at_most(lang.number(most.get()))));
     Line {
         what: lang.rate().to_owned(),
         tier: tier(shell, from, &rate.tier),
