@@ -4,11 +4,12 @@ use super::offer::expiry_text;
 use super::session::Member;
 use super::shell::{Place, Shell};
 use crate::domain::confirmation::Confirmation;
-use crate::domain::ids::{AccountId, ConversionId};
+use crate::domain::ids::{AccountId, ConversionId, Slug};
 use crate::domain::terms::Terms;
 use crate::service::answer::{Side, arrives_by, asker, standing};
 use crate::service::command::{ConversionRow, CrossingRow, ReversalRow};
 use crate::service::conversions::{self, By, Converted, Found, Stands, Wanted};
+use crate::service::crossings::Kind;
 use crate::service::exchange::{Call, Exchange};
 use crate::service::member_sessions::Scope;
 use crate::service::member_view::{self, Happened};
@@ -82,7 +83,7 @@ fn line(shell: &Shell, happened: &Happened) -> Line {
                 (false, true) => "",
             };
             Line {
-                what: both_legs(shell, &row.terms, row.debit.get(), total),
+                what: both_legs(shell, (&row.terms.from, row.debit.get()), (&row.terms.to, total)),
                 change: lang.change(change),
                 is_gain: change > 0,
                 day: lang.day(row.day),
@@ -101,20 +102,27 @@ fn line(shell: &Shell, happened: &Happened) -> Line {
     }
 }
 
-fn both_legs(shell: &Shell, terms: &Terms, debit: i64, credit: i64) -> String {
-    let (from, to) = (shell.points_of(&terms.from), shell.points_of(&terms.to));
-    shell.lang.gave_got(shell.lang.number(debit), from, shell.lang.number(credit), to)
+fn both_legs(shell: &Shell, (from, gave): (&Slug, i64), (to, got): (&Slug, i64)) -> String {
+    let (from, to) = (shell.points_of(from), shell.points_of(to));
+    shell.lang.gave_got(shell.lang.number(gave), from, shell.lang.number(got), to)
 }
 
-/// A conversion on its way, if it is this account's to know.
+/// What is on its way, if it is this account's to know: an undo or a reversal goes the other way.
 pub fn line_of_crossing(shell: &Shell, row: &CrossingRow, account: AccountId) -> Option<Line> {
-    if row.from_account != account && row.to_account != account {
-        return None;
-    }
-    let total = row.total_credit().get();
-    let change = if row.from_account == account { -row.debit.get() } else { total };
+    let (gives, gets) = (row.source_points().get(), row.target_points().get());
+    let change = match account {
+        own if own == row.source() => -gives,
+        own if own == row.target() => gets,
+        _ => return None,
+    };
+    let legs = both_legs(shell, (row.source_partner(), gives), (row.target_partner(), gets));
+    let what = match row.kind {
+        Kind::Conversion => legs,
+        Kind::Undo => shell.lang.of_kind(shell.lang.crossing_kind_undo(), legs),
+        Kind::Reversal => shell.lang.of_kind(shell.lang.crossing_kind_reversal(), legs),
+    };
     Some(Line {
-        what: both_legs(shell, &row.terms, row.debit.get(), total),
+        what,
         change: shell.lang.change(change),
         is_gain: change > 0,
         day: shell.instant(row.at),

@@ -136,15 +136,12 @@ fn brand(shell: &Shell, slug: &str) -> String {
 
 fn crossing(shell: &Shell, seen: &Seen) -> CrossingShown {
     let (lang, row) = (shell.lang, &seen.row);
+    let [(from, gives), (to, gets)] = seen.legs();
     CrossingShown {
         id: seen.id(),
-        kind: match seen.kind_code() {
-            "undo" => lang.crossing_kind_undo(),
-            "reversal" => lang.crossing_kind_reversal(),
-            _ => lang.crossing_kind_conversion(),
-        },
-        from_to: lang.direction_of(brand(shell, &row.from_partner), brand(shell, &row.to_partner)),
-        points: lang.crossing_moves(lang.number(row.debit), lang.number(row.credit)),
+        kind: lang.crossing_kind(seen.kind_code()),
+        from_to: lang.direction_of(brand(shell, from), brand(shell, to)),
+        points: lang.crossing_moves(lang.number(gives), lang.number(gets)),
         state: lang.crossing_state(seen.state),
         is_in_doubt: row.in_doubt,
         asked: seen.asked().map(|slug| brand(shell, slug)).unwrap_or_default(),

@@ -78,6 +78,7 @@ words! {
     older: "Older", "更早";
     what: "What", "事项";
     gave_got(gave, from, got, to): "{gave} {from} → {got} {to}", "{gave} {from} → {got} {to}";
+    of_kind(kind, what): "{kind}: {what}", "{kind}：{what}";
     on_their_way: "On their way", "处理中的转换";
 
     for_you: "For you", "可领取";

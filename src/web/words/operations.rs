@@ -73,6 +73,14 @@ words! {
 }
 
 impl Lang {
+    pub fn crossing_kind(self, code: &str) -> &'static str {
+        match code {
+            "undo" => self.crossing_kind_undo(),
+            "reversal" => self.crossing_kind_reversal(),
+            _ => self.crossing_kind_conversion(),
+        }
+    }
+
     pub fn crossing_state(self, state: State) -> &'static str {
         let (en, zh) = match state {
             State::Holding => ("The origin is asked to hold", "请转出方冻结"),
