@@ -77,10 +77,11 @@ fn line(shell: &Shell, happened: &Happened) -> Line {
         Happened::Converted { row, side } => {
             let total = row.bonuses.iter().fold(row.credit.get(), |sum, bonus| sum + bonus.get());
             let change = if *side == Side::From { -row.debit.get() } else { total };
-            let note = match (row.reversed.undone, row.reversed.credit.is_zero()) {
+            let note = match (row.reversed.undone, taken_back(row)) {
                 (true, _) => lang.state_undone(),
-                (false, false) => lang.state_partly_reversed(),
-                (false, true) => "",
+                (false, TakenBack::All) => lang.state_reversed(),
+                (false, TakenBack::Some) => lang.state_partly_reversed(),
+                (false, TakenBack::Nothing) => "",
             };
             Line {
                 what: both_legs(shell, (&row.terms.from, row.debit.get()), (&row.terms.to, total)),
@@ -263,8 +264,26 @@ fn posted_state(row: &ConversionRow, reversals: &[ReversalRow], crossing: Option
         Some(crossing) if !crossing.state.is_over() => standing(crossing),
         _ if row.reversed.undone => "undone",
         _ if member_view::is_being_undone(reversals).is_some() => "being_undone",
-        _ if !row.reversed.credit.is_zero() => "partly_reversed",
-        _ => "completed",
+        _ => match taken_back(row) {
+            TakenBack::All => "reversed",
+            TakenBack::Some => "partly_reversed",
+            TakenBack::Nothing => "completed",
+        },
+    }
+}
+
+/// How much of a conversion a brand has taken back.
+enum TakenBack {
+    Nothing,
+    Some,
+    All,
+}
+
+fn taken_back(row: &ConversionRow) -> TakenBack {
+    match row.reversed.credit {
+        none if none.is_zero() => TakenBack::Nothing,
+        all if all == row.credit => TakenBack::All,
+        _ => TakenBack::Some,
     }
 }
 
@@ -276,6 +295,7 @@ fn state_text(shell: &Shell, state: &str) -> &'static str {
         "undone" => shell.lang.state_undone(),
         "being_undone" => shell.lang.state_being_undone(),
         "partly_reversed" => shell.lang.state_partly_reversed(),
+        "reversed" => shell.lang.state_reversed(),
         _ => shell.lang.state_completed(),
     }
 }

@@ -65,6 +65,7 @@ words! {
     state_released: "Not carried out: your points are back", "未成功，积分已退回";
     state_undone: "Undone", "已撤销";
     state_partly_reversed: "Partly taken back", "部分冲回";
+    state_reversed: "Taken back", "已全部冲回";
     state_being_undone: "Being undone", "撤销中";
     pending_promise(when): "You need do nothing. It will have arrived by {when}, or your points come back.",
         "您无需任何操作。最晚{when}到账，否则积分退回。";

@@ -154,6 +154,28 @@ fn a_member_converts_sees_both_legs_and_undoes() {
 }
 
 #[test]
+fn a_conversion_that_is_taken_back_as_a_whole_is_not_partly() {
+    let api = Api::new("page-reversed", "");
+    api.linked();
+    let mut browser = api.browse("A-1");
+    let page = browser.get("/member/convert?direction=to.bb&points=136").ok();
+    let made = browser.submit(&page, "/member/conversions");
+    let path = made.header("location").expect("a place").to_owned();
+    let id = path.rsplit('/').next().expect("an id").to_owned();
+    for (points, word) in [(20, "Partly taken back"), (48, ">Taken back<")] {
+        let key = format!("return-{points}");
+        let body = json!({ "credit_points": points, "reason": "return", "external_reference": key });
+        let asked = api.aa.post(&format!("/v1/conversions/{id}/reversals"), &key, &body).status(201);
+        let reversal = asked["reversal_id"].as_str().expect("an id");
+        api.bb.send("POST", &format!("/v1/reversals/{reversal}/confirmation"), &key, None).status(200);
+        browser.get(&path).ok().says(word);
+    }
+    let history = browser.get("/member/history").ok();
+    history.says("· Taken back<");
+    history.is_silent_about("Partly");
+}
+
+#[test]
 fn a_no_says_why_and_moves_nothing() {
     let api = Api::new("page-no", "");
     api.linked();
