@@ -29,8 +29,10 @@ words! {
     expiry_ahead: "Expiry ahead", "即将到期";
     expires(points, day): "{points} on {day}", "{day}到期 {points}";
     expires_never(points): "{points} never expire", "{points} 永久有效";
-    nothing_linked: "You are not linked to another brand yet. Link from the other brand's app or from Links.",
-        "您尚未关联其他品牌。可在其他品牌的应用中或「关联」页面建立关联。";
+    nothing_linked: "You are not linked to another brand yet. Link from the other brand's app.",
+        "您尚未关联其他品牌。可在其他品牌的应用中建立关联。";
+    links_not_open: "Your link is new. You can convert from the day on that it opens, which is written below.", "关联刚建立，将于下方所示日期开放，届时即可转换。";
+    no_way_now: "There is no rate at the moment between this brand and those you are linked to.", "本品牌与您已关联的品牌之间目前没有汇率。";
 
     convert: "Convert points", "转换积分";
     direction: "From and to", "转换方向";

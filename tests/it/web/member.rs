@@ -176,6 +176,24 @@ fn a_conversion_that_is_taken_back_as_a_whole_is_not_partly() {
 }
 
 #[test]
+fn who_cannot_convert_is_told_what_it_is() {
+    let api = Api::new("page-no-way", "UPDATE alliance SET link_cooling_days = 7");
+    api.aa.register("A-1");
+    let mut browser = api.browse("A-1");
+    let home = browser.get("/member").ok();
+    home.says("You are not linked to another brand yet. Link from the other brand");
+    home.is_silent_about("from Links");
+    let consent = json!({ "version": "1", "purpose": "exchange", "method": "app", "pull": false });
+    let asked = api.aa.post("/v1/links", "", &json!({ "member_ref": "A-1", "to": "cc", "consent": consent }));
+    api.cc.register("C-1");
+    let body = json!({ "code": asked.status(201)["code"], "member_ref": "C-1", "consent": { "version": "1" } });
+    api.cc.post("/v1/links/accept", "", &body).status(200);
+    browser.get("/member").ok().says("Your link is new.");
+    api.advance("8 days");
+    browser.get("/member").ok().says("There is no rate at the moment");
+}
+
+#[test]
 fn a_no_says_why_and_moves_nothing() {
     let api = Api::new("page-no", "");
     api.linked();
