@@ -4,6 +4,7 @@ use super::conversions::{Line, line_of_crossing, lines};
 use super::offer::{self, Asked, OfferPart, expiry_text};
 use super::session::Member;
 use super::shell::{Place, Shell};
+use crate::domain::benefit::shown_tier;
 use crate::domain::ids::Slug;
 use crate::domain::lots::Lots;
 use crate::service::exchange::Exchange;
@@ -98,8 +99,9 @@ async fn page_of(
         true => offer::ask(exchange, member, &shell, &asked).await,
         false => OfferPart { shell: &shell, offer: None, no: None },
     };
+    let (own_tier, until) = (view.membership.tier.clone(), view.membership.tier_until);
     let home = Home {
-        tier: shell.tier_of(&view.account.partner, &view.membership.tier),
+        tier: shell.tier_of(&view.account.partner, &shown_tier(own_tier, until, &view.account.tier, view.today)),
         own: own(&shell, &view),
         linked: view.linked.iter().map(|one| linked(&shell, one, &view)).collect(),
         ways: ways(&shell, &view, &asked.direction),

@@ -194,6 +194,18 @@ fn who_cannot_convert_is_told_what_it_is() {
 }
 
 #[test]
+fn a_granted_tier_is_shown_until_its_last_day() {
+    let api = Api::new("page-tier", "");
+    let granted = json!({ "tier": "top", "status": "active", "tier_source": "granted", "tier_until": "2099-12-31" });
+    api.aa.register("A-1");
+    api.aa.put("/v1/memberships/A-1", &granted).status(200);
+    let mut browser = api.browse("A-1");
+    browser.get("/member").ok().says("Tier: Top");
+    api.advance("80 years");
+    browser.get("/member").ok().says("Tier: Basic");
+}
+
+#[test]
 fn a_no_says_why_and_moves_nothing() {
     let api = Api::new("page-no", "");
     api.linked();
