@@ -163,7 +163,7 @@ fn not_a_multiple(problem: &Problem, lang: Lang) -> String {
 
 fn limit_exceeded(problem: &Problem, lang: Lang) -> String {
     match *problem.hint() {
-        Hint::Left { points } => lang.why_limit_exceeded(lang.number(points)),
+        Hint::Left { points } => lang.why_limit_exceeded(lang.so_many_points(points)),
         _ => lang.why_limit().to_owned(),
     }
 }

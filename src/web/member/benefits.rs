@@ -62,8 +62,11 @@ fn card(shell: &Shell, offered: &Offered) -> Card {
         Verdict::SoldOut => lang.sold_out(),
         Verdict::Had => lang.had_it(),
     };
-    let claim =
-        if offer.points.is_zero() { lang.claim().to_owned() } else { lang.claim_for(lang.number(offer.points.get())) };
+    let claim = if offer.points.is_zero() {
+        lang.claim().to_owned()
+    } else {
+        lang.claim_for(lang.so_many_points(offer.points.get()))
+    };
     let left = offered.row.quota.map(|quota| lang.left_over(lang.number((quota - offered.row.taken).max(0))));
     let share = offer.per_member.map(|share| lang.per_member(share.count, share.period));
     let facts = [
@@ -93,9 +96,9 @@ pub fn price(shell: &Shell, points: Points, cash: Millionths) -> String {
     let lang = shell.lang;
     match (points.is_zero(), cash == Millionths::ZERO) {
         (true, true) => lang.free().to_owned(),
-        (false, true) => lang.costs_points(lang.number(points.get())),
+        (false, true) => lang.so_many_points(points.get()),
         (true, false) => lang.costs_cash(shell.money(cash)),
-        (false, false) => lang.costs_points_and_cash(lang.number(points.get()), shell.money(cash)),
+        (false, false) => lang.costs_points_and_cash(lang.so_many_points(points.get()), shell.money(cash)),
     }
 }
 
@@ -107,7 +110,7 @@ fn good(shell: &Shell, benefit: &Benefit) -> String {
     match benefit.use_until {
         UseUntil::Day(day) => shell.lang.use_by(shell.lang.day(day)),
         UseUntil::Days(0) => shell.lang.use_today().to_owned(),
-        UseUntil::Days(days) => shell.lang.use_within(days),
+        UseUntil::Days(days) => shell.lang.use_within(shell.lang.so_many_days(days.into())),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::service::quotes::{self, Quote, Wanted};
 use crate::web::lang::Lang;
 use crate::web::trouble;
 use askama::Template;
-use chrono::{NaiveDate, TimeDelta};
+use chrono::NaiveDate;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ pub struct Offer {
     pub arrives: String,
     pub lots: Vec<Arriving>,
     pub is_mortal: bool,
-    pub undo_minutes: i64,
+    pub undo: Option<String>,
     pub offer_until: String,
     pub token: String,
     /// Once for each form that is shown, so that a form sent twice is one conversion.
@@ -102,7 +102,7 @@ fn offer(exchange: &Exchange, shell: &Shell, quote: Quote) -> Offer {
     let bonuses = terms.campaigns.iter().zip(&row.bonuses).filter(|(_, points)| !points.is_zero());
     let is_hosted = |slug| catalogue.partners.get(slug).is_some_and(|partner| partner.hosted);
     let is_now = is_hosted(&terms.from) && is_hosted(&terms.to);
-    let minutes = arrives_by(row.at).signed_duration_since(row.at).num_minutes();
+    let promise = arrives_by(row.at).signed_duration_since(row.at).num_seconds();
     Offer {
         give: lang.number(row.debit.get()),
         give_name: shell.points_of(&terms.from),
@@ -113,10 +113,10 @@ fn offer(exchange: &Exchange, shell: &Shell, quote: Quote) -> Offer {
         rate: lang.rate_for(lang.number(terms.ratio.den()), lang.number(terms.ratio.num())),
         rate_ends: ends.map(|at| lang.rate_ends(shell.instant(at))),
         tier: lang.rate_of_tier(shell.tier_of(&terms.from, &terms.tier)),
-        arrives: if is_now { lang.arrives_now().to_owned() } else { lang.arrives_within(minutes) },
+        arrives: if is_now { lang.arrives_now().to_owned() } else { lang.arrives_within(lang.span(promise)) },
         lots: arriving(shell, row),
         is_mortal: is_mortal(row),
-        undo_minutes: TimeDelta::seconds(i64::from(terms.undo_s)).num_minutes(),
+        undo: (terms.undo_s >= 60).then(|| lang.undo_within(lang.span(terms.undo_s.into()))),
         offer_until: shell.instant(quote.expires_at),
         token: quote.token,
         key: Uuid::new_v4().simple().to_string(),

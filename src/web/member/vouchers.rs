@@ -124,8 +124,8 @@ fn give_back(shell: &Shell, row: &VoucherRow) -> Option<String> {
     let points = row.terms.points;
     may.then(|| match points.is_zero() {
         true => shell.lang.give_back_free().to_owned(),
-        false => shell.lang.give_back_what(shell.lang.number(points.get())),
-    })
+        false => shell.lang.give_back_what(shell.lang.so_many_points(row.terms.points.get())),
+    }
 }
 
 fn id_of(member: &Member, text: &str) -> Result<VoucherId, Trouble> {

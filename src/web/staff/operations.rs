@@ -170,7 +170,7 @@ fn health_of(shell: &Shell, health: watch::Health) -> HealthShown {
         CertificateShown {
             holder,
             ends: shell.instant(ends),
-            left: lang.health_days(days),
+            left: lang.health_days(lang.so_many_days(days)),
             look: if days >= NEAR_DAYS { "good" } else { "busy" },
         }
     });

@@ -49,12 +49,12 @@ words! {
     rate_of_tier(tier): "for tier {tier}", "适用等级：{tier}";
     arrives: "Arrives", "到账";
     arrives_now: "At once", "立即";
-    arrives_within(minutes): "Within {minutes} minutes, as a promise; points are held until then", "承诺 {minutes} 分钟内到账，期间积分冻结";
+    arrives_within(time): "Within {time}, as a promise; points are held until then", "承诺 {time}内到账，期间积分冻结";
     arriving_expire: "The points you get expire", "所得积分有效期";
     because_origin: "not later than the points you give for them", "不晚于转出积分的有效期";
     because_target: "by the rule of the brand they arrive at", "按转入品牌规则";
     mortal_warning: "The points you give never expire; those you get do.", "您转出的积分永久有效，得到的积分会到期。";
-    undo_minutes(minutes): "You can undo it for {minutes} minutes.", "{minutes} 分钟内可撤销。";
+    undo_within(time): "You can undo it for {time}.", "{time}内可撤销。";
     offer_until(when): "This offer holds until {when}.", "报价有效至{when}。";
     confirm: "Confirm", "确认转换";
 
@@ -88,17 +88,16 @@ words! {
     not_for_you_yet: "Not yet for you", "暂不可领取";
     no_benefits: "Nothing is offered at the moment.", "暂无权益。";
     claim: "Claim", "领取";
-    claim_for(points): "Claim for {points} points", "用 {points} 积分领取";
-    costs_points(points): "{points} points", "{points} 积分";
+    claim_for(points): "Claim for {points}", "用 {points}领取";
     costs_cash(amount): "{amount} at the till", "到店支付 {amount}";
-    costs_points_and_cash(points, amount): "{points} points and {amount} at the till", "{points} 积分 + 到店支付 {amount}";
+    costs_points_and_cash(points, amount): "{points} and {amount} at the till", "{points} + 到店支付 {amount}";
     free: "Free", "免费";
     worth(amount): "worth {amount}", "价值 {amount}";
     given_by(brand): "By {brand}", "由{brand}提供";
     left_over(count): "{count} left", "剩余 {count}";
     had_it: "You have had it.", "您已领取。";
     sold_out: "None is left.", "已领完。";
-    use_within(days): "good for {days} days", "领取后 {days} 天内有效";
+    use_within(days): "good for {days}", "领取后 {days}内有效";
     use_today: "good on the day you claim it", "仅领取当日有效";
     use_by(day): "good until {day}", "有效期至{day}";
     off(amount): "{amount} off", "减 {amount}";
@@ -112,7 +111,7 @@ words! {
     show_at_till: "Show this at the till", "到店出示";
     uses_left(left, uses): "{left} of {uses} uses left", "剩余 {left}/{uses} 次";
     give_back: "Give back", "退回";
-    give_back_what(points): "The place is given back, and {points} points come back to you.", "名额释放，{points} 积分退回。";
+    give_back_what(points): "The place is given back, and you get {points} back.", "名额释放，{points}退回。";
     give_back_free: "The place is given back.", "名额释放。";
     black_day(day): "Not good on {day}", "{day}不可用";
     black_days(from, to): "Not good from {from} to {to}", "{from}至{to}不可用";
@@ -209,12 +208,5 @@ impl Lang {
             None => ("Other", "其他"),
         };
         self.pick(en, zh)
-    }
-
-    pub(in crate::web) fn pick(self, en: &'static str, zh: &'static str) -> &'static str {
-        match self {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
     }
 }

@@ -62,7 +62,7 @@ words! {
     health_certificates: "Certificates, those that end soonest first", "证书（按到期先后）";
     health_holder: "Holder", "持有者";
     health_ends: "Ends", "到期";
-    health_days(days): "in {days} days", "剩余 {days} 天";
+    health_days(days): "in {days}", "剩余 {days}";
     health_webhooks: "Webhooks", "事件推送";
     health_webhook_backlog: "Not read yet", "未读";
     health_webhook_waiting: "To be sent", "待发送";

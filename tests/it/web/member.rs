@@ -206,6 +206,25 @@ fn a_granted_tier_is_shown_until_its_last_day() {
 }
 
 #[test]
+fn nobody_is_promised_an_undo_that_there_is_not_and_a_long_one_is_said_in_days() {
+    for (seconds, text) in [(0, ""), (604_800, "You can undo it for 7 days.")] {
+        // Of a version that was never another.
+        let sql = format!(
+            "ALTER TABLE agreements DISABLE TRIGGER USER; UPDATE agreements SET undo_s = {seconds}; \
+             ALTER TABLE agreements ENABLE TRIGGER USER;"
+        );
+        let api = Api::new(&format!("page-undo-{seconds}"), &sql);
+        api.linked();
+        let page = api.browse("A-1").get("/member/convert?direction=to.bb&points=136").ok();
+        page.says("This offer holds until");
+        page.says(text);
+        if text.is_empty() {
+            page.is_silent_about("You can undo it");
+        }
+    }
+}
+
+#[test]
 fn a_no_says_why_and_moves_nothing() {
     let api = Api::new("page-no", "");
     api.linked();

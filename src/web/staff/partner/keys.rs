@@ -64,10 +64,11 @@ pub async fn show(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) 
 
 fn certificate(shell: &Shell, row: certificates::Row) -> Certificate {
     let days = (row.not_after - clock::now()).num_days();
+    let left = shell.lang.health_days(shell.lang.so_many_days(days));
     let (state, look) = match row.status.as_str() {
         "active" if days < 0 => (shell.lang.over().to_owned(), "bad"),
-        "active" if days < NEAR_DAYS => (shell.lang.health_days(days), "busy"),
-        "active" => (shell.lang.health_days(days), "good"),
+        "active" if days < NEAR_DAYS => (left, "busy"),
+        "active" => (left, "good"),
         _ => (shell.lang.revoked().to_owned(), "bad"),
     };
     let (from, until) = (shell.instant(row.not_before), shell.instant(row.not_after));
