@@ -15,6 +15,7 @@ use crate::book::store::vouchers as voucher_rows;
 use crate::book::store::{read, rows};
 use crate::domain::benefit::{Claimant, Offer, Unmet, shown_tier};
 use crate::domain::ids::{AccountId, BenefitId, ConversionId, ReversalId, Slug, VoucherId};
+use crate::domain::points::Points;
 use crate::domain::voucher::State as VoucherState;
 use crate::store::{benefits, catalogue, consents, memberships, vouchers};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -75,6 +76,15 @@ pub async fn view(exchange: &Exchange, account: AccountId) -> Result<View, Error
 /// Business time.
 pub async fn now(exchange: &Exchange) -> Result<DateTime<Utc>, Error> {
     exchange.database.run(|conn| Ok::<_, Error>(catalogue::business_now(conn)?)).await
+}
+
+/// The balance of an account without what is held for conversions on their way.
+pub async fn free(exchange: &Exchange, account: AccountId) -> Result<Points, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let account = read::accounts(conn, vec![account])?.pop().ok_or(Error::Broken("no account"))?;
+        Ok::<_, Error>(account.balance.less(account.held))
+    };
+    exchange.database.run(unit).await
 }
 
 /// One thing that has happened to a member's points.

@@ -8,7 +8,8 @@ use crate::domain::points::Points;
 use crate::http::Problem;
 use crate::service::answer::arrives_by;
 use crate::service::command::{ConversionRow, Direction, Want};
-use crate::service::exchange::Exchange;
+use crate::service::exchange::{Error, Exchange};
+use crate::service::member_view;
 use crate::service::quotes::{self, Quote, Wanted};
 use crate::web::lang::Lang;
 use crate::web::trouble;
@@ -48,7 +49,10 @@ pub struct Offer {
     pub give_name: String,
     pub get: String,
     pub get_name: String,
-    pub keep: String,
+    /// What is left of the balance; absent where a brand keeps it itself.
+    pub keep: Option<String>,
+    /// What of the points asked for no step takes.
+    pub spare: Option<String>,
     pub bonuses: Vec<String>,
     pub rate: String,
     pub rate_ends: Option<String>,
@@ -86,12 +90,29 @@ pub async fn ask<'a>(exchange: &Exchange, member: &Member, shell: &'a Shell, ask
     };
     let wanted = Wanted { member_ref: member.session.member_ref.clone(), direction, want: Want::Points(points) };
     match quotes::create(exchange, &member.session.brand, member.request_id, wanted).await {
-        Ok(quote) => OfferPart { shell, offer: Some(offer(exchange, shell, quote)), no: None },
-        Err(error) => OfferPart { shell, offer: None, no: Some(trouble::why(&Problem::from(error), member.lang)) },
+        Ok(quote) => match kept(exchange, &quote).await {
+            Ok(kept) => OfferPart { shell, offer: Some(offer(exchange, shell, quote, kept)), no: None },
+            Err(error) => refused(shell, error),
+        },
+        Err(error) => refused(shell, error),
     }
 }
 
-fn offer(exchange: &Exchange, shell: &Shell, quote: Quote) -> Offer {
+fn refused(shell: &Shell, error: Error) -> OfferPart<'_> {
+    OfferPart { shell, offer: None, no: Some(trouble::why(&Problem::from(error), shell.lang)) }
+}
+
+/// What would be left to the member where the points come from; a ledger of a brand's own is not known here.
+async fn kept(exchange: &Exchange, quote: &Quote) -> Result<Option<Points>, Error> {
+    let is_hosted = exchange.catalogue.load().partners.get(&quote.row.terms.from).is_some_and(|from| from.hosted);
+    if !is_hosted {
+        return Ok(None);
+    }
+    let free = member_view::free(exchange, quote.row.from_account).await?;
+    Ok(Some(free.less(quote.row.debit)))
+}
+
+fn offer(exchange: &Exchange, shell: &Shell, quote: Quote, kept: Option<Points>) -> Offer {
     let (lang, row, terms) = (shell.lang, &quote.row, &quote.row.terms);
     let total = row.bonuses.iter().fold(row.credit.get(), |sum, bonus| sum + bonus.get());
     let catalogue = exchange.catalogue.load();
@@ -108,7 +129,8 @@ fn offer(exchange: &Exchange, shell: &Shell, quote: Quote) -> Offer {
         give_name: shell.points_of(&terms.from),
         get: lang.number(total),
         get_name: shell.points_of(&terms.to),
-        keep: lang.number(quote.remainder.get()),
+        keep: kept.map(|points| lang.number(points.get())),
+        spare: (!quote.remainder.is_zero()).then(|| lang.not_needed(lang.number(quote.remainder.get()))),
         bonuses: bonuses.map(|(campaign, points)| bonus(shell, row, &campaign.code, *points)).collect(),
         rate: lang.rate_for(lang.number(terms.ratio.den()), lang.number(terms.ratio.num())),
         rate_ends: ends.map(|at| lang.rate_ends(shell.instant(at))),

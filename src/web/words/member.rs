@@ -42,6 +42,7 @@ words! {
     you_give: "You give", "转出";
     you_get: "You get", "得到";
     you_keep: "You keep", "保留";
+    not_needed(points): "Of what you entered, not needed: {points}", "您输入的积分中未用到 {points}";
     of_it_bonus(points, campaign): "{points} of it as a bonus: {campaign}", "其中加赠 {points}：{campaign}";
     rate: "Rate", "汇率";
     rate_for(give, get): "{give} : {get}", "{give} : {get}";

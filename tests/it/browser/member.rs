@@ -55,7 +55,8 @@ fn converts_undoes_claims(name: &str, setting: Setting, texts: &Texts) {
     browser.type_into("#points", "137");
     browser.reads("[data-give]", "136");
     browser.reads("[data-get]", "74");
-    browser.reads("[data-keep]", "1");
+    browser.reads("[data-keep]", "101");
+    browser.reads("[data-spare]", "1");
     browser.is_accessible();
     browser.picture(&format!("member-convert-{name}"));
     assert_eq!(api.balance("A-1"), 237, "nothing is done before it is confirmed");

@@ -132,9 +132,16 @@ fn a_member_converts_sees_both_legs_and_undoes() {
     let home = browser.get("/member").ok();
     home.says("237");
     let page = browser.get("/member/convert?direction=to.bb&points=137").ok();
-    for text in ["data-give>136<", "data-get>74<", "data-keep>1<"] {
+    for text in [
+        "data-give>136<",
+        "data-get>74<",
+        "data-keep>101<",
+        "data-spare>Of what you entered, not needed: 1<",
+        "for 15 minutes.",
+    ] {
         page.says(text);
     }
+    browser.get("/member/convert?direction=to.bb&points=136").ok().is_silent_about("data-spare");
     let done = browser.submit(&page, "/member/conversions");
     let conversion = browser.follow(&done).ok();
     conversion.says("Completed");
