@@ -128,6 +128,8 @@ pub fn why(problem: &Problem, lang: Lang) -> String {
         Code::IdempotencyMismatch => lang.why_sent_otherwise(),
         Code::Stale => lang.why_stale(),
         Code::Forbidden => lang.not_your_role(),
+        // Nobody types a version: the form was of an older one.
+        Code::Invalid if problem.is_about("/version") => lang.why_stale(),
         Code::Invalid => lang.why_invalid(),
         Code::QueueFull | Code::Busy | Code::Unavailable | Code::OutcomeUnknown | Code::InFlight => lang.why_busy(),
         Code::RateLimited => lang.why_rate_limited(),
@@ -140,6 +142,7 @@ pub fn why(problem: &Problem, lang: Lang) -> String {
 /// A problem in the words of somebody at a desk, and then in the service's own, which say which field or day it is.
 fn told(problem: &Problem, lang: Lang) -> String {
     let plain = match problem.code() {
+        Code::Invalid if problem.is_about("/version") => return lang.told_stale().to_owned(),
         Code::Invalid => lang.told_invalid().to_owned(),
         Code::Stale => lang.told_stale().to_owned(),
         Code::DisputeClosed => lang.told_dispute_closed().to_owned(),

@@ -2,6 +2,9 @@
 
 use super::Browser;
 use crate::api::{Api, Expect};
+use hanse::domain::ids::AccountId;
+use hanse::domain::staff::Role;
+use hanse::store::{benefits, catalogue, vouchers};
 use serde_json::{Value, json};
 
 /// A coupon of `bb`'s for members of `aa`, with changes; its id.
@@ -79,3 +82,28 @@ fn a_share_off_says_its_threshold_its_most_and_its_black_days_before_it_is_claim
     texts.iter().for_each(|text| page.says(text));
     browser.get("/member/benefits?lang=zh").ok().says("满 ¥300 优惠 12.5%，最多 ¥80");
 }
+#[test]
+fn what_was_changed_meanwhile_is_told_as_that_and_one_of_a_thing_is_one() {
+    let api = Api::new("page-stale", "");
+    api.linked();
+    let offers = |points: i64| json!({ "offers": [{ "to": "aa", "points": points, "funder": "giver" }] });
+    let id = put(&api, "goods", offers(1));
+    let mut browser = api.browse("A-1");
+    let page = browser.get("/member/benefits").ok();
+    for text in [">1 point<", ">Claim for 1 point<", "good for 30 days"] {
+        page.says(text);
+    }
+    put(&api, "goods", offers(2));
+    let stale = browser.submit(&page, &format!("/member/benefits/{id}/claims"));
+    assert_eq!(stale.status, 422);
+    stale.says("It has moved on meanwhile");
+    browser.get("/member/benefits").ok().says(">Claim for 2 points<");
+    // Whoever opens and closes it is told the same.
+    let mut admin = api.sign_in(&api.hire("admin@bb.test", Some("bb"), Role::Admin));
+    let page = admin.get("/console/benefits").ok();
+    put(&api, "goods", offers(3));
+    let stale = admin.submit(&page, &format!("/console/benefits/{id}/state"));
+    assert_eq!(stale.status, 422);
+    stale.says("It has moved on meanwhile");
+}
+
