@@ -200,7 +200,8 @@ pub async fn offers(exchange: &Exchange, account: AccountId) -> Result<Vec<Offer
         let membership = memberships::of_account(conn, account)?.ok_or(Error::NotFound)?;
         let own = read::accounts(conn, vec![account])?.pop().ok_or(Error::Broken("no account"))?;
         let had = had(conn, account)?;
-        let search = benefits::Search { seen_by: Some(own.partner.clone()), ..benefits::Search::default() };
+        let claimable = Some((own.partner.clone(), now));
+        let search = benefits::Search { claimable, ..benefits::Search::default() };
         let found = benefits::list(conn, &search, OFFERS_MAX)?;
         let givers: BTreeSet<String> = found.iter().map(|row| row.benefit.giver.to_string()).collect();
         let recognised = benefits::recognised(conn, &givers.into_iter().collect::<Vec<_>>())?;

@@ -6,7 +6,7 @@ use crate::book::command::{CancelVoucher, Claim, Command, ConfirmClaim, Outcome,
 use crate::book::store::{voucher_uses, vouchers as rows};
 use crate::book::voucher::{MadeCode, UseRow};
 use crate::domain::holder::Holder;
-use crate::domain::ids::{BenefitId, Slug, TokenId, VoucherId};
+use crate::domain::ids::{AccountId, BenefitId, Slug, TokenId, VoucherId};
 use crate::domain::text::Text;
 use crate::domain::voucher::{State, VoucherCode};
 use crate::service::exchange::{self, Call, Done, Error, Exchange, Operation, keyless};
@@ -136,6 +136,17 @@ pub async fn get(exchange: &Exchange, reader: &Holder, id: VoucherId) -> Result<
             return Err(Error::NotFound);
         }
         Ok((Arc::new(row), voucher_uses::of(conn, &[id])?))
+    };
+    exchange.database.run(unit).await
+}
+
+/// A member's vouchers for its own page: those that can be used first.
+pub async fn usable_first(exchange: &Exchange, account: AccountId, limit: i64) -> Result<Vec<Arc<VoucherRow>>, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let ids = stored::usable_first(conn, account, limit)?;
+        let mut found = rows::find(conn, &ids)?;
+        found.sort_unstable_by_key(|row| ids.iter().position(|id| *id == row.id));
+        Ok::<_, Error>(found.into_iter().map(Arc::new).collect())
     };
     exchange.database.run(unit).await
 }

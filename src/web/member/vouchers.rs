@@ -43,12 +43,10 @@ struct VouchersPage<'a> {
 
 /// All of them, those that are good first.
 pub async fn list(exchange: Data<Exchange>, request: HttpRequest, member: Member) -> Result<HttpResponse, Trouble> {
-    let reader = Holder::Partner(member.session.brand.clone());
-    let found = claims::of_member(&exchange, &reader, member.session.member_ref.clone(), None, PAGE).await;
+    let found = claims::usable_first(&exchange, member.session.account, PAGE).await;
     let found = found.map_err(member.no("/member"))?;
     let shell = Shell::new(&exchange, &member, &request, Place::Vouchers);
-    let mut cards: Vec<Card> = found.iter().map(|row| card(&shell, row)).collect();
-    cards.sort_by_key(|card| !card.is_good);
+    let cards = found.iter().map(|row| card(&shell, row)).collect();
     page::html(StatusCode::OK, &VouchersPage { cards, shell: &shell })
 }
 

@@ -107,3 +107,31 @@ fn what_was_changed_meanwhile_is_told_as_that_and_one_of_a_thing_is_one() {
     stale.says("It has moved on meanwhile");
 }
 
+#[test]
+fn what_is_over_takes_no_place_of_what_can_be_had_or_used() {
+    let api = Api::new("page-places", "");
+    api.linked();
+    put(&api, "a-closed", json!({ "state": "closed" }));
+    put(&api, "b-over", json!({ "claims_until": "2001-01-01T00:00:00Z" }));
+    put(&api, "c-theirs", json!({ "offers": [{ "to": "bb", "funder": "giver" }] }));
+    let good = put(&api, "d-good", json!({ "claims_until": "2101-01-01T00:00:00Z" }));
+    let conn = &mut api.connection();
+    let now = catalogue::business_now(conn).expect("now");
+    let search = benefits::Search { claimable: Some(("aa".parse().expect("a slug"), now)), ..Default::default() };
+    let found = benefits::list(conn, &search, 1).expect("read");
+    assert_eq!(found.iter().map(|row| row.benefit.code.as_str()).collect::<Vec<_>>(), ["d-good"]);
+    let mut browser = api.browse("A-1");
+    let first = claim(&mut browser, &good);
+    for _ in 0..2 {
+        let path = claim(&mut browser, &good);
+        let page = browser.get(&path).ok();
+        assert_eq!(browser.submit(&page, &format!("{path}/cancellation")).status, 303);
+    }
+    let own = api.aa.get("/v1/memberships/A-1").status(200)["membership_id"].clone();
+    let account = own.as_str().and_then(|id| id.parse::<AccountId>().ok()).expect("an id");
+    let ids = vouchers::usable_first(conn, account, 2).expect("read");
+    assert_eq!(ids.first().map(|id| format!("/member/vouchers/{id}")), Some(first.clone()));
+    assert!(ids[1] > ids[0], "of the rest the newest");
+    let list = browser.get("/member/vouchers").ok();
+    assert_eq!(list.address("/member/vouchers/vch_"), first);
+}
