@@ -93,7 +93,9 @@ pub async fn show(
     let id = id_of(&member, &id)?;
     member_view::has_voucher(&exchange, member.session.account, id).await.map_err(&no)?;
     let reader = Holder::Partner(member.session.brand.clone());
-    let (row, _) = claims::get(&exchange, &reader, id).await.map_err(&no)?;
+    let (row, uses) = claims::get(&exchange, &reader, id).await.map_err(&no)?;
+    let brand = &member.session.brand;
+    let may_cancel = claims::may_cancel(&exchange, brand, &row, &uses).await.map_err(&no)?;
     let held = claims::held(&vouchers, row).await.map_err(&no)?;
     let shell = Shell::new(&exchange, &member, &request, Place::Vouchers);
     let (row, lang) = (&held.row, member.lang);
@@ -111,16 +113,15 @@ pub async fn show(
             .reserved_until
             .filter(|_| row.state == State::Reserved)
             .map(|until| lang.reserved_until(shell.instant(until))),
-        give_back: give_back(&shell, row),
+        give_back: (shell.may_claim && may_cancel).then(|| give_back(&shell, row)),
         shell: &shell,
     };
     page::html(StatusCode::OK, &voucher)
 }
 
-fn give_back(shell: &Shell, row: &VoucherRow) -> Option<String> {
-    let may = shell.may_claim && matches!(row.state, State::Issued | State::Reserved) && row.used == 0;
-    let points = row.terms.points;
-    may.then(|| match points.is_zero() {
+fn give_back(shell: &Shell, row: &VoucherRow) -> String {
+    // Of a reservation nothing has been taken yet.
+    match row.state == State::Reserved || row.terms.points.is_zero() {
         true => shell.lang.give_back_free().to_owned(),
         false => shell.lang.give_back_what(shell.lang.so_many_points(row.terms.points.get())),
     }

@@ -378,7 +378,8 @@ struct TakenPage<'a> {
     key: String,
     /// A redemption that was not taken back.
     is_standing: bool,
-    is_own: bool,
+    /// Why this person does not take it back; empty where they may.
+    no: &'static str,
 }
 
 /// What was taken, and a way to take it back.
@@ -389,6 +390,7 @@ pub async fn taken(
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let found = redemption(&exchange, &staff, &id).await?;
+    let in_time = till::may_take_back(&exchange, &found.used).await.map_err(staff.no("/till"))?;
     let shell = Shell::new(&exchange, &staff, &request, Place::Till);
     let (one, lang) = (found.used.as_ref(), staff.lang);
     let is_standing = one.reverses.is_none() && !one.reversed;
@@ -406,7 +408,11 @@ pub async fn taken(
         cash: money(Some(one.terms.cash).filter(|cash| *cash != Millionths::ZERO)),
         key: Uuid::new_v4().simple().to_string(),
         is_standing,
-        is_own: is_own(&staff, one),
+        no: match is_own(&staff, one) {
+            _ if !in_time => lang.till_too_late(),
+            true => "",
+            false => lang.till_not_yours(),
+        },
         shell: &shell,
     };
     page::html(StatusCode::OK, &taken)

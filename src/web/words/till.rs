@@ -39,8 +39,9 @@ words! {
     till_take_back_title: "Was it a mistake?", "操作有误？";
     till_take_back_what: "The voucher has its use again, and nothing is settled for it.", "券恢复可用，不参与结算。";
     till_reason: "Why", "原因";
-    till_not_yours: "Somebody else has redeemed it. They take it back themselves, or an administrator does.",
-        "该核销由他人完成，请由本人或管理员冲回。";
+    till_not_yours: "Somebody else has redeemed it. They take it back themselves, or your brand's engineers do through the API.",
+        "该核销由他人完成，请由本人冲回，或由贵方技术人员通过接口冲回。";
+    till_too_late: "It is more than 30 days old and stays as it is.", "核销已超过 30 天，不能再冲回。";
     till_member: "Member", "会员";
     till_member_what: "This is what the member has agreed to share with you, and nothing else.", "以下仅为会员同意与您共享的信息。";
     till_brand: "Member of", "所属品牌";

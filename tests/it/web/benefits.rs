@@ -82,6 +82,27 @@ fn a_share_off_says_its_threshold_its_most_and_its_black_days_before_it_is_claim
     texts.iter().for_each(|text| page.says(text));
     browser.get("/member/benefits?lang=zh").ok().says("满 ¥300 优惠 12.5%，最多 ¥80");
 }
+
+#[test]
+fn a_voucher_is_given_back_where_there_is_time_for_it_and_not_offered_to_be_afterwards() {
+    let api = Api::new("page-back", "");
+    api.aa.register("A-1");
+    let day = put(&api, "day", json!({ "use_days": 1 }));
+    let offers = json!([{ "to": "aa", "funder": "brand", "cost": "30.00" }]);
+    let at_issue = put(&api, "issue", json!({ "settles_at": "issue", "offers": offers }));
+    api.aa.post(&format!("/v1/benefits/{at_issue}/approvals"), "", &json!({ "version": 1 })).status(200);
+    let mut browser = api.browse("A-1");
+    let [day, at_issue] = [day, at_issue].map(|id| claim(&mut browser, &id));
+    for path in [&day, &at_issue] {
+        browser.get(path).ok().says("id=\"give-back\"");
+    }
+    api.advance("16 minutes");
+    browser.get(&at_issue).ok().is_silent_about("id=\"give-back\"");
+    browser.get(&day).ok().says("id=\"give-back\"");
+    api.advance("3 days");
+    browser.get(&day).ok().is_silent_about("id=\"give-back\"");
+}
+
 #[test]
 fn what_was_changed_meanwhile_is_told_as_that_and_one_of_a_thing_is_one() {
     let api = Api::new("page-stale", "");
