@@ -28,6 +28,12 @@ pub enum What {
     Session,
     /// The form did not come from one of our pages of this session.
     Form,
+    /// The form is larger than its page takes.
+    TooLarge,
+    /// An address whose query cannot be read.
+    Query,
+    /// A method that the address does not take.
+    Method,
     /// What the session may not do.
     Scope,
     /// Nobody has signed in, or not lately.
@@ -73,6 +79,8 @@ impl Trouble {
             What::Opening => (lang.opening_over(), lang.opening_over_why().to_owned()),
             What::Session => (lang.session_over(), lang.session_over_why().to_owned()),
             What::Form => (lang.form_refused(), lang.form_refused_why().to_owned()),
+            What::TooLarge => (lang.did_not_work(), lang.told_too_large().to_owned()),
+            What::Query | What::Method => (lang.did_not_work(), lang.why_malformed().to_owned()),
             What::Scope => (lang.not_allowed(), lang.not_allowed_why().to_owned()),
             What::Signed => (lang.sign_in_first(), lang.sign_in_first_why().to_owned()),
             What::Role => (lang.not_your_role(), lang.not_your_role_why().to_owned()),
@@ -202,6 +210,9 @@ impl ResponseError for Trouble {
             What::Opening => StatusCode::GONE,
             What::Session | What::Signed => StatusCode::UNAUTHORIZED,
             What::Form | What::Scope | What::Role => StatusCode::FORBIDDEN,
+            What::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            What::Query => StatusCode::BAD_REQUEST,
+            What::Method => StatusCode::METHOD_NOT_ALLOWED,
             What::Taken => StatusCode::CONFLICT,
             What::Unfit(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
             What::Busy => StatusCode::SERVICE_UNAVAILABLE,

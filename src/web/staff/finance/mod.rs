@@ -26,8 +26,9 @@ use crate::web::trouble::{Trouble, What};
 use actix_web::web::{self, FormConfig, ServiceConfig};
 
 const WINDOWS: &str = "/console/windows";
-/// Bytes of a form with a whole signed document or a partner's list in it.
-const LARGE: usize = 4 << 20;
+/// Bytes of a form with a whole signed document or a partner's list in it: the 4 MB that its page promises, each byte of
+/// which may be sent as three (`%2C`).
+const LARGE: usize = 3 * (4 << 20) + 4_096;
 
 /// Registers finance's addresses, below `/console`.
 pub(super) fn configure(config: &mut ServiceConfig) {
