@@ -145,6 +145,17 @@ words! {
 }
 
 impl Lang {
+    /// What a member has agreed to share, by its code; a brand's own are as the brand calls them.
+    pub fn category(self, code: &str) -> &str {
+        match code {
+            "identity" => self.pick("who you are to the brand", "身份标识"),
+            "birth_month" => self.pick("the month of your birth", "生日月份"),
+            "member_since" => self.pick("since when you are a member", "入会日期"),
+            "tags" => self.pick("the groups your brand has put you in", "会员标签"),
+            other => other,
+        }
+    }
+
     pub fn kind(self, kind: Kind) -> &'static str {
         let (en, zh) = match kind {
             Kind::Ticket => ("Ticket", "门票"),

@@ -406,6 +406,8 @@ fn a_consent_is_withdrawn_and_nothing_is_converted_any_more() {
     let mut browser = api.browse("A-1");
     let page = browser.get("/member/links").ok();
     page.says("exchange");
+    api.sql("UPDATE consents SET categories = ARRAY['birth_month', 'shoes']").expect("agreed");
+    browser.get("/member/links").ok().says("the month of your birth, shoes<");
     let action = page.address("/member/links/lnk_");
     let ended = browser.submit(&page, &action);
     browser.follow(&ended).ok().says("not linked to another brand");
