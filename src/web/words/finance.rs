@@ -91,6 +91,8 @@ words! {
     sign_no_key: "This file is no Ed25519 private key.", "该文件不是 Ed25519 私钥。";
     sign_strange_key: "This key is not one of your active signing keys.", "该密钥不是贵方有效的签名密钥。";
     sign_no_browser: "This browser does not sign with Ed25519: use the command line.", "此浏览器不支持 Ed25519 签名，请使用命令行。";
+    sign_unread: "The statement could not be read, so nothing was signed. Load this page anew, and sign in again if it asks you to.",
+        "无法读取结算单，未签名。请刷新页面，如有提示请重新登录。";
     sign_done: "Signed here. Send it below.", "已签名，请在下方提交。";
     sign_elsewhere: "Sign on the command line", "用命令行签名";
     sign_elsewhere_what: "Take the payload, sign it where the key is, and bring what is printed. For ES256 use your own library (RFC 7515).",
