@@ -34,6 +34,7 @@ const COOKIE: &str = "hanse-till";
 /// Forms are answered with pages, too: their addresses alone lead to the first one.
 pub fn configure(config: &mut ServiceConfig) {
     let till = web::scope("/till")
+        .app_data(page::queries("/till"))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(show)))
         .service(one("/place", web::post().to(place)))

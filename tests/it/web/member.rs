@@ -232,6 +232,25 @@ fn nobody_is_promised_an_undo_that_there_is_not_and_a_long_one_is_said_in_days()
 }
 
 #[test]
+fn an_address_that_is_asked_for_otherwise_is_answered_with_a_page() {
+    let api = Api::new("page-otherwise", "");
+    api.linked();
+    let mut browser = api.browse("A-1");
+    // Where a form has been sent, the other language's link leads, and a page that is loaded again.
+    browser.get("/member/pass?lang=en").ok().says("id=\"points\"");
+    for (method, path, status) in
+        [("GET", "/member/convert?points=1&points=2", 400), ("GET", "/member/end", 405), ("PUT", "/member", 405)]
+    {
+        for (lang, tag) in [("en", "<html lang=\"en\">"), ("zh", "<html lang=\"zh-Hans\">")] {
+            browser.cookies.insert("hanse-lang".to_owned(), lang.to_owned());
+            let answer = browser.ask(method, path, &[], None);
+            assert_eq!(answer.status, status, "{path}");
+            answer.says(tag);
+        }
+    }
+}
+
+#[test]
 fn a_no_says_why_and_moves_nothing() {
     let api = Api::new("page-no", "");
     api.linked();
