@@ -133,8 +133,7 @@ pub async fn claim(
     let not_found = || Trouble::not_found(member.lang).back_to("/member/benefits");
     let benefit: BenefitId = id.parse().map_err(|_| not_found())?;
     let version = form.version.parse().map_err(|_| not_found())?;
-    let key: String = form.key.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    let key = format!("page-{}-{key}", member.session.account);
+    let key = member.key(&form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     let member_ref = member.session.member_ref.clone();
     let wanted = Wanted { member_ref, benefit, version: Some(version), reserve: false, reference: None };

@@ -39,7 +39,7 @@ pub struct Confirmed {
 pub async fn create(exchange: Data<Exchange>, posted: Posted<Member, Confirmed>) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: member, form } = posted;
     member.check(Scope::Convert)?;
-    let key = key(&member, &form.key);
+    let key = member.key(&form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     let by = By::TokenOf { token: form.token, member_ref: member.session.member_ref.clone() };
     let done = conversions::convert(&exchange, call, Wanted { by, reference: None }).await;
@@ -48,12 +48,6 @@ pub async fn create(exchange: Data<Exchange>, posted: Posted<Member, Confirmed>)
         Converted::Pending(row) => row.conversion,
     };
     Ok(page::see_other(&format!("/member/conversions/{id}")))
-}
-
-/// The idempotency key of a form: of this membership alone, whatever a browser sends.
-fn key(member: &Member, form: &str) -> String {
-    let plain: String = form.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    format!("page-{}-{plain}", member.session.account)
 }
 
 /// One line of the history.
@@ -325,7 +319,7 @@ pub async fn undo(
     if !is_own {
         return Err(Trouble::not_found(member.lang).back_to("/member/history"));
     }
-    let key = key(&member, &form.key);
+    let key = member.key(&form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     conversions::undo(&exchange, call, id).await.map_err(member.no("/member/history"))?;
     Ok(page::see_other(&format!("/member/conversions/{id}")))

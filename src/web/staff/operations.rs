@@ -1,8 +1,8 @@
 //! What is on its way between two ledgers, what of it is in doubt and is resolved by four eyes, and how the exchange fares.
 
-use super::one;
 use super::session::Staff;
 use super::shell::{Place, Shell};
+use super::{NEAR_DAYS, one};
 use crate::domain::crossing::State;
 use crate::domain::resolution::Outcome;
 use crate::domain::staff::Permission;
@@ -24,8 +24,6 @@ use uuid::Uuid;
 
 /// Crossings of one page, and of those in doubt.
 const PAGE: i64 = 100;
-/// Days before its end from which a certificate is shown as near it.
-const NEAR_DAYS: i64 = 30;
 const BACK: &str = "/console/crossings";
 
 pub fn configure(config: &mut ServiceConfig) {

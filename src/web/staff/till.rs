@@ -16,7 +16,7 @@ use crate::service::benefits::till::{self, Expected, Shown, Used};
 use crate::service::command::{Code, Hint, UseRow};
 use crate::service::exchange::{Call, Error, Exchange};
 use crate::service::staff::{Act, Staffing};
-use crate::web::form::Posted;
+use crate::web::form::{Posted, plain_key};
 use crate::web::trouble::{Trouble, What, why};
 use crate::web::{page, terms};
 use actix_web::cookie::{Cookie, SameSite, time};
@@ -296,8 +296,7 @@ pub struct Redeemed {
 
 /// A key of this person's forms alone.
 fn key_of(staff: &Staff, key: &str) -> String {
-    let key: String = key.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    format!("{}.{key}", staff.signed.staff)
+    format!("{}.{}", staff.signed.staff, plain_key(key))
 }
 
 /// Takes a voucher; sent twice, it is taken once.

@@ -188,13 +188,6 @@ words! {
 }
 
 impl Lang {
-    fn either(self, (en, zh): (&'static str, &'static str)) -> &'static str {
-        match self {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
-    }
-
     /// A window's state by its code, and how it is coloured.
     pub fn window_state(self, code: &str) -> (&'static str, &'static str) {
         let (words, look) = match code {
@@ -207,7 +200,7 @@ impl Lang {
             "settled" => (("Settled", "已结清"), "good"),
             _ => (("Published", "已发布"), "good"),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     pub fn statement_state(self, code: &str) -> (&'static str, &'static str) {
@@ -217,7 +210,7 @@ impl Lang {
             Some(StatementState::Disputed) => (("Disputed", "有争议"), "bad"),
             Some(StatementState::Published) | None => (("Published", "已发布"), ""),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     /// An obligation's state by its code.
@@ -228,7 +221,7 @@ impl Lang {
             "overdue" => (("Overdue", "逾期"), "bad"),
             _ => (("Due", "待付"), ""),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     pub fn dispute_state(self, state: DisputeState) -> (&'static str, &'static str) {
@@ -238,22 +231,23 @@ impl Lang {
             DisputeState::Decided => (("Decided", "已裁定"), "good"),
             DisputeState::Withdrawn => (("Withdrawn", "已撤回"), ""),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     pub fn dispute_kind(self, kind: Kind) -> &'static str {
-        self.either(match kind {
+        let (en, zh) = match kind {
             Kind::Missing => ("Missing", "缺少明细"),
             Kind::Duplicate => ("Duplicate", "重复"),
             Kind::Amount => ("Amount", "金额不符"),
             Kind::Rate => ("Rate or points", "汇率或积分不符"),
             Kind::Eligibility => ("Not entitled", "不应享有"),
             Kind::Identity => ("Wrong member", "会员不符"),
-        })
+        };
+        self.pick(en, zh)
     }
 
     pub fn finding(self, finding: Finding) -> &'static str {
-        self.either(match finding {
+        let (en, zh) = match finding {
             Finding::Matched => ("Matched", "一致"),
             Finding::MissingHere => ("In your list alone", "仅贵方清单有"),
             Finding::MissingThere => ("Here alone", "仅本系统有"),
@@ -261,12 +255,13 @@ impl Lang {
             Finding::Rate => ("Other points", "积分不同"),
             Finding::Duplicate => ("Twice in your list", "清单重复"),
             Finding::Late => ("In another window", "属其他结算期"),
-        })
+        };
+        self.pick(en, zh)
     }
 
     /// As the reports call it.
     pub fn figure(self, sort: Sort) -> &'static str {
         let word = reported::sort(sort);
-        self.either((word.en, word.zh))
+        self.pick(word.en, word.zh)
     }
 }

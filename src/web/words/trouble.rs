@@ -91,9 +91,6 @@ impl Lang {
             ),
             Unmet::Birthday => ("It is for the month of your birthday.", "仅限生日当月。"),
         };
-        match self {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
+        self.pick(en, zh)
     }
 }

@@ -6,6 +6,7 @@ use crate::service::certificates;
 use crate::service::exchange::Exchange;
 use crate::service::signing_keys;
 use crate::web::page;
+use crate::web::staff::NEAR_DAYS;
 use crate::web::staff::session::Staff;
 use crate::web::staff::shell::{Place, Shell};
 use crate::web::trouble::Trouble;
@@ -16,8 +17,6 @@ use askama::Template;
 
 /// Of each kind: a holder has few.
 const MOST: i64 = 200;
-/// Days before its end from which a certificate is shown as near it.
-const NEAR_DAYS: i64 = 30;
 
 struct Certificate {
     thumbprint: String,
