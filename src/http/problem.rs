@@ -252,6 +252,11 @@ impl Problem {
         &self.0.hint
     }
 
+    /// Whether this field, a JSON pointer, is what is wrong.
+    pub fn is_about(&self, pointer: &str) -> bool {
+        self.0.errors.iter().any(|error| error.pointer == pointer)
+    }
+
     /// What is sent, alone or as one outcome of a batch; `request_id` is that of the request being answered.
     pub fn body(&self, request_id: Uuid) -> Body {
         let parts = &*self.0;

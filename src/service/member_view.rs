@@ -15,6 +15,7 @@ use crate::book::store::vouchers as voucher_rows;
 use crate::book::store::{read, rows};
 use crate::domain::benefit::{Claimant, Offer, Unmet, shown_tier};
 use crate::domain::ids::{AccountId, BenefitId, ConversionId, ReversalId, Slug, VoucherId};
+use crate::domain::points::Points;
 use crate::domain::voucher::State as VoucherState;
 use crate::store::{benefits, catalogue, consents, memberships, vouchers};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -75,6 +76,15 @@ pub async fn view(exchange: &Exchange, account: AccountId) -> Result<View, Error
 /// Business time.
 pub async fn now(exchange: &Exchange) -> Result<DateTime<Utc>, Error> {
     exchange.database.run(|conn| Ok::<_, Error>(catalogue::business_now(conn)?)).await
+}
+
+/// The balance of an account without what is held for conversions on their way.
+pub async fn free(exchange: &Exchange, account: AccountId) -> Result<Points, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let account = read::accounts(conn, vec![account])?.pop().ok_or(Error::Broken("no account"))?;
+        Ok::<_, Error>(account.balance.less(account.held))
+    };
+    exchange.database.run(unit).await
 }
 
 /// One thing that has happened to a member's points.
@@ -190,7 +200,8 @@ pub async fn offers(exchange: &Exchange, account: AccountId) -> Result<Vec<Offer
         let membership = memberships::of_account(conn, account)?.ok_or(Error::NotFound)?;
         let own = read::accounts(conn, vec![account])?.pop().ok_or(Error::Broken("no account"))?;
         let had = had(conn, account)?;
-        let search = benefits::Search { seen_by: Some(own.partner.clone()), ..benefits::Search::default() };
+        let claimable = Some((own.partner.clone(), now));
+        let search = benefits::Search { claimable, ..benefits::Search::default() };
         let found = benefits::list(conn, &search, OFFERS_MAX)?;
         let givers: BTreeSet<String> = found.iter().map(|row| row.benefit.giver.to_string()).collect();
         let recognised = benefits::recognised(conn, &givers.into_iter().collect::<Vec<_>>())?;

@@ -112,23 +112,31 @@ pub struct Search {
     /// Those that this partner gives, and those that are offered to its members; `None` is all.
     pub seen_by: Option<Slug>,
     pub giver: Option<Slug>,
+    /// Those alone that are open at this moment, with an offer to members of this partner.
+    pub claimable: Option<(Slug, DateTime<Utc>)>,
     /// Giver and code of the last one that was read.
     pub after: Option<(String, String)>,
 }
 
 /// Those that are searched for, by giver and code.
 pub fn list(conn: &mut PgConnection, search: &Search, limit: i64) -> Result<Vec<Row>, Error> {
-    let Search { seen_by, giver, after } = search;
+    let Search { seen_by, giver, claimable, after } = search;
+    let (to, at) = claimable.clone().unzip();
     let sql = format!(
         "{ROWS} WHERE ($1 IS NULL OR b.giver = $1) AND ($2 IS NULL OR (b.giver, b.code) > ($2, $3)) \
          AND ($4 IS NULL OR b.giver = $4 OR b.document->'offers' @> jsonb_build_array(jsonb_build_object('to', $4))) \
-         ORDER BY b.giver, b.code LIMIT $5"
+         AND ($5 IS NULL OR (b.document->>'state' IS DISTINCT FROM 'closed' \
+         AND b.document->'offers' @> jsonb_build_array(jsonb_build_object('to', $5)) \
+         AND coalesce((b.document->>'claims_until')::timestamptz > $6, true))) \
+         ORDER BY b.giver, b.code LIMIT $7"
     );
     let found: Vec<RowSql> = sql_query(sql)
         .bind::<Nullable<Text>, _>(giver.as_ref().map(Slug::as_str))
         .bind::<Nullable<Text>, _>(after.as_ref().map(|(giver, _)| giver))
         .bind::<Nullable<Text>, _>(after.as_ref().map(|(_, code)| code))
         .bind::<Nullable<Text>, _>(seen_by.as_ref().map(Slug::as_str))
+        .bind::<Nullable<Text>, _>(to.as_ref().map(Slug::as_str))
+        .bind::<Nullable<Timestamptz>, _>(at)
         .bind::<BigInt, _>(limit)
         .load(conn)?;
     found.into_iter().map(RowSql::checked).collect()

@@ -37,6 +37,13 @@ pub fn of_giver(conn: &mut PgConnection, giver: &Slug, after: VoucherId, limit: 
     Ok(ids(query.bind::<BigInt, _>(limit).load(conn)?))
 }
 
+/// An account's vouchers as its member looks for them: those that can be used, those reserved, the rest, newest first.
+pub fn usable_first(conn: &mut PgConnection, account: AccountId, limit: i64) -> QueryResult<Vec<VoucherId>> {
+    let sql = "SELECT voucher_id FROM vouchers WHERE account_id = $1 \
+               ORDER BY CASE WHEN state IN (1, 2) THEN 0 WHEN state = 0 THEN 1 ELSE 2 END, voucher_id DESC LIMIT $2";
+    Ok(ids(sql_query(sql).bind::<SqlUuid, _>(account.0).bind::<BigInt, _>(limit).load(conn)?))
+}
+
 /// Vouchers whose time is over at this moment and day of business time, the oldest first.
 pub fn over(conn: &mut PgConnection, at: DateTime<Utc>, today: NaiveDate, limit: i64) -> QueryResult<Vec<VoucherId>> {
     let sql = "(SELECT voucher_id FROM vouchers WHERE state = 0 AND reserved_until <= $1 ORDER BY reserved_until LIMIT $3) \

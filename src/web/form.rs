@@ -14,7 +14,8 @@ use std::pin::Pin;
 /// Bytes of a form; a quote's token takes about two thousand.
 const FORM_MAX: usize = 16 * 1024;
 
-/// Bytes of a form at an address that takes larger ones: app data of its resource, beside a `FormConfig` of that limit.
+/// Bytes of a form, as it is encoded, at an address that takes larger ones: app data of its resource, beside a
+/// `FormConfig` of that limit.
 #[derive(Clone, Copy, Debug)]
 pub struct FormMax(pub usize);
 
@@ -55,12 +56,16 @@ impl<V: Visitor, T: DeserializeOwned + 'static> FromRequest for Posted<V, T> {
         let lang = Lang::of(request);
         let refused = move || Trouble::new(What::Form, lang).back_to(V::HOME);
         let visitor = V::from_request(request, payload);
-        let is_ours = is_same_site(request) && is_short(request);
+        let length = length(request);
+        let (is_ours, is_large) = (is_same_site(request) && length.is_some(), length > Some(most(request)));
         let form = Form::<Signed<T>>::from_request(request, payload);
         Box::pin(async move {
             let visitor = visitor.await?;
             if !is_ours {
                 return Err(refused());
+            }
+            if is_large {
+                return Err(Trouble::new(What::TooLarge, lang).back_to(V::HOME));
             }
             let Signed { form_token, form } = form.await.map_err(|_| refused())?.into_inner();
             if visitor.is_form_token(&form_token) { Ok(Posted { visitor, form }) } else { Err(refused()) }
@@ -74,9 +79,16 @@ pub fn is_same_site(request: &HttpRequest) -> bool {
     site.is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
-/// Limited before it is read: what is larger is none of our forms.
-fn is_short(request: &HttpRequest) -> bool {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let most = request.app_data::<FormMax>().map_or(FORM_MAX, |most| most.0);
-    length.is_some_and(|length: usize| length <= most)
+/// Browsers say how long a form is: it is limited before it is read.
+fn length(request: &HttpRequest) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+fn most(request: &HttpRequest) -> usize {
+    request.app_data::<FormMax>().map_or(FORM_MAX, |most| most.0)
+}
+
+/// What a form's key may say: whatever a browser sends, short and plain.
+pub fn plain_key(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).take(64).collect()
 }

@@ -88,6 +88,42 @@ impl Lang {
         text
     }
 
+    /// A number with what it counts: `(one, many)` in English, which Chinese does not tell apart.
+    pub fn counted(self, count: i64, (one, many): (&str, &str), zh: &str) -> String {
+        let noun = match self {
+            Lang::En if count == 1 => one,
+            Lang::En => many,
+            Lang::Zh => zh,
+        };
+        format!("{} {noun}", self.number(count))
+    }
+
+    pub fn so_many_points(self, count: i64) -> String {
+        self.counted(count, ("point", "points"), "积分")
+    }
+
+    pub fn so_many_days(self, count: i64) -> String {
+        self.counted(count, ("day", "days"), "天")
+    }
+
+    /// A length of time as people say it, in minutes, whole hours or days; never more than it is.
+    pub fn span(self, seconds: i64) -> String {
+        const HOUR: i64 = 3_600;
+        match seconds {
+            days if days > 48 * HOUR => self.so_many_days(days / (24 * HOUR)),
+            hours if hours > 2 * HOUR && hours % HOUR == 0 => self.counted(hours / HOUR, ("hour", "hours"), "小时"),
+            other => self.counted(other / 60, ("minute", "minutes"), "分钟"),
+        }
+    }
+
+    /// Of two texts, the one in this language.
+    pub fn pick(self, en: &'static str, zh: &'static str) -> &'static str {
+        match self {
+            Lang::En => en,
+            Lang::Zh => zh,
+        }
+    }
+
     /// With its sign, as a change of a balance.
     pub fn change(self, value: i64) -> String {
         if value > 0 { format!("+{}", self.number(value)) } else { self.number(value) }
@@ -160,6 +196,28 @@ mod tests {
         assert_eq!((Lang::En.number(1_234_567), Lang::Zh.number(-12)), ("1,234,567".to_owned(), "−12".to_owned()));
         assert_eq!((Lang::En.number(999), Lang::En.number(1_000)), ("999".to_owned(), "1,000".to_owned()));
         assert_eq!((Lang::En.change(74), Lang::En.change(0)), ("+74".to_owned(), "0".to_owned()));
+        assert_eq!(
+            (Lang::En.so_many_points(1), Lang::Zh.so_many_points(1)),
+            ("1 point".to_owned(), "1 积分".to_owned())
+        );
+        assert_eq!(
+            (Lang::En.so_many_points(2_000), Lang::En.so_many_days(0)),
+            ("2,000 points".into(), "0 days".into())
+        );
+        for (seconds, en) in [
+            (60, "1 minute"),
+            (119, "1 minute"),
+            (900, "15 minutes"),
+            (7_200, "120 minutes"),
+            (9_000, "150 minutes"),
+            (86_400, "24 hours"),
+            (172_800, "48 hours"),
+            (259_199, "2 days"),
+            (604_800, "7 days"),
+        ] {
+            assert_eq!(Lang::En.span(seconds), en);
+        }
+        assert_eq!(Lang::Zh.span(604_800), "7 天");
         assert_eq!((Lang::En.day(day), Lang::Zh.day(day)), ("9 Mar 2026".to_owned(), "2026年3月9日".to_owned()));
     }
 }

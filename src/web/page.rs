@@ -1,15 +1,15 @@
 //! How a page is answered: HTML that nobody keeps, frames or leaks, with styles and scripts from here alone.
 
 use super::lang::Lang;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, What};
 use crate::http::v1::PagesAt;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::web::{self, Data, QueryConfig};
+use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route};
 use askama::Template;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
@@ -53,6 +53,21 @@ pub async fn headers<B: MessageBody + 'static>(
         let _ = response.response_mut().add_cookie(&cookie);
     }
     Ok(response)
+}
+
+/// One resource an address, so that a method it does not take is 405, not 404, and a page as well.
+pub fn one(path: &str, route: Route) -> Resource {
+    web::resource(path).route(route).default_service(web::to(wrong_method))
+}
+
+async fn wrong_method(lang: Lang) -> Result<HttpResponse, Trouble> {
+    Err(Trouble::new(What::Method, lang))
+}
+
+/// App data of pages: a query that cannot be read is answered with a page, too, from which one goes on there.
+pub fn queries(home: &'static str) -> QueryConfig {
+    let no = move |_, request: &HttpRequest| Trouble::new(What::Query, Lang::of(request)).back_to(home).into();
+    QueryConfig::default().error_handler(no)
 }
 
 /// A page from its template.

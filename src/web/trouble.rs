@@ -28,6 +28,12 @@ pub enum What {
     Session,
     /// The form did not come from one of our pages of this session.
     Form,
+    /// The form is larger than its page takes.
+    TooLarge,
+    /// An address whose query cannot be read.
+    Query,
+    /// A method that the address does not take.
+    Method,
     /// What the session may not do.
     Scope,
     /// Nobody has signed in, or not lately.
@@ -73,6 +79,8 @@ impl Trouble {
             What::Opening => (lang.opening_over(), lang.opening_over_why().to_owned()),
             What::Session => (lang.session_over(), lang.session_over_why().to_owned()),
             What::Form => (lang.form_refused(), lang.form_refused_why().to_owned()),
+            What::TooLarge => (lang.did_not_work(), lang.told_too_large().to_owned()),
+            What::Query | What::Method => (lang.did_not_work(), lang.why_malformed().to_owned()),
             What::Scope => (lang.not_allowed(), lang.not_allowed_why().to_owned()),
             What::Signed => (lang.sign_in_first(), lang.sign_in_first_why().to_owned()),
             What::Role => (lang.not_your_role(), lang.not_your_role_why().to_owned()),
@@ -128,6 +136,8 @@ pub fn why(problem: &Problem, lang: Lang) -> String {
         Code::IdempotencyMismatch => lang.why_sent_otherwise(),
         Code::Stale => lang.why_stale(),
         Code::Forbidden => lang.not_your_role(),
+        // Nobody types a version: the form was of an older one.
+        Code::Invalid if problem.is_about("/version") => lang.why_stale(),
         Code::Invalid => lang.why_invalid(),
         Code::QueueFull | Code::Busy | Code::Unavailable | Code::OutcomeUnknown | Code::InFlight => lang.why_busy(),
         Code::RateLimited => lang.why_rate_limited(),
@@ -140,6 +150,7 @@ pub fn why(problem: &Problem, lang: Lang) -> String {
 /// A problem in the words of somebody at a desk, and then in the service's own, which say which field or day it is.
 fn told(problem: &Problem, lang: Lang) -> String {
     let plain = match problem.code() {
+        Code::Invalid if problem.is_about("/version") => return lang.told_stale().to_owned(),
         Code::Invalid => lang.told_invalid().to_owned(),
         Code::Stale => lang.told_stale().to_owned(),
         Code::DisputeClosed => lang.told_dispute_closed().to_owned(),
@@ -163,7 +174,7 @@ fn not_a_multiple(problem: &Problem, lang: Lang) -> String {
 
 fn limit_exceeded(problem: &Problem, lang: Lang) -> String {
     match *problem.hint() {
-        Hint::Left { points } => lang.why_limit_exceeded(lang.number(points)),
+        Hint::Left { points } => lang.why_limit_exceeded(lang.so_many_points(points)),
         _ => lang.why_limit().to_owned(),
     }
 }
@@ -199,6 +210,9 @@ impl ResponseError for Trouble {
             What::Opening => StatusCode::GONE,
             What::Session | What::Signed => StatusCode::UNAUTHORIZED,
             What::Form | What::Scope | What::Role => StatusCode::FORBIDDEN,
+            What::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            What::Query => StatusCode::BAD_REQUEST,
+            What::Method => StatusCode::METHOD_NOT_ALLOWED,
             What::Taken => StatusCode::CONFLICT,
             What::Unfit(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
             What::Busy => StatusCode::SERVICE_UNAVAILABLE,

@@ -76,8 +76,16 @@ pub fn claim(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &
     if apart {
         count(world, &row)?;
     }
-    let row = if reserved { put(world, row) } else { issue(world, catalogue, request, row)? };
+    let row = if reserved { keep(world, request, row) } else { issue(world, catalogue, request, row)? };
     Ok(finished(row))
+}
+
+/// Keeps its place, and tells its brand alone, which may have to debit before it confirms, whoever asked for the claim.
+fn keep(world: &mut World, request: &Request, row: VoucherRow) -> Arc<VoucherRow> {
+    let row = put(world, row);
+    let data = EventData::Voucher { voucher: row.clone(), redemption: None };
+    world.tell(request.fresh, &row.terms.brand, EventKind::VoucherReserved, row.id.0, data);
+    row
 }
 
 /// Whether its brand debits its points in a ledger of its own, between reservation and confirmation.

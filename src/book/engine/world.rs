@@ -146,10 +146,11 @@ pub enum EventKind {
     VoucherCancelled,
     VoucherExpired,
     BenefitSoldOut,
+    VoucherReserved,
 }
 
 impl EventKind {
-    pub const ALL: [(EventKind, &'static str); 39] = [
+    pub const ALL: [(EventKind, &'static str); 40] = [
         (EventKind::MembershipUpdated, "membership.updated"),
         (EventKind::LinkActivated, "link.activated"),
         (EventKind::LinkEnded, "link.ended"),
@@ -189,6 +190,7 @@ impl EventKind {
         (EventKind::VoucherCancelled, "voucher.cancelled"),
         (EventKind::VoucherExpired, "voucher.expired"),
         (EventKind::BenefitSoldOut, "benefit.sold_out"),
+        (EventKind::VoucherReserved, "voucher.reserved"),
     ];
 
     pub fn number(self) -> i16 {

@@ -355,6 +355,10 @@ pub(super) fn told(row: &VoucherRow, redemption: Option<&UseRow>, to: &Slug) -> 
     } else {
         told["token"] = row.token.to_string().into();
     }
+    // How long there is to debit and confirm.
+    if let Some(until) = row.reserved_until.filter(|_| row.state == State::Reserved) {
+        told["reserved_until"] = until.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true).into();
+    }
     if let Some(one) = redemption {
         told["redemption_id"] = one.id.to_string().into();
         told["cost"] = one.cost.to_string().into();

@@ -4,14 +4,15 @@ use super::offers::is_seen;
 use super::{Vouchers, code_hash};
 use crate::book::command::{CancelVoucher, Claim, Command, ConfirmClaim, Outcome, VoucherRow};
 use crate::book::store::{voucher_uses, vouchers as rows};
-use crate::book::voucher::{MadeCode, UseRow};
+use crate::book::voucher::{MadeCode, UseKind, UseRow};
 use crate::domain::holder::Holder;
-use crate::domain::ids::{BenefitId, Slug, TokenId, VoucherId};
+use crate::domain::ids::{AccountId, BenefitId, Slug, TokenId, VoucherId};
 use crate::domain::text::Text;
 use crate::domain::voucher::{State, VoucherCode};
 use crate::service::exchange::{self, Call, Done, Error, Exchange, Operation, keyless};
 use crate::service::memberships;
-use crate::store::{benefits, vouchers as stored};
+use crate::store::{benefits, catalogue, vouchers as stored};
+use chrono::TimeDelta;
 use diesel::PgConnection;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
@@ -123,6 +124,22 @@ pub async fn cancel(
     Ok(exchange::expect(exchange.book.submit(request).await, voucher_of)?.row)
 }
 
+/// Whether this brand may take it back for its member now; the book alone decides, when it does.
+pub async fn may_cancel(exchange: &Exchange, caller: &Slug, row: &VoucherRow, uses: &[UseRow]) -> Result<bool, Error> {
+    let zone = exchange.catalogue.load().alliance.zone;
+    let now = exchange.database.run(|conn| Ok::<_, Error>(catalogue::business_now(conn)?)).await?;
+    let mut settled = uses.iter().filter(|one| one.kind == UseKind::Issue);
+    Ok(match row.state {
+        State::Reserved => row.reserved_until.is_some_and(|until| now < until),
+        State::Issued => {
+            let is_good = row.use_by >= now.with_timezone(&zone).date_naive();
+            let undo = TimeDelta::seconds(i64::from(row.terms.undo_s));
+            is_good && (row.terms.giver == *caller || settled.all(|issue| now <= issue.at + undo))
+        }
+        State::PartlyRedeemed | State::Redeemed | State::Expired | State::Cancelled => false,
+    })
+}
+
 /// A voucher by its id, with its uses: to its brand, its giver, and operators.
 pub async fn get(exchange: &Exchange, reader: &Holder, id: VoucherId) -> Result<(Arc<VoucherRow>, Vec<UseRow>), Error> {
     let reader = reader.clone();
@@ -136,6 +153,17 @@ pub async fn get(exchange: &Exchange, reader: &Holder, id: VoucherId) -> Result<
             return Err(Error::NotFound);
         }
         Ok((Arc::new(row), voucher_uses::of(conn, &[id])?))
+    };
+    exchange.database.run(unit).await
+}
+
+/// A member's vouchers for its own page: those that can be used first.
+pub async fn usable_first(exchange: &Exchange, account: AccountId, limit: i64) -> Result<Vec<Arc<VoucherRow>>, Error> {
+    let unit = move |conn: &mut PgConnection| {
+        let ids = stored::usable_first(conn, account, limit)?;
+        let mut found = rows::find(conn, &ids)?;
+        found.sort_unstable_by_key(|row| ids.iter().position(|id| *id == row.id));
+        Ok::<_, Error>(found.into_iter().map(Arc::new).collect())
     };
     exchange.database.run(unit).await
 }

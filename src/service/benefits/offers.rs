@@ -175,7 +175,7 @@ pub async fn list(
         Holder::Partner(slug) => Some(slug.clone()),
         Holder::Operator(_) => None,
     };
-    let search = Search { seen_by, giver, after };
+    let search = Search { seen_by, giver, after, ..Search::default() };
     exchange.database.run(move |conn| Ok::<_, Error>(benefits::list(conn, &search, limit)?)).await
 }
 

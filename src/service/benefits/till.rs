@@ -10,7 +10,7 @@ use crate::domain::benefit::Benefit;
 use crate::domain::ids::{Slug, UseId};
 use crate::domain::money::{Millionths, minor_unit};
 use crate::domain::text::Text;
-use crate::domain::voucher::{Event, Next, State};
+use crate::domain::voucher::{Event, Next, State, may_be_taken_back};
 use crate::service::exchange::{self, Call, Done, Error, Exchange, Operation};
 use crate::signing::digest::directory_hash;
 use crate::store::catalogue;
@@ -132,6 +132,13 @@ pub async fn used(exchange: &Exchange, giver: &Slug, id: UseId) -> Result<Used, 
         Ok(Used { used: Arc::new(used), voucher: Arc::new(voucher) })
     };
     exchange.database.run(unit).await
+}
+
+/// Whether there is still time to take a redemption back; the book alone decides, when it does.
+pub async fn may_take_back(exchange: &Exchange, redemption: &UseRow) -> Result<bool, Error> {
+    let (zone, day) = (exchange.catalogue.load().alliance.zone, redemption.day);
+    let today = exchange.database.run(move |conn| Ok::<_, Error>(catalogue::business_day(conn, zone)?)).await?;
+    Ok(may_be_taken_back(day, today))
 }
 
 /// Takes a voucher, once.

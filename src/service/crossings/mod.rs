@@ -16,6 +16,7 @@ mod names;
 pub mod resolve;
 pub mod seen;
 
+pub use crate::book::crossing::Kind;
 pub use carry::{Bounds, Carrier};
 
 use crate::book::command::CrossingRow;

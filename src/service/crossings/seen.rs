@@ -166,10 +166,16 @@ impl Seen {
         }
     }
 
+    /// Whose points go and whose come, and how many: an undo or a reversal goes the other way than its conversion.
+    pub fn legs(&self) -> [(&str, i64); 2] {
+        let from = (self.row.from_partner.as_str(), self.row.debit);
+        let to = (self.row.to_partner.as_str(), self.row.credit);
+        if self.kind == Kind::Conversion { [from, to] } else { [to, from] }
+    }
+
     /// Who is asked; nobody when it is over.
     pub fn asked(&self) -> Option<&str> {
-        let (from, to) = (self.row.from_partner.as_str(), self.row.to_partner.as_str());
-        let (source, target) = if self.kind == Kind::Conversion { (from, to) } else { (to, from) };
+        let [(source, _), (target, _)] = self.legs();
         asked_of(self.state, source, target)
     }
 

@@ -6,37 +6,50 @@
   if (form && place) {
     let timer = 0;
     let asked = null;
+    // No answer has come to the last question: the form is sent as it is without a script.
+    let plain = false;
+    const stop = () => {
+      clearTimeout(timer);
+      if (asked) asked.abort();
+      asked = null;
+    };
+    const show = (part) => {
+      plain = part === null;
+      if (plain) place.replaceChildren();
+      else place.innerHTML = part;
+    };
     const ask = async () => {
+      stop();
       const query = new URLSearchParams(new FormData(form));
       if (!String(query.get("points") || "").trim()) {
         place.replaceChildren();
         return;
       }
-      if (asked) asked.abort();
-      asked = new AbortController();
+      const own = new AbortController();
+      asked = own;
+      let part = null;
       try {
-        const answer = await fetch(`${form.dataset.live}?${query}`, { signal: asked.signal, headers: { accept: "text/html" } });
+        const answer = await fetch(`${form.dataset.live}?${query}`, { signal: own.signal, headers: { accept: "text/html" } });
         if (answer.status === 401) {
           location.reload();
           return;
         }
-        if (answer.ok) place.innerHTML = await answer.text();
-      } catch (error) {
-        // Overtaken by the next one, or no connection: the form's own button still works.
-        if (error.name !== "AbortError") place.replaceChildren();
-      }
+        if (answer.ok) part = await answer.text();
+      } catch { /* no connection, or overtaken by the next one */ }
+      // What is overtaken says nothing of what is in the field now.
+      if (asked === own) show(part);
     };
     const soon = () => {
+      stop();
       // What is shown belongs to what was typed before: nobody confirms it while the next is on its way.
       const confirm = document.getElementById("confirm");
       if (confirm) confirm.disabled = true;
-      clearTimeout(timer);
       timer = setTimeout(ask, 250);
     };
     form.addEventListener("input", soon);
     form.addEventListener("submit", (event) => {
+      if (plain) return;
       event.preventDefault();
-      clearTimeout(timer);
       ask();
     });
   }

@@ -52,7 +52,10 @@
     }
     const protectedHeader = [...document.querySelectorAll("[data-kid]")].find((one) => one.dataset.kid === own.kid)?.dataset.protected;
     if (!protectedHeader) return say("strange");
-    const payload = await (await fetch(box.dataset.payload, { credentials: "same-origin" })).text();
+    // Nothing but the statement itself is signed: not a page that says why there is none.
+    const answer = await fetch(box.dataset.payload, { credentials: "same-origin" }).catch(() => null);
+    if (!answer || !answer.ok) return say("unread");
+    const payload = await answer.text();
     const bytes = new TextEncoder().encode(protectedHeader + "." + payload);
     const signature = encode(await crypto.subtle.sign("Ed25519", own.key, bytes));
     field.value = JSON.stringify({ protected: protectedHeader, signature });

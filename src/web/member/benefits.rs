@@ -2,7 +2,7 @@
 
 use super::session::Member;
 use super::shell::{Place, Shell};
-use crate::domain::benefit::{Benefit, Discount, UseUntil};
+use crate::domain::benefit::{Benefit, UseUntil};
 use crate::domain::ids::BenefitId;
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
@@ -12,8 +12,8 @@ use crate::service::exchange::{Call, Exchange};
 use crate::service::member_sessions::Scope;
 use crate::service::member_view::{self, Offered, Verdict};
 use crate::web::form::Posted;
-use crate::web::page;
 use crate::web::trouble::Trouble;
+use crate::web::{page, terms};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -62,12 +62,15 @@ fn card(shell: &Shell, offered: &Offered) -> Card {
         Verdict::SoldOut => lang.sold_out(),
         Verdict::Had => lang.had_it(),
     };
-    let claim =
-        if offer.points.is_zero() { lang.claim().to_owned() } else { lang.claim_for(lang.number(offer.points.get())) };
+    let claim = if offer.points.is_zero() {
+        lang.claim().to_owned()
+    } else {
+        lang.claim_for(lang.so_many_points(offer.points.get()))
+    };
     let left = offered.row.quota.map(|quota| lang.left_over(lang.number((quota - offered.row.taken).max(0))));
     let share = offer.per_member.map(|share| lang.per_member(share.count, share.period));
     let facts = [
-        benefit.discount.map(|discount| off(shell, discount)),
+        benefit.discount.map(|discount| terms::off(lang, discount, |amount| shell.money(amount))),
         worth(shell, benefit),
         Some(good(shell, benefit)),
         left,
@@ -82,7 +85,7 @@ fn card(shell: &Shell, offered: &Offered) -> Card {
         giver: lang.given_by(shell.brand_of(&benefit.giver)),
         price: price(shell, offer.points, offer.cash),
         claim,
-        facts: facts.into_iter().flatten().collect(),
+        facts: facts.into_iter().flatten().chain(terms::black_days(lang, &benefit.blackouts)).collect(),
         no: no.to_owned(),
         key: Uuid::new_v4().simple().to_string(),
     }
@@ -93,22 +96,9 @@ pub fn price(shell: &Shell, points: Points, cash: Millionths) -> String {
     let lang = shell.lang;
     match (points.is_zero(), cash == Millionths::ZERO) {
         (true, true) => lang.free().to_owned(),
-        (false, true) => lang.costs_points(lang.number(points.get())),
+        (false, true) => lang.so_many_points(points.get()),
         (true, false) => lang.costs_cash(shell.money(cash)),
-        (false, false) => lang.costs_points_and_cash(lang.number(points.get()), shell.money(cash)),
-    }
-}
-
-/// What a coupon takes off.
-pub fn off(shell: &Shell, discount: Discount) -> String {
-    let lang = shell.lang;
-    match discount {
-        Discount::Amount { amount, from } if from == Millionths::ZERO => lang.off(shell.money(amount)),
-        Discount::Amount { amount, from } => lang.off_from(shell.money(amount), shell.money(from)),
-        Discount::Share { basis_points, .. } => {
-            let percent = Millionths::new(basis_points * 10_000).to_string();
-            lang.percent_off(percent.trim_end_matches('0').trim_end_matches('.'))
-        }
+        (false, false) => lang.costs_points_and_cash(lang.so_many_points(points.get()), shell.money(cash)),
     }
 }
 
@@ -120,7 +110,7 @@ fn good(shell: &Shell, benefit: &Benefit) -> String {
     match benefit.use_until {
         UseUntil::Day(day) => shell.lang.use_by(shell.lang.day(day)),
         UseUntil::Days(0) => shell.lang.use_today().to_owned(),
-        UseUntil::Days(days) => shell.lang.use_within(days),
+        UseUntil::Days(days) => shell.lang.use_within(shell.lang.so_many_days(days.into())),
     }
 }
 
@@ -143,8 +133,7 @@ pub async fn claim(
     let not_found = || Trouble::not_found(member.lang).back_to("/member/benefits");
     let benefit: BenefitId = id.parse().map_err(|_| not_found())?;
     let version = form.version.parse().map_err(|_| not_found())?;
-    let key: String = form.key.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    let key = format!("page-{}-{key}", member.session.account);
+    let key = member.key(&form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     let member_ref = member.session.member_ref.clone();
     let wanted = Wanted { member_ref, benefit, version: Some(version), reserve: false, reference: None };

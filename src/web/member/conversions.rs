@@ -4,11 +4,12 @@ use super::offer::expiry_text;
 use super::session::Member;
 use super::shell::{Place, Shell};
 use crate::domain::confirmation::Confirmation;
-use crate::domain::ids::{AccountId, ConversionId};
+use crate::domain::ids::{AccountId, ConversionId, Slug};
 use crate::domain::terms::Terms;
 use crate::service::answer::{Side, arrives_by, asker, standing};
 use crate::service::command::{ConversionRow, CrossingRow, ReversalRow};
 use crate::service::conversions::{self, By, Converted, Found, Stands, Wanted};
+use crate::service::crossings::Kind;
 use crate::service::exchange::{Call, Exchange};
 use crate::service::member_sessions::Scope;
 use crate::service::member_view::{self, Happened};
@@ -38,7 +39,7 @@ pub struct Confirmed {
 pub async fn create(exchange: Data<Exchange>, posted: Posted<Member, Confirmed>) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: member, form } = posted;
     member.check(Scope::Convert)?;
-    let key = key(&member, &form.key);
+    let key = member.key(&form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     let by = By::TokenOf { token: form.token, member_ref: member.session.member_ref.clone() };
     let done = conversions::convert(&exchange, call, Wanted { by, reference: None }).await;
@@ -47,12 +48,6 @@ pub async fn create(exchange: Data<Exchange>, posted: Posted<Member, Confirmed>)
         Converted::Pending(row) => row.conversion,
     };
     Ok(page::see_other(&format!("/member/conversions/{id}")))
-}
-
-/// The idempotency key of a form: of this membership alone, whatever a browser sends.
-fn key(member: &Member, form: &str) -> String {
-    let plain: String = form.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    format!("page-{}-{plain}", member.session.account)
 }
 
 /// One line of the history.
@@ -76,13 +71,14 @@ fn line(shell: &Shell, happened: &Happened) -> Line {
         Happened::Converted { row, side } => {
             let total = row.bonuses.iter().fold(row.credit.get(), |sum, bonus| sum + bonus.get());
             let change = if *side == Side::From { -row.debit.get() } else { total };
-            let note = match (row.reversed.undone, row.reversed.credit.is_zero()) {
+            let note = match (row.reversed.undone, taken_back(row)) {
                 (true, _) => lang.state_undone(),
-                (false, false) => lang.state_partly_reversed(),
-                (false, true) => "",
+                (false, TakenBack::All) => lang.state_reversed(),
+                (false, TakenBack::Some) => lang.state_partly_reversed(),
+                (false, TakenBack::Nothing) => "",
             };
             Line {
-                what: both_legs(shell, &row.terms, row.debit.get(), total),
+                what: both_legs(shell, (&row.terms.from, row.debit.get()), (&row.terms.to, total)),
                 change: lang.change(change),
                 is_gain: change > 0,
                 day: lang.day(row.day),
@@ -101,20 +97,27 @@ fn line(shell: &Shell, happened: &Happened) -> Line {
     }
 }
 
-fn both_legs(shell: &Shell, terms: &Terms, debit: i64, credit: i64) -> String {
-    let (from, to) = (shell.points_of(&terms.from), shell.points_of(&terms.to));
-    shell.lang.gave_got(shell.lang.number(debit), from, shell.lang.number(credit), to)
+fn both_legs(shell: &Shell, (from, gave): (&Slug, i64), (to, got): (&Slug, i64)) -> String {
+    let (from, to) = (shell.points_of(from), shell.points_of(to));
+    shell.lang.gave_got(shell.lang.number(gave), from, shell.lang.number(got), to)
 }
 
-/// A conversion on its way, if it is this account's to know.
+/// What is on its way, if it is this account's to know: an undo or a reversal goes the other way.
 pub fn line_of_crossing(shell: &Shell, row: &CrossingRow, account: AccountId) -> Option<Line> {
-    if row.from_account != account && row.to_account != account {
-        return None;
-    }
-    let total = row.total_credit().get();
-    let change = if row.from_account == account { -row.debit.get() } else { total };
+    let (gives, gets) = (row.source_points().get(), row.target_points().get());
+    let change = match account {
+        own if own == row.source() => -gives,
+        own if own == row.target() => gets,
+        _ => return None,
+    };
+    let legs = both_legs(shell, (row.source_partner(), gives), (row.target_partner(), gets));
+    let what = match row.kind {
+        Kind::Conversion => legs,
+        Kind::Undo => shell.lang.of_kind(shell.lang.crossing_kind_undo(), legs),
+        Kind::Reversal => shell.lang.of_kind(shell.lang.crossing_kind_reversal(), legs),
+    };
     Some(Line {
-        what: both_legs(shell, &row.terms, row.debit.get(), total),
+        what,
         change: shell.lang.change(change),
         is_gain: change > 0,
         day: shell.instant(row.at),
@@ -255,8 +258,26 @@ fn posted_state(row: &ConversionRow, reversals: &[ReversalRow], crossing: Option
         Some(crossing) if !crossing.state.is_over() => standing(crossing),
         _ if row.reversed.undone => "undone",
         _ if member_view::is_being_undone(reversals).is_some() => "being_undone",
-        _ if !row.reversed.credit.is_zero() => "partly_reversed",
-        _ => "completed",
+        _ => match taken_back(row) {
+            TakenBack::All => "reversed",
+            TakenBack::Some => "partly_reversed",
+            TakenBack::Nothing => "completed",
+        },
+    }
+}
+
+/// How much of a conversion a brand has taken back.
+enum TakenBack {
+    Nothing,
+    Some,
+    All,
+}
+
+fn taken_back(row: &ConversionRow) -> TakenBack {
+    match row.reversed.credit {
+        none if none.is_zero() => TakenBack::Nothing,
+        all if all == row.credit => TakenBack::All,
+        _ => TakenBack::Some,
     }
 }
 
@@ -268,6 +289,7 @@ fn state_text(shell: &Shell, state: &str) -> &'static str {
         "undone" => shell.lang.state_undone(),
         "being_undone" => shell.lang.state_being_undone(),
         "partly_reversed" => shell.lang.state_partly_reversed(),
+        "reversed" => shell.lang.state_reversed(),
         _ => shell.lang.state_completed(),
     }
 }
@@ -297,7 +319,7 @@ pub async fn undo(
     if !is_own {
         return Err(Trouble::not_found(member.lang).back_to("/member/history"));
     }
-    let key = key(&member, &form.key);
+    let key = member.key(&form.key);
     let call = Call { caller: &member.session.brand, request_id: member.request_id, key: &key };
     conversions::undo(&exchange, call, id).await.map_err(member.no("/member/history"))?;
     Ok(page::see_other(&format!("/member/conversions/{id}")))

@@ -4,6 +4,7 @@ use super::conversions::{Line, line_of_crossing, lines};
 use super::offer::{self, Asked, OfferPart, expiry_text};
 use super::session::Member;
 use super::shell::{Place, Shell};
+use crate::domain::benefit::shown_tier;
 use crate::domain::ids::Slug;
 use crate::domain::lots::Lots;
 use crate::service::exchange::Exchange;
@@ -46,6 +47,8 @@ struct Home<'a> {
     own: Balance,
     linked: Vec<Balance>,
     ways: Vec<Way>,
+    /// Why there is no direction to convert in.
+    no_way: &'static str,
     asked: Asked,
     part: OfferPart<'a>,
     pending: Vec<Line>,
@@ -96,11 +99,13 @@ async fn page_of(
         true => offer::ask(exchange, member, &shell, &asked).await,
         false => OfferPart { shell: &shell, offer: None, no: None },
     };
+    let (own_tier, until) = (view.membership.tier.clone(), view.membership.tier_until);
     let home = Home {
-        tier: shell.tier_of(&view.account.partner, &view.membership.tier),
+        tier: shell.tier_of(&view.account.partner, &shown_tier(own_tier, until, &view.account.tier, view.today)),
         own: own(&shell, &view),
         linked: view.linked.iter().map(|one| linked(&shell, one, &view)).collect(),
         ways: ways(&shell, &view, &asked.direction),
+        no_way: no_way(&shell, &view),
         pending: view.pending.iter().filter_map(|row| line_of_crossing(&shell, row, account)).collect(),
         newest: lines(&shell, history.happened),
         shell: &shell,
@@ -149,6 +154,15 @@ fn balance(shell: &Shell, partner: &Slug, lots: &Lots, today: NaiveDate) -> Bala
         balance: is_hosted.then(String::new),
         ends: live.map(|lot| expiry_text(shell.lang, lot.points, lot.expires)).collect(),
         brand,
+    }
+}
+
+/// Not linked, not yet open, or nothing to convert by.
+fn no_way(shell: &Shell, view: &View) -> &'static str {
+    match view.linked.iter().all(|one| one.link.opens_at > view.now) {
+        _ if view.linked.is_empty() => shell.lang.nothing_linked(),
+        true => shell.lang.links_not_open(),
+        false => shell.lang.no_way_now(),
     }
 }
 

@@ -68,7 +68,8 @@ pub async fn list(exchange: Data<Exchange>, request: HttpRequest, member: Member
 
 fn agreed(shell: &Shell, consent: &Consent) -> Agreed {
     let recipient = consent.recipient.parse().map_or_else(|_| consent.recipient.clone(), |slug| shell.brand_of(&slug));
-    let shared = consent.categories.join(", ");
+    let shared: Vec<&str> = consent.categories.iter().map(|code| shell.lang.category(code)).collect();
+    let shared = shared.join(shell.lang.pick(", ", "、"));
     Agreed {
         recipient,
         purpose: consent.purpose.clone().unwrap_or_default(),

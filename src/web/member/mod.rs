@@ -14,15 +14,16 @@ mod shell;
 mod vouchers;
 
 use super::lang::Lang;
-use super::page;
+use super::page::{self, one};
 use super::trouble::Trouble;
+use actix_web::HttpResponse;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Resource, Route};
 
 /// Registers the member's addresses.
 pub fn configure(config: &mut ServiceConfig) {
     let pages = web::scope("/member")
+        .app_data(page::queries("/member"))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(home::show)))
         .service(one("/open/{secret}", web::get().to(session::open)))
@@ -40,14 +41,10 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/vouchers/{id}/cancellation", web::post().to(vouchers::cancel)))
         .service(one("/links", web::get().to(links::list)))
         .service(one("/links/{id}/end", web::post().to(links::end)))
-        .service(one("/pass", web::post().to(links::pass)))
+        // A pass is made by a form: its address alone leads to the first page.
+        .service(one("/pass", web::get().to(home::show)).route(web::post().to(links::pass)))
         .default_service(web::to(nowhere));
     config.service(pages);
-}
-
-/// One resource an address, so that a method it does not take is 405, not 404.
-fn one(path: &str, route: Route) -> Resource {
-    web::resource(path).route(route)
 }
 
 async fn nowhere(lang: Lang) -> Result<HttpResponse, Trouble> {

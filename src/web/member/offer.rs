@@ -8,12 +8,13 @@ use crate::domain::points::Points;
 use crate::http::Problem;
 use crate::service::answer::arrives_by;
 use crate::service::command::{ConversionRow, Direction, Want};
-use crate::service::exchange::Exchange;
+use crate::service::exchange::{Error, Exchange};
+use crate::service::member_view;
 use crate::service::quotes::{self, Quote, Wanted};
 use crate::web::lang::Lang;
 use crate::web::trouble;
 use askama::Template;
-use chrono::{NaiveDate, TimeDelta};
+use chrono::NaiveDate;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -48,7 +49,10 @@ pub struct Offer {
     pub give_name: String,
     pub get: String,
     pub get_name: String,
-    pub keep: String,
+    /// What is left of the balance; absent where a brand keeps it itself.
+    pub keep: Option<String>,
+    /// What of the points asked for no step takes.
+    pub spare: Option<String>,
     pub bonuses: Vec<String>,
     pub rate: String,
     pub rate_ends: Option<String>,
@@ -56,7 +60,7 @@ pub struct Offer {
     pub arrives: String,
     pub lots: Vec<Arriving>,
     pub is_mortal: bool,
-    pub undo_minutes: i64,
+    pub undo: Option<String>,
     pub offer_until: String,
     pub token: String,
     /// Once for each form that is shown, so that a form sent twice is one conversion.
@@ -86,12 +90,29 @@ pub async fn ask<'a>(exchange: &Exchange, member: &Member, shell: &'a Shell, ask
     };
     let wanted = Wanted { member_ref: member.session.member_ref.clone(), direction, want: Want::Points(points) };
     match quotes::create(exchange, &member.session.brand, member.request_id, wanted).await {
-        Ok(quote) => OfferPart { shell, offer: Some(offer(exchange, shell, quote)), no: None },
-        Err(error) => OfferPart { shell, offer: None, no: Some(trouble::why(&Problem::from(error), member.lang)) },
+        Ok(quote) => match kept(exchange, &quote).await {
+            Ok(kept) => OfferPart { shell, offer: Some(offer(exchange, shell, quote, kept)), no: None },
+            Err(error) => refused(shell, error),
+        },
+        Err(error) => refused(shell, error),
     }
 }
 
-fn offer(exchange: &Exchange, shell: &Shell, quote: Quote) -> Offer {
+fn refused(shell: &Shell, error: Error) -> OfferPart<'_> {
+    OfferPart { shell, offer: None, no: Some(trouble::why(&Problem::from(error), shell.lang)) }
+}
+
+/// What would be left to the member where the points come from; a ledger of a brand's own is not known here.
+async fn kept(exchange: &Exchange, quote: &Quote) -> Result<Option<Points>, Error> {
+    let is_hosted = exchange.catalogue.load().partners.get(&quote.row.terms.from).is_some_and(|from| from.hosted);
+    if !is_hosted {
+        return Ok(None);
+    }
+    let free = member_view::free(exchange, quote.row.from_account).await?;
+    Ok(Some(free.less(quote.row.debit)))
+}
+
+fn offer(exchange: &Exchange, shell: &Shell, quote: Quote, kept: Option<Points>) -> Offer {
     let (lang, row, terms) = (shell.lang, &quote.row, &quote.row.terms);
     let total = row.bonuses.iter().fold(row.credit.get(), |sum, bonus| sum + bonus.get());
     let catalogue = exchange.catalogue.load();
@@ -102,21 +123,22 @@ fn offer(exchange: &Exchange, shell: &Shell, quote: Quote) -> Offer {
     let bonuses = terms.campaigns.iter().zip(&row.bonuses).filter(|(_, points)| !points.is_zero());
     let is_hosted = |slug| catalogue.partners.get(slug).is_some_and(|partner| partner.hosted);
     let is_now = is_hosted(&terms.from) && is_hosted(&terms.to);
-    let minutes = arrives_by(row.at).signed_duration_since(row.at).num_minutes();
+    let promise = arrives_by(row.at).signed_duration_since(row.at).num_seconds();
     Offer {
         give: lang.number(row.debit.get()),
         give_name: shell.points_of(&terms.from),
         get: lang.number(total),
         get_name: shell.points_of(&terms.to),
-        keep: lang.number(quote.remainder.get()),
+        keep: kept.map(|points| lang.number(points.get())),
+        spare: (!quote.remainder.is_zero()).then(|| lang.not_needed(lang.number(quote.remainder.get()))),
         bonuses: bonuses.map(|(campaign, points)| bonus(shell, row, &campaign.code, *points)).collect(),
         rate: lang.rate_for(lang.number(terms.ratio.den()), lang.number(terms.ratio.num())),
         rate_ends: ends.map(|at| lang.rate_ends(shell.instant(at))),
         tier: lang.rate_of_tier(shell.tier_of(&terms.from, &terms.tier)),
-        arrives: if is_now { lang.arrives_now().to_owned() } else { lang.arrives_within(minutes) },
+        arrives: if is_now { lang.arrives_now().to_owned() } else { lang.arrives_within(lang.span(promise)) },
         lots: arriving(shell, row),
         is_mortal: is_mortal(row),
-        undo_minutes: TimeDelta::seconds(i64::from(terms.undo_s)).num_minutes(),
+        undo: (terms.undo_s >= 60).then(|| lang.undo_within(lang.span(terms.undo_s.into()))),
         offer_until: shell.instant(quote.expires_at),
         token: quote.token,
         key: Uuid::new_v4().simple().to_string(),

@@ -3,7 +3,7 @@
 use crate::http::RequestId;
 use crate::service::exchange::{Error, Exchange};
 use crate::service::member_sessions::{self, Scope, Secret, Session};
-use crate::web::form::{Found, Nothing, Posted, Visitor};
+use crate::web::form::{Found, Nothing, Posted, Visitor, plain_key};
 use crate::web::lang::Lang;
 use crate::web::trouble::{Trouble, What};
 use crate::web::{assets, page};
@@ -35,6 +35,11 @@ impl Member {
 
     pub fn check(&self, scope: Scope) -> Result<(), Trouble> {
         if self.session.may(scope) { Ok(()) } else { Err(Trouble::new(What::Scope, self.lang).back_to("/member")) }
+    }
+
+    /// The idempotency key of a form: of this membership alone, whatever a browser sends.
+    pub fn key(&self, form: &str) -> String {
+        format!("page-{}-{}", self.session.account, plain_key(form))
     }
 
     /// For `map_err`: a no in this page's language.

@@ -1,6 +1,6 @@
 //! Vouchers of this member: showing them at a till, giving them back.
 
-use super::benefits::{off, price};
+use super::benefits::price;
 use super::session::Member;
 use super::shell::{Place, Shell};
 use crate::domain::holder::Holder;
@@ -13,8 +13,8 @@ use crate::service::exchange::Exchange;
 use crate::service::member_sessions::Scope;
 use crate::service::member_view;
 use crate::web::form::{Nothing, Posted};
-use crate::web::page;
 use crate::web::trouble::Trouble;
+use crate::web::{page, terms};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -43,12 +43,10 @@ struct VouchersPage<'a> {
 
 /// All of them, those that are good first.
 pub async fn list(exchange: Data<Exchange>, request: HttpRequest, member: Member) -> Result<HttpResponse, Trouble> {
-    let reader = Holder::Partner(member.session.brand.clone());
-    let found = claims::of_member(&exchange, &reader, member.session.member_ref.clone(), None, PAGE).await;
+    let found = claims::usable_first(&exchange, member.session.account, PAGE).await;
     let found = found.map_err(member.no("/member"))?;
     let shell = Shell::new(&exchange, &member, &request, Place::Vouchers);
-    let mut cards: Vec<Card> = found.iter().map(|row| card(&shell, row)).collect();
-    cards.sort_by_key(|card| !card.is_good);
+    let cards = found.iter().map(|row| card(&shell, row)).collect();
     page::html(StatusCode::OK, &VouchersPage { cards, shell: &shell })
 }
 
@@ -95,18 +93,16 @@ pub async fn show(
     let id = id_of(&member, &id)?;
     member_view::has_voucher(&exchange, member.session.account, id).await.map_err(&no)?;
     let reader = Holder::Partner(member.session.brand.clone());
-    let (row, _) = claims::get(&exchange, &reader, id).await.map_err(&no)?;
+    let (row, uses) = claims::get(&exchange, &reader, id).await.map_err(&no)?;
+    let brand = &member.session.brand;
+    let may_cancel = claims::may_cancel(&exchange, brand, &row, &uses).await.map_err(&no)?;
     let held = claims::held(&vouchers, row).await.map_err(&no)?;
     let shell = Shell::new(&exchange, &member, &request, Place::Vouchers);
     let (row, lang) = (&held.row, member.lang);
     let code = held.code.filter(|_| is_good(row));
     let uses = (row.terms.uses > 1).then(|| lang.uses_left(row.terms.uses - row.used, row.terms.uses));
-    let black = row
-        .terms
-        .blackouts
-        .iter()
-        .map(|(from, to)| format!("{}: {} – {}", lang.black_days(), lang.day(*from), lang.day(*to)));
-    let facts = [row.terms.discount.map(|discount| off(&shell, discount)), uses].into_iter().flatten().chain(black);
+    let off = row.terms.discount.map(|discount| terms::off(lang, discount, |amount| shell.money(amount)));
+    let facts = [off, uses].into_iter().flatten().chain(terms::black_days(lang, &row.terms.blackouts));
     let voucher = VoucherPage {
         card: card(&shell, row),
         price: price(&shell, row.terms.points, row.terms.cash),
@@ -117,19 +113,18 @@ pub async fn show(
             .reserved_until
             .filter(|_| row.state == State::Reserved)
             .map(|until| lang.reserved_until(shell.instant(until))),
-        give_back: give_back(&shell, row),
+        give_back: (shell.may_claim && may_cancel).then(|| give_back(&shell, row)),
         shell: &shell,
     };
     page::html(StatusCode::OK, &voucher)
 }
 
-fn give_back(shell: &Shell, row: &VoucherRow) -> Option<String> {
-    let may = shell.may_claim && matches!(row.state, State::Issued | State::Reserved) && row.used == 0;
-    let points = row.terms.points;
-    may.then(|| match points.is_zero() {
+fn give_back(shell: &Shell, row: &VoucherRow) -> String {
+    // Of a reservation nothing has been taken yet.
+    match row.state == State::Reserved || row.terms.points.is_zero() {
         true => shell.lang.give_back_free().to_owned(),
-        false => shell.lang.give_back_what(shell.lang.number(points.get())),
-    })
+        false => shell.lang.give_back_what(shell.lang.so_many_points(row.terms.points.get())),
+    }
 }
 
 fn id_of(member: &Member, text: &str) -> Result<VoucherId, Trouble> {

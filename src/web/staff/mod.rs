@@ -19,16 +19,20 @@ pub use session::signed_in;
 pub use shell::Place;
 
 use super::lang::Lang;
-use super::page;
+use super::page::{self, one};
 use super::trouble::Trouble;
+use actix_web::HttpResponse;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, Resource, Route};
+
+/// Days before its end from which a certificate is shown as near it.
+const NEAR_DAYS: i64 = 30;
 
 /// Registers the staff's addresses; the listener adds `Data<Staffing>` beside what members' pages need.
 pub fn configure(config: &mut ServiceConfig) {
     let sign_in = one("/sign-in", web::get().to(session::show)).route(web::post().to(session::sign_in));
     let console = web::scope("/console")
+        .app_data(page::queries("/console"))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(shell::home)))
         .service(one("/sign-out", web::post().to(session::sign_out)))
@@ -41,11 +45,6 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(partner::configure)
         .default_service(web::to(nowhere));
     config.service(sign_in.wrap(from_fn(page::headers))).service(console).configure(till::configure);
-}
-
-/// One resource an address, so that a method it does not take is 405, not 404.
-fn one(path: &str, route: Route) -> Resource {
-    web::resource(path).route(route)
 }
 
 async fn nowhere(lang: Lang) -> Result<HttpResponse, Trouble> {

@@ -1,8 +1,8 @@
 //! What is on its way between two ledgers, what of it is in doubt and is resolved by four eyes, and how the exchange fares.
 
-use super::one;
 use super::session::Staff;
 use super::shell::{Place, Shell};
+use super::{NEAR_DAYS, one};
 use crate::domain::crossing::State;
 use crate::domain::resolution::Outcome;
 use crate::domain::staff::Permission;
@@ -24,8 +24,6 @@ use uuid::Uuid;
 
 /// Crossings of one page, and of those in doubt.
 const PAGE: i64 = 100;
-/// Days before its end from which a certificate is shown as near it.
-const NEAR_DAYS: i64 = 30;
 const BACK: &str = "/console/crossings";
 
 pub fn configure(config: &mut ServiceConfig) {
@@ -136,15 +134,12 @@ fn brand(shell: &Shell, slug: &str) -> String {
 
 fn crossing(shell: &Shell, seen: &Seen) -> CrossingShown {
     let (lang, row) = (shell.lang, &seen.row);
+    let [(from, gives), (to, gets)] = seen.legs();
     CrossingShown {
         id: seen.id(),
-        kind: match seen.kind_code() {
-            "undo" => lang.crossing_kind_undo(),
-            "reversal" => lang.crossing_kind_reversal(),
-            _ => lang.crossing_kind_conversion(),
-        },
-        from_to: lang.direction_of(brand(shell, &row.from_partner), brand(shell, &row.to_partner)),
-        points: lang.crossing_moves(lang.number(row.debit), lang.number(row.credit)),
+        kind: lang.crossing_kind(seen.kind_code()),
+        from_to: lang.direction_of(brand(shell, from), brand(shell, to)),
+        points: lang.crossing_moves(lang.number(gives), lang.number(gets)),
         state: lang.crossing_state(seen.state),
         is_in_doubt: row.in_doubt,
         asked: seen.asked().map(|slug| brand(shell, slug)).unwrap_or_default(),
@@ -173,7 +168,7 @@ fn health_of(shell: &Shell, health: watch::Health) -> HealthShown {
         CertificateShown {
             holder,
             ends: shell.instant(ends),
-            left: lang.health_days(days),
+            left: lang.health_days(lang.so_many_days(days)),
             look: if days >= NEAR_DAYS { "good" } else { "busy" },
         }
     });

@@ -6,7 +6,6 @@
 use super::session::Staff;
 use super::shell::{Place, Shell};
 use super::{nowhere, one};
-use crate::domain::benefit::Discount;
 use crate::domain::ids::{Slug, UseId};
 use crate::domain::money::Millionths;
 use crate::domain::staff::Permission;
@@ -17,9 +16,9 @@ use crate::service::benefits::till::{self, Expected, Shown, Used};
 use crate::service::command::{Code, Hint, UseRow};
 use crate::service::exchange::{Call, Error, Exchange};
 use crate::service::staff::{Act, Staffing};
-use crate::web::form::Posted;
-use crate::web::page;
+use crate::web::form::{Posted, plain_key};
 use crate::web::trouble::{Trouble, What, why};
+use crate::web::{page, terms};
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
@@ -35,6 +34,7 @@ const COOKIE: &str = "hanse-till";
 /// Forms are answered with pages, too: their addresses alone lead to the first one.
 pub fn configure(config: &mut ServiceConfig) {
     let till = web::scope("/till")
+        .app_data(page::queries("/till"))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(show)))
         .service(one("/place", web::post().to(place)))
@@ -234,9 +234,9 @@ fn voucher<'a>(shell: &'a Shell, code: &str, bill: Option<Millionths>, expected:
     });
     let uses = (terms.uses > 1).then(|| lang.uses_left(terms.uses - row.used, terms.uses));
     let worth = terms.face_value.map(|value| lang.worth(shell.money(value)));
-    let black = terms.blackouts.iter();
-    let black = black.map(|(from, to)| format!("{}: {} – {}", lang.black_days(), shell.day(*from), shell.day(*to)));
-    let facts = [terms.discount.map(|discount| off(shell, discount)), worth, uses].into_iter().flatten().chain(black);
+    let off = terms.discount.map(|discount| terms::off(lang, discount, |amount| shell.money(amount)));
+    let black = terms::black_days(lang, &row.terms.blackouts);
+    let facts = [off, worth, uses].into_iter().flatten().chain(black);
     let is_coupon = terms.discount.is_some();
     let is_short = expected.no.as_ref().is_some_and(|refusal| refusal.code == Code::BelowThreshold);
     VoucherPage {
@@ -256,21 +256,6 @@ fn voucher<'a>(shell: &'a Shell, code: &str, bill: Option<Millionths>, expected:
         may_redeem: problem.is_none() && (!is_coupon || bill.is_some()),
         no: problem.map(|problem| no(shell, &problem, first)),
         shell,
-    }
-}
-
-/// What a coupon takes off, and from which bill on.
-fn off(shell: &Shell, discount: Discount) -> String {
-    let lang = shell.lang;
-    match discount {
-        Discount::Amount { amount, from } if from == Millionths::ZERO => lang.off(shell.money(amount)),
-        Discount::Amount { amount, from } => lang.off_from(shell.money(amount), shell.money(from)),
-        Discount::Share { basis_points, from, at_most } => {
-            let percent = Millionths::new(basis_points * 10_000).to_string();
-            let percent = percent.trim_end_matches('0').trim_end_matches('.');
-            let share = lang.till_off_percent(percent, shell.money(from));
-            at_most.map_or(share.clone(), |most| format!("{share}, {}", lang.till_at_most(shell.money(most))))
-        }
     }
 }
 
@@ -311,8 +296,7 @@ pub struct Redeemed {
 
 /// A key of this person's forms alone.
 fn key_of(staff: &Staff, key: &str) -> String {
-    let key: String = key.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-    format!("{}.{key}", staff.signed.staff)
+    format!("{}.{}", staff.signed.staff, plain_key(key))
 }
 
 /// Takes a voucher; sent twice, it is taken once.
@@ -394,7 +378,8 @@ struct TakenPage<'a> {
     key: String,
     /// A redemption that was not taken back.
     is_standing: bool,
-    is_own: bool,
+    /// Why this person does not take it back; empty where they may.
+    no: &'static str,
 }
 
 /// What was taken, and a way to take it back.
@@ -405,6 +390,7 @@ pub async fn taken(
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let found = redemption(&exchange, &staff, &id).await?;
+    let in_time = till::may_take_back(&exchange, &found.used).await.map_err(staff.no("/till"))?;
     let shell = Shell::new(&exchange, &staff, &request, Place::Till);
     let (one, lang) = (found.used.as_ref(), staff.lang);
     let is_standing = one.reverses.is_none() && !one.reversed;
@@ -422,7 +408,11 @@ pub async fn taken(
         cash: money(Some(one.terms.cash).filter(|cash| *cash != Millionths::ZERO)),
         key: Uuid::new_v4().simple().to_string(),
         is_standing,
-        is_own: is_own(&staff, one),
+        no: match is_own(&staff, one) {
+            _ if !in_time => lang.till_too_late(),
+            true => "",
+            false => lang.till_not_yours(),
+        },
         shell: &shell,
     };
     page::html(StatusCode::OK, &taken)

@@ -58,11 +58,13 @@ words! {
 
 impl Lang {
     pub fn kpi(self, kpi: Kpi) -> &'static str {
-        self.either(kpi.name())
+        let (en, zh) = kpi.name();
+        self.pick(en, zh)
     }
 
     pub fn kpi_means(self, kpi: Kpi) -> &'static str {
-        self.either(kpi.definition())
+        let (en, zh) = kpi.definition();
+        self.pick(en, zh)
     }
 
     /// A value in its unit.

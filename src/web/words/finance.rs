@@ -91,6 +91,8 @@ words! {
     sign_no_key: "This file is no Ed25519 private key.", "该文件不是 Ed25519 私钥。";
     sign_strange_key: "This key is not one of your active signing keys.", "该密钥不是贵方有效的签名密钥。";
     sign_no_browser: "This browser does not sign with Ed25519: use the command line.", "此浏览器不支持 Ed25519 签名，请使用命令行。";
+    sign_unread: "The statement could not be read, so nothing was signed. Load this page anew, and sign in again if it asks you to.",
+        "无法读取结算单，未签名。请刷新页面，如有提示请重新登录。";
     sign_done: "Signed here. Send it below.", "已签名，请在下方提交。";
     sign_elsewhere: "Sign on the command line", "用命令行签名";
     sign_elsewhere_what: "Take the payload, sign it where the key is, and bring what is printed. For ES256 use your own library (RFC 7515).",
@@ -186,13 +188,6 @@ words! {
 }
 
 impl Lang {
-    pub(super) fn either(self, (en, zh): (&'static str, &'static str)) -> &'static str {
-        match self {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
-    }
-
     /// A window's state by its code, and how it is coloured.
     pub fn window_state(self, code: &str) -> (&'static str, &'static str) {
         let (words, look) = match code {
@@ -205,7 +200,7 @@ impl Lang {
             "settled" => (("Settled", "已结清"), "good"),
             _ => (("Published", "已发布"), "good"),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     pub fn statement_state(self, code: &str) -> (&'static str, &'static str) {
@@ -215,7 +210,7 @@ impl Lang {
             Some(StatementState::Disputed) => (("Disputed", "有争议"), "bad"),
             Some(StatementState::Published) | None => (("Published", "已发布"), ""),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     /// An obligation's state by its code.
@@ -226,7 +221,7 @@ impl Lang {
             "overdue" => (("Overdue", "逾期"), "bad"),
             _ => (("Due", "待付"), ""),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     pub fn dispute_state(self, state: DisputeState) -> (&'static str, &'static str) {
@@ -236,22 +231,23 @@ impl Lang {
             DisputeState::Decided => (("Decided", "已裁定"), "good"),
             DisputeState::Withdrawn => (("Withdrawn", "已撤回"), ""),
         };
-        (self.either(words), look)
+        (self.pick(words.0, words.1), look)
     }
 
     pub fn dispute_kind(self, kind: Kind) -> &'static str {
-        self.either(match kind {
+        let (en, zh) = match kind {
             Kind::Missing => ("Missing", "缺少明细"),
             Kind::Duplicate => ("Duplicate", "重复"),
             Kind::Amount => ("Amount", "金额不符"),
             Kind::Rate => ("Rate or points", "汇率或积分不符"),
             Kind::Eligibility => ("Not entitled", "不应享有"),
             Kind::Identity => ("Wrong member", "会员不符"),
-        })
+        };
+        self.pick(en, zh)
     }
 
     pub fn finding(self, finding: Finding) -> &'static str {
-        self.either(match finding {
+        let (en, zh) = match finding {
             Finding::Matched => ("Matched", "一致"),
             Finding::MissingHere => ("In your list alone", "仅贵方清单有"),
             Finding::MissingThere => ("Here alone", "仅本系统有"),
@@ -259,12 +255,13 @@ impl Lang {
             Finding::Rate => ("Other points", "积分不同"),
             Finding::Duplicate => ("Twice in your list", "清单重复"),
             Finding::Late => ("In another window", "属其他结算期"),
-        })
+        };
+        self.pick(en, zh)
     }
 
     /// As the reports call it.
     pub fn figure(self, sort: Sort) -> &'static str {
         let word = reported::sort(sort);
-        self.either((word.en, word.zh))
+        self.pick(word.en, word.zh)
     }
 }

@@ -29,8 +29,10 @@ words! {
     expiry_ahead: "Expiry ahead", "即将到期";
     expires(points, day): "{points} on {day}", "{day}到期 {points}";
     expires_never(points): "{points} never expire", "{points} 永久有效";
-    nothing_linked: "You are not linked to another brand yet. Link from the other brand's app or from Links.",
-        "您尚未关联其他品牌。可在其他品牌的应用中或「关联」页面建立关联。";
+    nothing_linked: "You are not linked to another brand yet. Link from the other brand's app.",
+        "您尚未关联其他品牌。可在其他品牌的应用中建立关联。";
+    links_not_open: "Your link is new. You can convert from the day on that it opens, which is written below.", "关联刚建立，将于下方所示日期开放，届时即可转换。";
+    no_way_now: "There is no rate at the moment between this brand and those you are linked to.", "本品牌与您已关联的品牌之间目前没有汇率。";
 
     convert: "Convert points", "转换积分";
     direction: "From and to", "转换方向";
@@ -40,6 +42,7 @@ words! {
     you_give: "You give", "转出";
     you_get: "You get", "得到";
     you_keep: "You keep", "保留";
+    not_needed(points): "Of what you entered, not needed: {points}", "您输入的积分中未用到 {points}";
     of_it_bonus(points, campaign): "{points} of it as a bonus: {campaign}", "其中加赠 {points}：{campaign}";
     rate: "Rate", "汇率";
     rate_for(give, get): "{give} : {get}", "{give} : {get}";
@@ -47,12 +50,12 @@ words! {
     rate_of_tier(tier): "for tier {tier}", "适用等级：{tier}";
     arrives: "Arrives", "到账";
     arrives_now: "At once", "立即";
-    arrives_within(minutes): "Within {minutes} minutes, as a promise; points are held until then", "承诺 {minutes} 分钟内到账，期间积分冻结";
+    arrives_within(time): "Within {time}, as a promise; points are held until then", "承诺 {time}内到账，期间积分冻结";
     arriving_expire: "The points you get expire", "所得积分有效期";
     because_origin: "not later than the points you give for them", "不晚于转出积分的有效期";
     because_target: "by the rule of the brand they arrive at", "按转入品牌规则";
     mortal_warning: "The points you give never expire; those you get do.", "您转出的积分永久有效，得到的积分会到期。";
-    undo_minutes(minutes): "You can undo it for {minutes} minutes.", "{minutes} 分钟内可撤销。";
+    undo_within(time): "You can undo it for {time}.", "{time}内可撤销。";
     offer_until(when): "This offer holds until {when}.", "报价有效至{when}。";
     confirm: "Confirm", "确认转换";
 
@@ -65,6 +68,7 @@ words! {
     state_released: "Not carried out: your points are back", "未成功，积分已退回";
     state_undone: "Undone", "已撤销";
     state_partly_reversed: "Partly taken back", "部分冲回";
+    state_reversed: "Taken back", "已全部冲回";
     state_being_undone: "Being undone", "撤销中";
     pending_promise(when): "You need do nothing. It will have arrived by {when}, or your points come back.",
         "您无需任何操作。最晚{when}到账，否则积分退回。";
@@ -78,36 +82,40 @@ words! {
     older: "Older", "更早";
     what: "What", "事项";
     gave_got(gave, from, got, to): "{gave} {from} → {got} {to}", "{gave} {from} → {got} {to}";
+    of_kind(kind, what): "{kind}: {what}", "{kind}：{what}";
     on_their_way: "On their way", "处理中的转换";
 
     for_you: "For you", "可领取";
     not_for_you_yet: "Not yet for you", "暂不可领取";
     no_benefits: "Nothing is offered at the moment.", "暂无权益。";
     claim: "Claim", "领取";
-    claim_for(points): "Claim for {points} points", "用 {points} 积分领取";
-    costs_points(points): "{points} points", "{points} 积分";
+    claim_for(points): "Claim for {points}", "用 {points}领取";
     costs_cash(amount): "{amount} at the till", "到店支付 {amount}";
-    costs_points_and_cash(points, amount): "{points} points and {amount} at the till", "{points} 积分 + 到店支付 {amount}";
+    costs_points_and_cash(points, amount): "{points} and {amount} at the till", "{points} + 到店支付 {amount}";
     free: "Free", "免费";
     worth(amount): "worth {amount}", "价值 {amount}";
     given_by(brand): "By {brand}", "由{brand}提供";
     left_over(count): "{count} left", "剩余 {count}";
     had_it: "You have had it.", "您已领取。";
     sold_out: "None is left.", "已领完。";
-    use_within(days): "good for {days} days", "领取后 {days} 天内有效";
+    use_within(days): "good for {days}", "领取后 {days}内有效";
     use_today: "good on the day you claim it", "仅领取当日有效";
     use_by(day): "good until {day}", "有效期至{day}";
     off(amount): "{amount} off", "减 {amount}";
     off_from(amount, from): "{amount} off from {from}", "满 {from} 减 {amount}";
     percent_off(percent): "{percent} % off", "优惠 {percent}%";
+    percent_off_from(percent, from): "{percent} % off from {from}", "满 {from} 优惠 {percent}%";
+    off_at_most(off, amount): "{off}, at most {amount}", "{off}，最多 {amount}";
+    at_most(amount): "at most {amount}", "最多 {amount}";
 
     no_vouchers: "You have no vouchers.", "暂无券。";
     show_at_till: "Show this at the till", "到店出示";
     uses_left(left, uses): "{left} of {uses} uses left", "剩余 {left}/{uses} 次";
     give_back: "Give back", "退回";
-    give_back_what(points): "The place is given back, and {points} points come back to you.", "名额释放，{points} 积分退回。";
+    give_back_what(points): "The place is given back, and you get {points} back.", "名额释放，{points}退回。";
     give_back_free: "The place is given back.", "名额释放。";
-    black_days: "Not good on", "不可用日期";
+    black_day(day): "Not good on {day}", "{day}不可用";
+    black_days(from, to): "Not good from {from} to {to}", "{from}至{to}不可用";
     reserved_until(when): "Reserved until {when}. It is issued once your brand has taken the points.", "保留至{when}，品牌扣除积分后发放。";
 
     pass: "Pass for the till", "会员码";
@@ -137,6 +145,17 @@ words! {
 }
 
 impl Lang {
+    /// What a member has agreed to share, by its code; a brand's own are as the brand calls them.
+    pub fn category(self, code: &str) -> &str {
+        match code {
+            "identity" => self.pick("who you are to the brand", "身份标识"),
+            "birth_month" => self.pick("the month of your birth", "生日月份"),
+            "member_since" => self.pick("since when you are a member", "入会日期"),
+            "tags" => self.pick("the groups your brand has put you in", "会员标签"),
+            other => other,
+        }
+    }
+
     pub fn kind(self, kind: Kind) -> &'static str {
         let (en, zh) = match kind {
             Kind::Ticket => ("Ticket", "门票"),
@@ -201,12 +220,5 @@ impl Lang {
             None => ("Other", "其他"),
         };
         self.pick(en, zh)
-    }
-
-    pub(in crate::web) fn pick(self, en: &'static str, zh: &'static str) -> &'static str {
-        match self {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
     }
 }

@@ -62,7 +62,7 @@ words! {
     health_certificates: "Certificates, those that end soonest first", "证书（按到期先后）";
     health_holder: "Holder", "持有者";
     health_ends: "Ends", "到期";
-    health_days(days): "in {days} days", "剩余 {days} 天";
+    health_days(days): "in {days}", "剩余 {days}";
     health_webhooks: "Webhooks", "事件推送";
     health_webhook_backlog: "Not read yet", "未读";
     health_webhook_waiting: "To be sent", "待发送";
@@ -73,6 +73,14 @@ words! {
 }
 
 impl Lang {
+    pub fn crossing_kind(self, code: &str) -> &'static str {
+        match code {
+            "undo" => self.crossing_kind_undo(),
+            "reversal" => self.crossing_kind_reversal(),
+            _ => self.crossing_kind_conversion(),
+        }
+    }
+
     pub fn crossing_state(self, state: State) -> &'static str {
         let (en, zh) = match state {
             State::Holding => ("The origin is asked to hold", "请转出方冻结"),

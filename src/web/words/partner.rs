@@ -21,8 +21,6 @@ words! {
     settlement_price: "Settlement price of a point", "每积分结算价";
     fee_by(amount, payer): "{amount} by {payer}", "{amount}，由{payer}承担";
     notice: "Notice", "通知期";
-    so_many_days(count): "{count} days", "{count} 天";
-    minutes(count): "{count} minutes", "{count} 分钟";
     no_limit: "no limit", "不限";
     exposure_limit: "Stop line", "敞口上限";
     reversal_needs_confirmation: "A reversal needs the other side's yes", "冲回须对方确认";

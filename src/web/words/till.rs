@@ -39,8 +39,9 @@ words! {
     till_take_back_title: "Was it a mistake?", "操作有误？";
     till_take_back_what: "The voucher has its use again, and nothing is settled for it.", "券恢复可用，不参与结算。";
     till_reason: "Why", "原因";
-    till_not_yours: "Somebody else has redeemed it. They take it back themselves, or an administrator does.",
-        "该核销由他人完成，请由本人或管理员冲回。";
+    till_not_yours: "Somebody else has redeemed it. They take it back themselves, or your brand's engineers do through the API.",
+        "该核销由他人完成，请由本人冲回，或由贵方技术人员通过接口冲回。";
+    till_too_late: "It is more than 30 days old and stays as it is.", "核销已超过 30 天，不能再冲回。";
     till_member: "Member", "会员";
     till_member_what: "This is what the member has agreed to share with you, and nothing else.", "以下仅为会员同意与您共享的信息。";
     till_brand: "Member of", "所属品牌";
@@ -54,6 +55,4 @@ words! {
     till_unknown: "Neither a voucher of yours nor a pass", "既不是本品牌的券，也不是会员码";
     till_unknown_why: "Look whether it is typed as shown. A pass is good for two minutes: have a new one shown. Another brand's voucher is redeemed there.",
         "请核对输入。会员码两分钟内有效，过期请会员重新出示。其他品牌的券请到该品牌使用。";
-    till_off_percent(percent, from): "{percent} % off from {from}", "满 {from} 享 {percent}% 减免";
-    till_at_most(amount): "at most {amount}", "最多 {amount}";
 }

@@ -44,7 +44,7 @@ words! {
     why_points_owed: "You owe points after a returned purchase. They are met by what you earn next; then you can convert.",
         "因退货您尚欠积分，后续所得将先行抵扣，抵清后即可转换。";
     why_insufficient_points: "You have not enough points for this.", "积分不足。";
-    why_limit_exceeded(points): "This is above your limit. {points} points are left of it.", "超过限额，剩余额度 {points} 积分。";
+    why_limit_exceeded(points): "This is above your limit. Left of it: {points}.", "超过限额，剩余额度 {points}。";
     why_limit: "This is above your limit.", "超过限额。";
     why_exposure_exceeded: "The two brands have reached what they agreed to convert for now. Try less, or later.",
         "两个品牌约定的转换额度已满。请减少数量或稍后再试。";
@@ -91,9 +91,6 @@ impl Lang {
             ),
             Unmet::Birthday => ("It is for the month of your birthday.", "仅限生日当月。"),
         };
-        match self {
-            Lang::En => en,
-            Lang::Zh => zh,
-        }
+        self.pick(en, zh)
     }
 }

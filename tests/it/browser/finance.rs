@@ -18,6 +18,7 @@ struct Texts {
     strange: &'static str,
     none: &'static str,
     signed: &'static str,
+    unread: &'static str,
     acknowledged: &'static str,
     open: &'static str,
 }
@@ -28,6 +29,7 @@ const EN: Texts = Texts {
     strange: "not one of your active signing keys",
     none: "no Ed25519 private key",
     signed: "Signed here",
+    unread: "nothing was signed",
     acknowledged: "Counter-signed",
     open: "Open",
 };
@@ -36,7 +38,8 @@ const ZH: Texts = Texts {
     published: "已发布",
     strange: "不是贵方有效的签名密钥",
     none: "不是 Ed25519 私钥",
-    signed: "已签名",
+    signed: "已签名，请",
+    unread: "未签名",
     acknowledged: "已会签",
     open: "待答复",
 };
@@ -95,6 +98,12 @@ fn signs(name: &str, api: &Api, browser: &Chromium, texts: &Texts) {
         json!({ "kty": "OKP", "crv": "Ed25519", "d": URL_SAFE_NO_PAD.encode(seed), "x": key.public().to_jwk()["x"] });
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(&der));
     let files = [("own.jwk", jwk.to_string().into_bytes()), ("own.pem", pem.into_bytes()), ("own.p8", der.clone())];
+    // The session is over, or the statement is not there: what was answered instead is not signed.
+    browser.run("window.real = window.fetch; window.fetch = async () => new Response('sign in', { status: 401 });");
+    browser.type_into("#key", &browser.write("early.p8", &der).display().to_string());
+    browser.reads("#told", texts.unread);
+    assert_eq!(browser.run("return document.querySelector('#signed').value"), "");
+    browser.run("window.fetch = window.real");
     let mut made = Vec::new();
     for (file, bytes) in files {
         browser.run("document.querySelector('#told').textContent = ''");

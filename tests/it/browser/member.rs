@@ -2,7 +2,9 @@
 
 use super::{Chromium, Screen, Setting};
 use crate::api::{Api, Expect};
+use crate::support::poll;
 use serde_json::json;
+use std::time::Duration;
 
 impl Api {
     fn open(&self, browser: &Chromium, member: &str) {
@@ -53,7 +55,8 @@ fn converts_undoes_claims(name: &str, setting: Setting, texts: &Texts) {
     browser.type_into("#points", "137");
     browser.reads("[data-give]", "136");
     browser.reads("[data-get]", "74");
-    browser.reads("[data-keep]", "1");
+    browser.reads("[data-keep]", "101");
+    browser.reads("[data-spare]", "1");
     browser.is_accessible();
     browser.picture(&format!("member-convert-{name}"));
     assert_eq!(api.balance("A-1"), 237, "nothing is done before it is confirmed");
@@ -113,6 +116,49 @@ fn a_member_converts_without_a_script() {
     browser.press("#undo");
     browser.reads(".state", ZH.undone);
     assert_eq!(api.balance("A-1"), 237);
+}
+
+/// Holds answers back until they are let go, and looks a moment later whether anything can be confirmed.
+const HELD: &str = "window.real = window.fetch; window.held = [];
+    window.fetch = async (...all) => {
+        const answer = await window.real(...all);
+        await new Promise((go) => window.held.push(go));
+        return answer;
+    };";
+const OVERTAKEN: &str = "const field = document.getElementById('points');
+    field.value = '20';
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+    window.held.shift()();
+    setTimeout(() => { window.seen = document.querySelectorAll('#confirm:not([disabled])').length; }, 150);";
+
+#[test]
+fn nobody_confirms_what_was_typed_before_and_the_form_works_where_nothing_answers() {
+    let api = Api::new("late", "");
+    let Some(browser) = Chromium::start("late", Setting::DESK) else { return };
+    api.linked();
+    api.open(&browser, "A-1");
+    browser.find("#points");
+    browser.run(HELD);
+    browser.type_into("#points", "136");
+    let once = |script: &str| {
+        poll(script, Duration::from_secs(20), || browser.run(script).as_i64());
+    };
+    once("return window.held.length > 0 ? 1 : null");
+    browser.run(OVERTAKEN);
+    poll("looked", Duration::from_secs(20), || browser.run("return window.seen ?? null").as_i64());
+    assert_eq!(browser.run("return window.seen"), 0, "the answer to 136 is not shown for 20");
+    // That of the new figure is.
+    once("return window.held.length > 0 ? 1 : null");
+    browser.run("window.held.shift()()");
+    browser.reads("[data-give]", "20");
+    assert_eq!(browser.run("return document.querySelectorAll('#confirm:not([disabled])').length"), 1);
+    // A server that does not answer: nothing old is left, and the form's own button asks.
+    browser.run("window.fetch = async () => new Response('', { status: 503 })");
+    browser.type_into("#points", "136");
+    poll("nothing is shown", Duration::from_secs(20), || (!browser.is_there("[data-give]")).then_some(()));
+    browser.click("form.ask button");
+    browser.reads("[data-give]", "136");
+    assert!(browser.address().contains("/member/convert?"), "{}", browser.address());
 }
 
 #[test]

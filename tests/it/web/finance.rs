@@ -464,3 +464,30 @@ fn a_partners_own_list_is_compared_and_what_differs_is_disputed() {
     let compared = aa.fill(&page, "/console/reconciliations", &typed);
     aa.follow(&compared).ok().says("20,000");
 }
+
+#[test]
+fn a_list_may_be_as_large_as_its_page_promises_and_a_larger_form_is_told_that_it_is() {
+    let api = Api::new("finance-large", "");
+    api.a_window();
+    let mut finance = api.finance("finance@aa.test", Some("aa"));
+    let page = finance.get("/console/reconciliations").ok();
+    page.says("Up to 4 MB here");
+    // Each of these is sent as three bytes.
+    let list = format!("line_id,amount\n{}", ",".repeat((4 << 20) - 100));
+    let fields = [("window", "1"), ("format", "csv"), ("map", ""), ("list", list.as_str())];
+    let read = finance.fill(&page, "/console/reconciliations", &fields);
+    assert_eq!(read.status, 400, "read, and found to be no list");
+    let token = page.form("/console/reconciliations")[0].1.clone();
+    let length = (13 << 20).to_string();
+    let refused = finance.ask("POST", "/console/reconciliations", &[("content-length", &length)], None);
+    assert_eq!(refused.status, 413);
+    refused.says("too large for the page");
+    let long = "x".repeat(20_000);
+    let refused = finance.post("/console/sign-out", &[("form_token", &token), ("more", &long)]);
+    assert_eq!(refused.status, 413);
+    finance.get("/console").ok();
+    // Of another page's size nobody is told.
+    let fields = [("form_token", token.as_str()), ("more", long.as_str())];
+    let refused = finance.post_from("/console/sign-out", &fields, &[("sec-fetch-site", "cross-site")]);
+    assert_eq!(refused.status, 403);
+}

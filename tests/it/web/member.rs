@@ -132,9 +132,16 @@ fn a_member_converts_sees_both_legs_and_undoes() {
     let home = browser.get("/member").ok();
     home.says("237");
     let page = browser.get("/member/convert?direction=to.bb&points=137").ok();
-    for text in ["data-give>136<", "data-get>74<", "data-keep>1<"] {
+    for text in [
+        "data-give>136<",
+        "data-get>74<",
+        "data-keep>101<",
+        "data-spare>Of what you entered, not needed: 1<",
+        "for 15 minutes.",
+    ] {
         page.says(text);
     }
+    browser.get("/member/convert?direction=to.bb&points=136").ok().is_silent_about("data-spare");
     let done = browser.submit(&page, "/member/conversions");
     let conversion = browser.follow(&done).ok();
     conversion.says("Completed");
@@ -151,6 +158,96 @@ fn a_member_converts_sees_both_legs_and_undoes() {
     // In Chinese, by the address and from then on.
     browser.get("/member/history?lang=zh").ok().says("已撤销");
     browser.get("/member").ok().says("lang=\"zh-Hans\"");
+}
+
+#[test]
+fn a_conversion_that_is_taken_back_as_a_whole_is_not_partly() {
+    let api = Api::new("page-reversed", "");
+    api.linked();
+    let mut browser = api.browse("A-1");
+    let page = browser.get("/member/convert?direction=to.bb&points=136").ok();
+    let made = browser.submit(&page, "/member/conversions");
+    let path = made.header("location").expect("a place").to_owned();
+    let id = path.rsplit('/').next().expect("an id").to_owned();
+    for (points, word) in [(20, "Partly taken back"), (48, ">Taken back<")] {
+        let key = format!("return-{points}");
+        let body = json!({ "credit_points": points, "reason": "return", "external_reference": key });
+        let asked = api.aa.post(&format!("/v1/conversions/{id}/reversals"), &key, &body).status(201);
+        let reversal = asked["reversal_id"].as_str().expect("an id");
+        api.bb.send("POST", &format!("/v1/reversals/{reversal}/confirmation"), &key, None).status(200);
+        browser.get(&path).ok().says(word);
+    }
+    let history = browser.get("/member/history").ok();
+    history.says("· Taken back<");
+    history.is_silent_about("Partly");
+}
+
+#[test]
+fn who_cannot_convert_is_told_what_it_is() {
+    let api = Api::new("page-no-way", "UPDATE alliance SET link_cooling_days = 7");
+    api.aa.register("A-1");
+    let mut browser = api.browse("A-1");
+    let home = browser.get("/member").ok();
+    home.says("You are not linked to another brand yet. Link from the other brand");
+    home.is_silent_about("from Links");
+    let consent = json!({ "version": "1", "purpose": "exchange", "method": "app", "pull": false });
+    let asked = api.aa.post("/v1/links", "", &json!({ "member_ref": "A-1", "to": "cc", "consent": consent }));
+    api.cc.register("C-1");
+    let body = json!({ "code": asked.status(201)["code"], "member_ref": "C-1", "consent": { "version": "1" } });
+    api.cc.post("/v1/links/accept", "", &body).status(200);
+    browser.get("/member").ok().says("Your link is new.");
+    api.advance("8 days");
+    browser.get("/member").ok().says("There is no rate at the moment");
+}
+
+#[test]
+fn a_granted_tier_is_shown_until_its_last_day() {
+    let api = Api::new("page-tier", "");
+    let granted = json!({ "tier": "top", "status": "active", "tier_source": "granted", "tier_until": "2099-12-31" });
+    api.aa.register("A-1");
+    api.aa.put("/v1/memberships/A-1", &granted).status(200);
+    let mut browser = api.browse("A-1");
+    browser.get("/member").ok().says("Tier: Top");
+    api.advance("80 years");
+    browser.get("/member").ok().says("Tier: Basic");
+}
+
+#[test]
+fn nobody_is_promised_an_undo_that_there_is_not_and_a_long_one_is_said_in_days() {
+    for (seconds, text) in [(0, ""), (604_800, "You can undo it for 7 days.")] {
+        // Of a version that was never another.
+        let sql = format!(
+            "ALTER TABLE agreements DISABLE TRIGGER USER; UPDATE agreements SET undo_s = {seconds}; \
+             ALTER TABLE agreements ENABLE TRIGGER USER;"
+        );
+        let api = Api::new(&format!("page-undo-{seconds}"), &sql);
+        api.linked();
+        let page = api.browse("A-1").get("/member/convert?direction=to.bb&points=136").ok();
+        page.says("This offer holds until");
+        page.says(text);
+        if text.is_empty() {
+            page.is_silent_about("You can undo it");
+        }
+    }
+}
+
+#[test]
+fn an_address_that_is_asked_for_otherwise_is_answered_with_a_page() {
+    let api = Api::new("page-otherwise", "");
+    api.linked();
+    let mut browser = api.browse("A-1");
+    // Where a form has been sent, the other language's link leads, and a page that is loaded again.
+    browser.get("/member/pass?lang=en").ok().says("id=\"points\"");
+    for (method, path, status) in
+        [("GET", "/member/convert?points=1&points=2", 400), ("GET", "/member/end", 405), ("PUT", "/member", 405)]
+    {
+        for (lang, tag) in [("en", "<html lang=\"en\">"), ("zh", "<html lang=\"zh-Hans\">")] {
+            browser.cookies.insert("hanse-lang".to_owned(), lang.to_owned());
+            let answer = browser.ask(method, path, &[], None);
+            assert_eq!(answer.status, status, "{path}");
+            answer.says(tag);
+        }
+    }
 }
 
 #[test]
@@ -328,6 +425,8 @@ fn a_consent_is_withdrawn_and_nothing_is_converted_any_more() {
     let mut browser = api.browse("A-1");
     let page = browser.get("/member/links").ok();
     page.says("exchange");
+    api.sql("UPDATE consents SET categories = ARRAY['birth_month', 'shoes']").expect("agreed");
+    browser.get("/member/links").ok().says("the month of your birth, shoes<");
     let action = page.address("/member/links/lnk_");
     let ended = browser.submit(&page, &action);
     browser.follow(&ended).ok().says("not linked to another brand");

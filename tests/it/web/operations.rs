@@ -76,6 +76,41 @@ fn what_is_in_doubt_is_resolved_by_two_operators_and_written_down() {
 }
 
 #[test]
+fn an_undo_on_its_way_is_shown_as_what_it_is_and_from_where_its_points_go() {
+    let api = Api::between("page-undoing");
+    let mut member = api.browse("A-1");
+    let page = member.get("/member/convert?direction=to.bb&points=136").ok();
+    let made = member.submit(&page, "/member/conversions");
+    member.get("/member").ok().says("136 aa → 74 bb<");
+    let path = made.header("location").expect("a place").to_owned();
+    let id = path.rsplit('/').next().and_then(|id| id.parse::<ConversionId>().ok()).expect("an id");
+    let news = Advance {
+        crossing: id.0,
+        of: State::Crediting,
+        step: Step::Credited,
+        lots: Vec::new(),
+        cause: None,
+        doubt: false,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(api.book.submit(request("aa", "news", Command::Advance(news)))).expect("decided");
+    let page = member.get(&path).ok();
+    assert_eq!(member.submit(&page, &format!("{path}/undo")).status, 303);
+    let home = member.get("/member").ok();
+    home.says("Undo: 74 bb → 136 aa<");
+    home.says("class=\"change gain\">+136<");
+    // The same to those who look after it, and to a brand.
+    let mut ada = api.sign_in(&api.hire("ada", None, Role::Engineer));
+    let mut engineer = api.sign_in(&api.hire("engineer@aa.test", Some("aa"), Role::Engineer));
+    for (browser, path) in [(&mut ada, "/console/crossings"), (&mut engineer, "/console/conversions")] {
+        let list = browser.get(path).ok();
+        for text in [">Undo<", ">74 → 136<"] {
+            list.says(text);
+        }
+    }
+}
+
+#[test]
 fn no_partner_sees_the_operators_pages() {
     let api = Api::between("page-doubt-whose");
     let id = api.in_doubt("order-1");

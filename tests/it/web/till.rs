@@ -87,7 +87,7 @@ fn a_voucher_is_looked_at_taken_once_and_refused_in_words_afterwards() {
 /// By whoever took it, with a reason, once.
 fn taken_back(api: &Api, (till, other): (&mut Browser, &mut Browser), path: &str) {
     let page = other.get(path).ok();
-    page.says("Somebody else has redeemed it");
+    page.says("your brand&#39;s engineers do through the API");
     let token = page.form("/console/sign-out")[0].1.clone();
     let back = format!("{path}/reversal");
     let theirs = other.post(&back, &[("form_token", &token), ("reason", "x"), ("key", "k")]);
@@ -167,6 +167,22 @@ fn a_till_is_for_clerks_and_knows_its_own_brands_vouchers_alone() {
     // A form of another session.
     let own = till.get("/till").ok().form("/till/look")[0].1.clone();
     assert_eq!(theirs.post("/till/look", &[("form_token", &own), ("code", &code)]).status, 403);
+}
+
+#[test]
+fn what_is_too_old_to_be_taken_back_is_not_offered_to_be() {
+    let api = Api::new("till-old", "");
+    api.aa.register("A-1");
+    let mut till = api.till("clerk@bb.test", "bb", "1");
+    let code = api.voucher("coupon", "A-1", json!({}));
+    let done = redeem(&mut till, &code, "300", "");
+    let path = done.header("location").expect("a place").to_owned();
+    till.get(&path).ok().says("id=\"take-back\"");
+    api.advance("31 days");
+    let mut till = api.sign_in(&api.hire("clerk-two@bb.test", Some("bb"), Role::Clerk));
+    let page = till.get(&path).ok();
+    page.says("more than 30 days old");
+    page.is_silent_about("id=\"take-back\"");
 }
 
 #[test]

@@ -22,12 +22,14 @@ use crate::service::exchange::Exchange;
 use crate::service::settlement::view::{self, Which};
 use crate::web::form::FormMax;
 use crate::web::lang::Lang;
+use crate::web::page;
 use crate::web::trouble::{Trouble, What};
 use actix_web::web::{self, FormConfig, ServiceConfig};
 
 const WINDOWS: &str = "/console/windows";
-/// Bytes of a form with a whole signed document or a partner's list in it.
-const LARGE: usize = 4 << 20;
+/// Bytes of a form with a whole signed document or a partner's list in it: the 4 MB that its page promises, each byte of
+/// which may be sent as three (`%2C`).
+const LARGE: usize = 3 * (4 << 20) + 4_096;
 
 /// Registers finance's addresses, below `/console`.
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -92,10 +94,7 @@ fn unfit(staff: &Staff, back: &'static str, field: &'static str, why: &'static s
 
 /// A field that people write to people in, as the API takes it.
 fn note(staff: &Staff, back: &'static str, text: &str) -> Result<String, Trouble> {
-    let text = text.trim();
-    let fits = (1..=500).contains(&text.chars().count()) && !text.chars().any(char::is_control);
-    let no = || unfit(staff, back, "/note", "must be 1 to 500 characters on one line");
-    fits.then(|| text.to_owned()).ok_or_else(no)
+    page::note(text).ok_or_else(|| unfit(staff, back, "/note", "must be 1 to 500 characters on one line"))
 }
 
 /// An amount that may be left out.

@@ -31,6 +31,7 @@ struct Pending {
     id: String,
     /// An undo's or reversal's own id has no page.
     conversion: String,
+    kind: &'static str,
     from_to: String,
     points: String,
     is_in_doubt: bool,
@@ -103,11 +104,13 @@ fn brand(shell: &Shell, slug: &str) -> String {
 
 fn pending(shell: &Shell, seen: &Seen) -> Pending {
     let (lang, row) = (shell.lang, &seen.row);
+    let [(from, gives), (to, gets)] = seen.legs();
     Pending {
         id: seen.id(),
         conversion: ConversionId(row.conversion_id).to_string(),
-        from_to: lang.direction_of(brand(shell, &row.from_partner), brand(shell, &row.to_partner)),
-        points: lang.crossing_moves(lang.number(row.debit), lang.number(row.credit)),
+        kind: lang.crossing_kind(seen.kind_code()),
+        from_to: lang.direction_of(brand(shell, from), brand(shell, to)),
+        points: lang.crossing_moves(lang.number(gives), lang.number(gets)),
         is_in_doubt: row.in_doubt,
         since: shell.instant(row.since),
     }
@@ -223,7 +226,7 @@ fn terms(shell: &Shell, rate: RateAnswer, tier: &str, from: &str, fee: FeeAnswer
 
 fn reversal(shell: &Shell, one: &ReversalAnswer<'_>) -> Vec<String> {
     let lang = shell.lang;
-    let kind = if one.kind == "undo" { lang.crossing_kind_undo() } else { lang.crossing_kind_reversal() };
+    let kind = lang.crossing_kind(one.kind);
     vec![
         kind.to_owned(),
         lang.reversal_state(one.state).to_owned(),

@@ -6,6 +6,7 @@ use crate::service::certificates;
 use crate::service::exchange::Exchange;
 use crate::service::signing_keys;
 use crate::web::page;
+use crate::web::staff::NEAR_DAYS;
 use crate::web::staff::session::Staff;
 use crate::web::staff::shell::{Place, Shell};
 use crate::web::trouble::Trouble;
@@ -16,8 +17,6 @@ use askama::Template;
 
 /// Of each kind: a holder has few.
 const MOST: i64 = 200;
-/// Days before its end from which a certificate is shown as near it.
-const NEAR_DAYS: i64 = 30;
 
 struct Certificate {
     thumbprint: String,
@@ -64,10 +63,11 @@ pub async fn show(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) 
 
 fn certificate(shell: &Shell, row: certificates::Row) -> Certificate {
     let days = (row.not_after - clock::now()).num_days();
+    let left = shell.lang.health_days(shell.lang.so_many_days(days));
     let (state, look) = match row.status.as_str() {
         "active" if days < 0 => (shell.lang.over().to_owned(), "bad"),
-        "active" if days < NEAR_DAYS => (shell.lang.health_days(days), "busy"),
-        "active" => (shell.lang.health_days(days), "good"),
+        "active" if days < NEAR_DAYS => (left, "busy"),
+        "active" => (left, "good"),
         _ => (shell.lang.revoked().to_owned(), "bad"),
     };
     let (from, until) = (shell.instant(row.not_before), shell.instant(row.not_after));

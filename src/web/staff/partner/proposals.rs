@@ -160,7 +160,7 @@ fn proposal_page<'a>(shell: &'a Shell, judged: &Judged, kid: Option<String>) -> 
     let loops = judged.loops.as_ref();
     ProposalPage {
         proposal: shown(shell, proposal),
-        notice: lang.so_many_days(proposal.notice_days),
+        notice: lang.so_many_days(proposal.notice_days.into()),
         not_before: judged.not_before.map(|at| shell.instant(at)),
         missing: judged.missing.iter().map(|slug| shell.brand_of(slug)).collect(),
         lines: judged.lines.iter().map(|line| line_of(shell, line)).collect(),

@@ -147,7 +147,7 @@ fn rate_line(shell: &Shell, from: &Slug, rate: &Rate, now: DateTime<Utc>) -> Lin
         lang.number(rate.step.get()),
         lang.number(rate.minimum.get()),
     );
-    let most = rate.maximum.map(|most| format!(", {}", lang.till_at_most(lang.number(most.get()))));
+    let most = rate.maximum.map(|most| format!(", {}", lang.at_most(lang.number(most.get()))));
     Line {
         what: lang.rate().to_owned(),
         tier: tier(shell, from, &rate.tier),
@@ -168,13 +168,13 @@ fn agreement_of(shell: &Shell, one: &Agreement, fee_payer: String, now: DateTime
         facts: vec![
             (lang.settlement_price(), shell.money(one.settlement_price)),
             (lang.fee(), lang.fee_by(percent(one.fee_basis_points), fee_payer)),
-            (lang.notice(), lang.so_many_days(one.notice_days)),
-            (lang.undo(), lang.minutes(one.undo_s / 60)),
+            (lang.notice(), lang.so_many_days(one.notice_days.into())),
+            (lang.undo(), lang.span(one.undo_s.into())),
             (lang.exposure_limit(), limit),
             (lang.reversal_needs_confirmation(), yes(one.reversal_needs_confirmation)),
             (lang.renews_on_arrival(), yes(one.renews_on_arrival)),
             (lang.target_pays_spent(), yes(one.target_pays_spent)),
-            (lang.dispute_days(), lang.so_many_days(one.dispute_days)),
+            (lang.dispute_days(), lang.so_many_days(one.dispute_days.into())),
         ],
     }
 }
