@@ -242,7 +242,7 @@ fn who_leaves_with_a_dispute_open_is_settled_when_that_is_and_its_old_statements
 
     let document = Document::parse(&old.body).expect("a document");
     document.verify_all(|kid| api.keys.statement_key(kid)).expect("what it was given then");
-    let (to, told) = exported(&api, "leaving-disputed");
+    let (to, told) = exported(&api, "leaving-disputed", "bb");
     assert_eq!(told["statements"], 3, "{told}");
     for number in [1, 2, 3] {
         verifies(&to.path().join(format!("settlement/{number}")));
