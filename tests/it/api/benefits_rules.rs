@@ -395,7 +395,7 @@ fn a_partner_takes_along_what_it_gave_without_codes_and_names() {
     api.claim(&id, "A-1", "k2");
     till(&api.bb, &code, "t1", json!({})).status(201);
     let export = |partner: &str| {
-        let (to, told) = exported(&api, "benefit", partner);
+        let (to, told) = exported(&api, "benefit-export", partner);
         let file = std::fs::read_to_string(to.path().join("vouchers.ndjson")).expect("vouchers");
         assert_eq!(u64::try_from(file.lines().count()).ok(), told["vouchers"].as_u64());
         file
