@@ -13,7 +13,9 @@ use hanse::clock;
 use hanse::domain::holder::Holder;
 use hanse::domain::staff::{Login, Password, Permission, Role, Secret};
 use hanse::service::staff::log::{Actor, Line};
-use hanse::service::staff::{Act, Attempt, Enrolled, Error, New, Page, Session, Signed, Staffing, people};
+use hanse::service::staff::{
+    Act, Attempt, Confirmed, Enrolled, Error, Invitation, Invited, New, Page, Session, Signed, Staffing, people,
+};
 use hanse::signing::sealing::SealingKey;
 use hanse::signing::totp;
 use hanse::store;
@@ -322,6 +324,105 @@ async fn a_session_idles_out_after_half_an_hour_and_ends_after_twelve_whatever_i
     assert!(house.find(&session).await.is_some());
 }
 
+/// Sets up a login by its address.
+async fn enrolled(house: &House, invited: Invited, chosen: &str) -> (Person, Session) {
+    let text = |text: &str| Secret::from(text.to_owned());
+    let chosen = house.staffing.choose(invited.code, text(chosen)).await.expect("chosen");
+    let person = Person { login: invited.login, secret: secret(chosen.uri.expose()) };
+    let code = totp::code(&person.secret, totp::step(clock::now().timestamp()));
+    match house.staffing.confirm(chosen.next, text(&code)).await.expect("in time") {
+        Confirmed::Session(session) => (person, session),
+        Confirmed::Wrong(_) => panic!("the right code"),
+    }
+}
+
+#[actix_web::test]
+async fn an_address_is_used_by_one_of_many_and_ends() {
+    let house = House::new("staff-enrol");
+    let ada = house.add("ada", None, Role::Admin);
+    let admin = house.sign_in(&ada).await.signed;
+    let new = |name: &str| Invitation { login: login(name), partner: None, role: Role::Viewer };
+    let text = |text: &str| Secret::from(text.to_owned());
+    let invited = house.staffing.invite(&admin, new("bob")).await.expect("invited");
+    let left = (invited.ends_at - clock::now()).num_minutes();
+    assert!((1430..=1440).contains(&left), "a day, not {left} minutes");
+    assert!(!format!("{invited:?}").contains(invited.code.expose()));
+    // Looked at as often as one likes, and used by one of those who come at once.
+    for _ in 0..3 {
+        assert_eq!(house.staffing.invited(invited.code.clone()).await.expect("there"), invited.login);
+    }
+    let servers = [house.staffing.clone(), server(&house.book, &house.scratch)];
+    let tasks = (0..4).map(|nth| {
+        let (staffing, code) = (servers[nth % 2].clone(), invited.code.clone());
+        actix_web::rt::spawn(async move { staffing.choose(code, Secret::from(PASSWORD.to_owned())).await })
+    });
+    let mut used = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        match task.await.expect("no panic") {
+            Ok(chosen) => used.push(chosen),
+            Err(error) => assert!(matches!(error, Error::NotFound), "{error:?}"),
+        }
+    }
+    assert_eq!(used.len(), 1);
+    assert!(matches!(house.staffing.invited(invited.code.clone()).await, Err(Error::NotFound)));
+    // Until a right code was typed nobody is in, and five wrong ones end it.
+    let bob = Person { login: invited.login.clone(), secret: secret(used[0].uri.expose()) };
+    assert!(matches!(house.staffing.sign_in(attempt(&bob, PASSWORD)).await, Err(Error::Refused)));
+    for _ in 0..5 {
+        let again = house.staffing.confirm(used[0].next.clone(), text(&wrong_code(&bob))).await.expect("in time");
+        let Confirmed::Wrong(shown) = again else { panic!("a wrong code") };
+        assert_eq!(shown.uri, used[0].uri);
+    }
+    let code = totp::code(&bob.secret, totp::step(clock::now().timestamp()));
+    assert!(matches!(house.staffing.confirm(used[0].next.clone(), text(&code)).await, Err(Error::NotFound)));
+    // Another address takes the place of the one before, and none is good after its time.
+    let first = house.staffing.reset(&admin, login("bob")).await.expect("again");
+    let second = house.staffing.reset(&admin, login("bob")).await.expect("and again");
+    assert!(matches!(house.staffing.invited(first.code).await, Err(Error::NotFound)));
+    house.sql("UPDATE staff_enrolments SET ends_at = clock_timestamp() - interval '1 second'");
+    assert!(matches!(house.staffing.choose(second.code, text(PASSWORD)).await, Err(Error::NotFound)));
+    // The command line sets up whom a page has invited, and the address is good no more.
+    let third = house.staffing.reset(&admin, login("bob")).await.expect("once more");
+    let sealing = SealingKey::open(house.scratch.path()).expect("the key");
+    let (known, by_hand) = (login("bob"), password(PASSWORD, &login("bob")));
+    people::reset(&mut house.conn(), &sealing, &Actor::COMMAND_LINE, &known, &by_hand).expect("reset");
+    assert!(matches!(house.staffing.invited(third.code).await, Err(Error::NotFound)));
+    house.book.audit();
+}
+
+#[actix_web::test]
+async fn the_log_says_who_has_added_whom_and_from_when_their_word_counts() {
+    let house = House::new("staff-enrol-log");
+    let ada = house.add("ada", None, Role::Admin);
+    let admin = house.sign_in(&ada).await.signed;
+    let new = Invitation { login: login("bob"), partner: None, role: Role::Admin };
+    let invited = house.staffing.invite(&admin, new).await.expect("invited");
+    let (bob, session) = enrolled(&house, invited, PASSWORD).await;
+    assert!(session.signed.is_new && !session.signed.may_be_one_of_two(Permission::ResolveInDoubt));
+    assert!(session.signed.may(Permission::ResolveInDoubt) && admin.may_be_one_of_two(Permission::ResolveInDoubt));
+    let lines = house.staffing.log(&admin, Page { before: None, limit: 200 }).await.expect("the log");
+    let line = lines.iter().find(|line| line.action == "staff.enrolled").expect("the line");
+    assert_eq!((line.login.as_deref(), line.subject.as_str(), &*line.detail["added_by"]), (Some("bob"), "bob", "ada"));
+    assert!(line.detail.contains_key("one_of_two_from"));
+    // The code of the enrolment has been used, and the days pass.
+    assert!(matches!(house.staffing.sign_in(attempt(&bob, PASSWORD)).await, Err(Error::Refused)));
+    let away = |days: &str| house.sql(&format!("UPDATE staff SET trusted_from = trusted_from - interval '{days}'"));
+    away("6 days 23 hours");
+    assert!(house.find(&session).await.expect("signed in").is_new);
+    away("1 hour");
+    assert!(!house.find(&session).await.expect("signed in").is_new);
+    // Reset on a page, somebody is new again; on the command line not.
+    let invited = house.staffing.reset(&admin, login("bob")).await.expect("reset");
+    let (_, session) = enrolled(&house, invited, PASSWORD).await;
+    assert!(session.signed.is_new);
+    let sealing = SealingKey::open(house.scratch.path()).expect("the key");
+    let by_hand = password(PASSWORD, &bob.login);
+    let by_hand = people::reset(&mut house.conn(), &sealing, &Actor::COMMAND_LINE, &bob.login, &by_hand);
+    let bob = Person { login: bob.login, secret: secret(by_hand.expect("reset").uri.expose()) };
+    assert!(!house.sign_in(&bob).await.signed.is_new);
+    house.book.audit();
+}
+
 #[actix_web::test]
 async fn who_is_changed_or_removed_is_signed_out_at_once() {
     let house = House::new("staff-changes");
@@ -337,11 +438,12 @@ async fn who_is_changed_or_removed_is_signed_out_at_once() {
     house.sql(
         "UPDATE staff SET locked_until = clock_timestamp() + interval '1 hour', failures = 9 WHERE login = 'till'",
     );
-    let new = password("an altogether other one", &till.login);
-    let enrolled = house.staffing.reset(&admin, till.login.clone(), new).await.expect("reset");
+    let invited = house.staffing.reset(&admin, till.login.clone()).await.expect("reset");
     assert!(house.find(&session).await.is_none());
     assert!(matches!(house.staffing.sign_in(attempt(&till, PASSWORD)).await, Err(Error::Refused)));
-    let till = Person { login: till.login, secret: secret(enrolled.uri.expose()) };
+    let (till, session) = enrolled(&house, invited, "an altogether other one").await;
+    assert!(house.find(&session).await.is_some());
+    house.sql("UPDATE staff SET last_step = 0");
     let session = house.staffing.sign_in(attempt(&till, "an altogether other one")).await.expect("signed in");
 
     house.staffing.remove(&admin, till.login.clone()).await.expect("removed");
@@ -371,25 +473,24 @@ async fn a_brands_admin_manages_and_reads_of_its_own_alone() {
     assert_eq!(names(staffing.list(&bb).await.expect("its own")), ["boss.bb"]);
     assert!(matches!(staffing.list(&viewer).await, Err(Error::Forbidden)));
 
-    let new = |name: &str, partner: Option<&str>, role| {
-        let login = login(name);
-        New { password: password(PASSWORD, &login), login, partner: partner.map(slug), role }
-    };
-    staffing.add(&bb, new("till.bb", Some("bb"), Role::Clerk)).await.expect("added");
-    assert!(matches!(staffing.add(&bb, new("till.bb", Some("bb"), Role::Clerk)).await, Err(Error::Taken)));
+    let new =
+        |name: &str, partner: Option<&str>, role| Invitation { login: login(name), partner: partner.map(slug), role };
+    staffing.invite(&bb, new("till.bb", Some("bb"), Role::Clerk)).await.expect("added");
+    assert!(matches!(staffing.invite(&bb, new("till.bb", Some("bb"), Role::Clerk)).await, Err(Error::Taken)));
     for elsewhere in [Some("aa"), None] {
-        let added = staffing.add(&bb, new("spy", elsewhere, Role::Viewer)).await;
+        let added = staffing.invite(&bb, new("spy", elsewhere, Role::Viewer)).await;
         assert!(matches!(added, Err(Error::Forbidden)), "{elsewhere:?}");
     }
-    assert!(matches!(staffing.add(&operator, new("x.y", Some("nobody"), Role::Viewer)).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.invite(&operator, new("x.y", Some("nobody"), Role::Viewer)).await, Err(Error::NotFound)));
     for unfit in [new("at@desk", None, Role::Viewer), new("desk", None, Role::Clerk)] {
-        assert!(matches!(staffing.add(&operator, unfit).await, Err(Error::Unfit(_))));
+        assert!(matches!(staffing.invite(&operator, unfit).await, Err(Error::Unfit(_))));
     }
     let theirs = login("viewer.aa");
     assert!(matches!(staffing.remove(&bb, theirs.clone()).await, Err(Error::NotFound)));
     assert!(matches!(staffing.change_role(&bb, theirs.clone(), Role::Admin).await, Err(Error::NotFound)));
-    let other = password("an altogether other one", &theirs);
-    assert!(matches!(staffing.reset(&bb, theirs.clone(), other).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.reset(&bb, theirs.clone()).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.end_sessions(&bb, theirs.clone()).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.reset(&bb, login("boss.bb")).await, Err(Error::Unfit(_))));
     assert!(matches!(staffing.remove(&bb, login("boss.bb")).await, Err(Error::Unfit(_))));
     assert!(matches!(staffing.change_role(&viewer, login("boss.aa"), Role::Viewer).await, Err(Error::Forbidden)));
 
@@ -482,7 +583,7 @@ async fn nothing_secret_is_in_what_is_printed_or_stored() {
     let login = login("new.one");
     let new = New { password: password(PASSWORD, &login), login: login.clone(), partner: None, role: Role::Viewer };
     let shown = format!("{session:?}{:?}{new:?}", session.signed);
-    let enrolled = house.staffing.add(&session.signed, new).await.expect("added");
+    let enrolled = house.staffing.invite(&session.signed, new).await.expect("added");
     let row = house.conn().transaction(|conn| store::staff::lock(conn, &ada.login)).expect("read").expect("there");
     let shown = format!("{shown}{enrolled:?}{row:?}");
     let (token, csrf) = (session.token.expose(), session.signed.csrf.expose());

@@ -319,7 +319,7 @@ pub async fn resolve(
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::ResolveInDoubt)?;
+    staff.check_one_of_two(Permission::ResolveInDoubt)?;
     let id = id_of(&staff, &id)?;
     let unfit = |what| move || Trouble::new(What::Unfit(what), staff.lang).back_to(BACK);
     let outcome = Outcome::parse(&form.outcome).ok_or_else(unfit("outcome"))?;

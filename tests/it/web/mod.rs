@@ -1,5 +1,6 @@
 //! Pages for people: what they say, and to whom.
 
+mod enrolment;
 mod finance;
 mod member;
 mod operations;

@@ -17,6 +17,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Who was shown this link.
+    pub fn shown(login: &str, uri: &str) -> Person {
+        Person { login: login.to_owned(), secret: secret(uri) }
+    }
+
     /// What their authenticator shows now.
     pub fn code(&self) -> String {
         totp::code(&self.secret, totp::step(clock::now().timestamp()))

@@ -395,7 +395,7 @@ pub async fn decide(
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::DecideDisputes)?;
+    staff.check_one_of_two(Permission::DecideDisputes)?;
     let (by, id) = (operator(&staff)?, dispute_id(&staff, &id)?);
     let decision = decision(&staff, &form)?;
     let work = move |conn: &mut _| disputes::decide(conn, &by, id, &decision);

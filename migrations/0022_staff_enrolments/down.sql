@@ -1,0 +1,2 @@
+DROP TABLE staff_enrolments;
+ALTER TABLE staff DROP COLUMN trusted_from;
