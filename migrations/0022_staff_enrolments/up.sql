@@ -5,6 +5,9 @@
 ALTER TABLE staff ADD COLUMN trusted_from timestamptz;
 COMMENT ON COLUMN staff.trusted_from IS 'From when on this login may be one of two who say the same; NULL: at once, as whoever runs the command line has set it up.';
 
+-- What the book has done is logged afterwards, once: whether it is there already is asked by its subject.
+CREATE INDEX staff_log_by_subject ON staff_log (subject, action);
+
 CREATE TABLE staff_enrolments (
     staff_id    uuid        NOT NULL,
     code_sha256 bytea       NOT NULL CONSTRAINT staff_enrolments_code_length CHECK (octet_length(code_sha256) = 32),

@@ -338,10 +338,7 @@ pub async fn redeem(
     match till::redeem(&exchange, call, shown).await {
         Ok(done) => {
             let id = done.row.used.id;
-            if !done.replayed {
-                let act = Act::new("voucher.redeemed", id).with("voucher", done.row.used.voucher);
-                staffing.record(&staff.signed, act).await.map_err(staff.refused("/till"))?;
-            }
+            staffing.note(&staff.signed, Act::new("voucher.redeemed", id).with("voucher", done.row.used.voucher)).await;
             Ok(page::see_other(&format!("/till/redemptions/{id}")))
         }
         Err(error) => refused(&exchange, &staff, &request, error).await,
@@ -462,10 +459,7 @@ pub async fn reverse(
     let reason = page::note(&form.reason).ok_or_else(unfit(&staff, "reason"))?;
     let key = key_of(&staff, &form.key);
     let call = Call { caller: &giver, request_id: staff.request_id, key: &key };
-    let done = till::reverse(&exchange, call, found.used.id, reason.clone(), None).await.map_err(staff.no("/till"))?;
-    if !done.replayed {
-        let act = Act::new("voucher.redemption_reversed", found.used.id).with("reason", reason);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused("/till"))?;
-    }
+    till::reverse(&exchange, call, found.used.id, reason.clone(), None).await.map_err(staff.no("/till"))?;
+    staffing.note(&staff.signed, Act::new("voucher.redemption_reversed", found.used.id).with("reason", reason)).await;
     Ok(page::see_other(&format!("/till/redemptions/{}", found.used.id)))
 }

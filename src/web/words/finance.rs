@@ -112,6 +112,7 @@ words! {
     open_dispute_button: "Open the dispute", "提出争议";
     open_dispute_what: "The statement stands and is paid. What is decided later is an adjustment in the window open then.",
         "对账单不变，照常付款。裁定结果将作为调整计入届时的结算期。";
+    disputed_before: "This line was disputed as this before: here is that dispute. Nothing new was opened.", "该明细此前已按此类型提出争议，以下为该争议。未新建争议。";
     claimed_points: "Points it should have", "应为积分";
     claimed_amount: "Amount it should have", "应为金额";
     claimed_what: "As you see it: positive is owed to you. Leave both empty if it should not be there at all.",

@@ -33,7 +33,7 @@ fn register(caller: &Caller, slug: &str, file: &[u8]) -> SigningKey {
 
 impl Api {
     /// A browser in which finance of a brand, or the operator's, has signed in.
-    fn finance(&self, login: &str, partner: Option<&str>) -> Browser {
+    pub fn finance(&self, login: &str, partner: Option<&str>) -> Browser {
         self.sign_in(&self.hire(login, partner, Role::Finance))
     }
 

@@ -9,6 +9,7 @@ mod people;
 mod roles;
 mod staff;
 mod till;
+mod written;
 
 pub use finance::{registered, sheets};
 pub use partner::PROPOSAL;

@@ -63,6 +63,12 @@ impl Api {
         browser
     }
 
+    /// What the newest line of this action says beside its subject.
+    pub fn details(&self, action: &str) -> std::collections::BTreeMap<String, String> {
+        let lines = hanse::store::staff::log::list(&mut self.connection(), None, None, 200).expect("the log");
+        lines.into_iter().find(|line| line.action == action).expect("a line").detail
+    }
+
     /// What the staff log has of these actions, oldest first, as `login action subject`.
     pub fn acts(&self, actions: &str) -> Vec<String> {
         let mut lines = hanse::store::staff::log::list(&mut self.connection(), None, None, 200).expect("the log");

@@ -20,6 +20,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use diesel::PgConnection;
 use serde::Deserialize;
 
 const DISPUTES: &str = "/console/disputes";
@@ -121,6 +122,8 @@ struct DisputePage<'a> {
     /// The proposal of somebody else, to be decided by the same words: outcome, amount, counterparty, reason.
     to_confirm: Option<[String; 4]>,
     may_take_back: bool,
+    /// Whoever is here wanted to dispute this once more.
+    is_again: bool,
 }
 
 /// One dispute with what was said about it, and what this person may do.
@@ -136,7 +139,8 @@ pub async fn show(
     let whole = exchange.database.run(move |conn| disputes::get(conn, &viewer, id)).await;
     let whole = whole.map_err(no::<Error>(&staff, DISPUTES))?;
     let shell = Shell::new(&exchange, &staff, &request, Place::Disputes);
-    page::html(StatusCode::OK, &dispute_page(&shell, &staff, &whole))
+    let is_again = request.query_string().split('&').any(|part| part == "again");
+    page::html(StatusCode::OK, &DisputePage { is_again, ..dispute_page(&shell, &staff, &whole) })
 }
 
 fn dispute_id(staff: &Staff, text: &str) -> Result<DisputeId, Trouble> {
@@ -168,6 +172,7 @@ fn dispute_page<'a>(shell: &'a Shell, staff: &Staff, whole: &Whole) -> DisputePa
             ]
         }),
         may_take_back: proposed.is_some(),
+        is_again: false,
         shell,
     }
 }
@@ -301,8 +306,10 @@ pub async fn open(
     let id = id_of(&exchange, &staff, &window).await?;
     let opening = opening(&staff, &form)?;
     let work = move |conn: &mut _| disputes::open(conn, &opener, id, &opening);
-    let (whole, _) = exchange.database.run(work).await.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.opened", &whole).await
+    let (whole, new) = act(&staffing, &staff, "dispute.opened", work).await?;
+    // Of this kind there is one: who disputes a line again is shown that one, and told so.
+    let again = if new { "" } else { "?again" };
+    Ok(page::see_other(&format!("{DISPUTES}/{}{again}", whole.row.id)))
 }
 
 fn opening(staff: &Staff, form: &Opened) -> Result<Opening, Trouble> {
@@ -318,17 +325,27 @@ fn opening(staff: &Staff, form: &Opened) -> Result<Opening, Trouble> {
     Ok(Opening { about: About::Line(line), kind, counterparty: None, claimed, note, reconciliation: None })
 }
 
-/// Logs a step and goes on to the dispute.
-async fn done(
+/// Takes a step and logs it with it, if it has changed anything.
+async fn act(
     staffing: &Staffing,
     staff: &Staff,
     action: &'static str,
-    whole: &Whole,
-) -> Result<HttpResponse, Trouble> {
-    let id = whole.row.id;
-    let act = Act::new(action, id).with("window", whole.row.number).with("state", whole.row.state.code());
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(DISPUTES))?;
-    Ok(page::see_other(&format!("{DISPUTES}/{id}")))
+    step: impl FnOnce(&mut PgConnection) -> Result<(Whole, bool), Error> + Send + 'static,
+) -> Result<(Whole, bool), Trouble> {
+    let unit = move |conn: &mut PgConnection| {
+        let (whole, changed) = step(conn)?;
+        let row = &whole.row;
+        // What a second one says to a proposal decides it.
+        let action = if row.state == State::Decided { "dispute.decided" } else { action };
+        let act = Act::new(action, row.id).with("window", row.number).with("state", row.state.code());
+        Ok(((whole, changed), changed.then_some(act)))
+    };
+    staffing.acting(&staff.signed, unit).await.map_err(no::<Error>(staff, DISPUTES))
+}
+
+/// Goes on to the dispute.
+fn to(id: DisputeId) -> HttpResponse {
+    page::see_other(&format!("{DISPUTES}/{id}"))
 }
 
 #[derive(Deserialize)]
@@ -339,7 +356,6 @@ pub struct Answered {
 
 /// The counterparty's answer.
 pub async fn answer(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Answered>,
     id: Path<String>,
@@ -351,13 +367,12 @@ pub async fn answer(
     let said = said.ok_or_else(|| unfit(&staff, DISPUTES, "/answer", "must be accepted or rejected"))?;
     let (by, note) = (staff.holder().clone(), note(&staff, DISPUTES, &form.note)?);
     let work = move |conn: &mut _| disputes::answer(conn, &by, id, (said, &note));
-    let whole = exchange.database.run(work).await.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.answered", &whole).await
+    act(&staffing, &staff, "dispute.answered", work).await?;
+    Ok(to(id))
 }
 
 /// Its opener lets it go.
 pub async fn withdraw(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     id: Path<String>,
@@ -365,9 +380,8 @@ pub async fn withdraw(
     let staff = posted.visitor;
     staff.check(Permission::Dispute)?;
     let (opener, id) = (partner(&staff, DISPUTES)?.clone(), dispute_id(&staff, &id)?);
-    let whole = exchange.database.run(move |conn| disputes::withdraw(conn, &opener, id)).await;
-    let whole = whole.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.withdrawn", &whole).await
+    act(&staffing, &staff, "dispute.withdrawn", move |conn| disputes::withdraw(conn, &opener, id)).await?;
+    Ok(to(id))
 }
 
 #[derive(Deserialize)]
@@ -389,7 +403,6 @@ fn operator(staff: &Staff) -> Result<String, Trouble> {
 
 /// Proposes, or decides what somebody else has proposed.
 pub async fn decide(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Decided>,
     id: Path<String>,
@@ -399,9 +412,8 @@ pub async fn decide(
     let (by, id) = (operator(&staff)?, dispute_id(&staff, &id)?);
     let decision = decision(&staff, &form)?;
     let work = move |conn: &mut _| disputes::decide(conn, &by, id, &decision);
-    let whole = exchange.database.run(work).await.map_err(no::<Error>(&staff, DISPUTES))?;
-    let action = if whole.row.state == State::Decided { "dispute.decided" } else { "dispute.proposed" };
-    done(&staffing, &staff, action, &whole).await
+    act(&staffing, &staff, "dispute.proposed", work).await?;
+    Ok(to(id))
 }
 
 fn decision(staff: &Staff, form: &Decided) -> Result<Decision, Trouble> {
@@ -416,7 +428,6 @@ fn decision(staff: &Staff, form: &Decided) -> Result<Decision, Trouble> {
 
 /// Takes a proposal back that nobody has decided by.
 pub async fn take_back(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     id: Path<String>,
@@ -424,7 +435,6 @@ pub async fn take_back(
     let staff = posted.visitor;
     staff.check(Permission::DecideDisputes)?;
     let (by, id) = (operator(&staff)?, dispute_id(&staff, &id)?);
-    let whole = exchange.database.run(move |conn| disputes::take_back(conn, &by, id)).await;
-    let whole = whole.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.taken_back", &whole).await
+    act(&staffing, &staff, "dispute.taken_back", move |conn| disputes::take_back(conn, &by, id)).await?;
+    Ok(to(id))
 }

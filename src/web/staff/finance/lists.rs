@@ -11,7 +11,8 @@ use crate::service::exchange::Exchange;
 use crate::service::settlement::disputes;
 use crate::service::settlement::reconcile::{self, Difference, Format, Mapping, Row, Turn, Unread};
 use crate::service::settlement::{Error, desk};
-use crate::service::staff::{Act, Staffing};
+use crate::service::staff::Act;
+use crate::service::staff::log::{self, Actor};
 use crate::web::form::{Nothing, Posted};
 use crate::web::page;
 use crate::web::trouble::Trouble;
@@ -92,20 +93,12 @@ pub struct Brought {
 }
 
 /// Compares a list; the same list again is the same reconciliation.
-pub async fn compare(
-    exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
-    posted: Posted<Staff, Brought>,
-) -> Result<HttpResponse, Trouble> {
+pub async fn compare(exchange: Data<Exchange>, posted: Posted<Staff, Brought>) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
     staff.check(Permission::Dispute)?;
     let slug = partner(&staff, LISTS)?.clone();
     let window = id_of(&exchange, &staff, &form.window).await?;
-    let (row, new) = compared(&exchange, &staff, slug, window, form).await?;
-    if new {
-        let act = Act::new("list.compared", row.id).with("window", row.number).with("rows", row.rows);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused(LISTS))?;
-    }
+    let row = compared(&exchange, &staff, slug, window, form).await?;
     Ok(page::see_other(&address(&row)))
 }
 
@@ -115,7 +108,7 @@ async fn compared(
     slug: Slug,
     window: WindowId,
     form: Brought,
-) -> Result<(Row, bool), Trouble> {
+) -> Result<Row, Trouble> {
     let format = if form.format == Format::Ndjson.code() { Format::Ndjson } else { Format::Csv };
     let map = Some(form.map.trim()).filter(|map| !map.is_empty() && map.len() <= 1_024);
     let mapping = map.map_or(Ok(Mapping::default()), Mapping::parse);
@@ -126,8 +119,14 @@ async fn compared(
     is_its.map_err(no::<Error>(staff, LISTS))?;
     let read = web::block(move || reconcile::read(&slug, format, &mapping, Cursor::new(form.list))).await;
     let listed = read.map_err(|_| busy(staff, LISTS))?.map_err(no::<Unread>(staff, LISTS))?;
-    let work = move |conn: &mut _| reconcile::reconcile(conn, &turn, window, listed);
-    exchange.database.run(work).await.map_err(no::<Error>(staff, LISTS))
+    let written = log::witness::<Error>(Actor::from(&staff.signed));
+    let work = move |conn: &mut _| {
+        reconcile::reconcile_and(conn, &turn, window, listed, |conn, row| {
+            let act = Act::new("list.compared", row.id).with("window", row.number).with("rows", row.rows);
+            written(conn, act)
+        })
+    };
+    exchange.database.run(work).await.map(|(row, _)| row).map_err(no::<Error>(staff, LISTS))
 }
 
 struct ResultShown {
@@ -292,7 +291,6 @@ pub async fn csv(
 /// Turns what differs into disputes, some at a time.
 pub async fn dispute(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Trouble> {
@@ -300,9 +298,13 @@ pub async fn dispute(
     staff.check(Permission::Dispute)?;
     let row = found(&exchange, &staff, &path).await?;
     let (slug, window, id) = (partner(&staff, LISTS)?.clone(), row.window, row.id);
-    let work = move |conn: &mut _| reconcile::open_disputes(conn, &slug, window, id);
-    let row = exchange.database.run::<_, disputes::Error, _>(work).await.map_err(no(&staff, LISTS))?;
-    let act = Act::new("differences.disputed", row.id).with("opened", row.handled.opened);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(LISTS))?;
+    let written = log::witness::<disputes::Error>(Actor::from(&staff.signed));
+    let work = move |conn: &mut _| {
+        reconcile::open_disputes_and(conn, &slug, window, id, |conn, before, after| {
+            let act = Act::new("differences.disputed", id).with("opened", after.opened - before.opened);
+            written(conn, act.with("handled", after.all()))
+        })
+    };
+    let row = exchange.database.run(work).await.map_err(no::<disputes::Error>(&staff, LISTS))?;
     Ok(page::see_other(&address(&row)))
 }
