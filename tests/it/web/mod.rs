@@ -7,6 +7,7 @@ mod operations;
 mod partner;
 mod people;
 mod roles;
+mod scrub;
 mod staff;
 mod till;
 mod written;
