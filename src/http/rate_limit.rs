@@ -58,6 +58,10 @@ impl Attempts {
     }
 }
 
+/// Who tries to sign in, or to set up a login: apart from certificates, so that neither keeps the other out.
+#[derive(Default)]
+pub struct Doors(pub Attempts);
+
 fn place(address: IpAddr) -> u64 {
     match address.to_canonical() {
         // No IPv6 network of anybody's begins with zeros.

@@ -230,9 +230,13 @@ impl ResponseError for Trouble {
         let page =
             TroublePage { lang: self.lang, style: assets::MEMBER_CSS.address(), title, text: &text, back: self.back };
         let body = page.render().unwrap_or_else(|_| title.to_owned());
-        HttpResponse::build(self.status_code())
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .content_type("text/html; charset=utf-8")
-            .body(body)
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/html; charset=utf-8");
+        if let What::Problem(problem) = &self.what
+            && let Some(seconds) = problem.retry_after_s()
+        {
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        answer.body(body)
     }
 }

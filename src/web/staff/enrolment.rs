@@ -2,7 +2,7 @@
 
 use super::session::{of_staff, signed_in, tried};
 use crate::domain::staff::{Login, Secret};
-use crate::http::rate_limit::Attempts;
+use crate::http::rate_limit::Doors;
 use crate::service::staff::{self, Chosen, Confirmed, Staffing, Unfit};
 use crate::web::form::is_same_site;
 use crate::web::lang::Lang;
@@ -84,11 +84,11 @@ fn over(error: staff::Error, lang: Lang) -> Trouble {
 /// A form to begin with: looking uses nothing.
 pub async fn show(
     staffing: Data<Staffing>,
-    attempts: Data<Attempts>,
+    doors: Data<Doors>,
     request: HttpRequest,
     code: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
-    tried(&attempts, &request)?;
+    tried(&doors, &request)?;
     let (lang, code) = (Lang::of(&request), Secret::from(code.into_inner()));
     let login = staffing.invited(code.clone()).await.map_err(|error| over(error, lang))?;
     password_page(&request, &code, &login, "")
@@ -104,12 +104,12 @@ pub struct Typed {
 /// Takes the password, and shows the secret of codes.
 pub async fn choose(
     staffing: Data<Staffing>,
-    attempts: Data<Attempts>,
+    doors: Data<Doors>,
     request: HttpRequest,
     code: Path<String>,
     form: Form<Typed>,
 ) -> Result<HttpResponse, Trouble> {
-    tried(&attempts, &request)?;
+    tried(&doors, &request)?;
     let (lang, code) = (Lang::of(&request), Secret::from(code.into_inner()));
     let Typed { form_token, password, again } = form.into_inner();
     if !is_same_site(&request) || !staff::form_token(&code).matches(&form_token) {
@@ -138,11 +138,11 @@ pub struct Coded {
 /// Takes the first code, which makes the login good, and lets its person in.
 pub async fn confirm(
     staffing: Data<Staffing>,
-    attempts: Data<Attempts>,
+    doors: Data<Doors>,
     request: HttpRequest,
     form: Form<Coded>,
 ) -> Result<HttpResponse, Trouble> {
-    tried(&attempts, &request)?;
+    tried(&doors, &request)?;
     let lang = Lang::of(&request);
     if !is_same_site(&request) {
         return Err(Trouble::new(What::Form, lang));

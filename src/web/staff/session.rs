@@ -4,7 +4,8 @@ use crate::domain::holder::Holder;
 use crate::domain::ids::Slug;
 use crate::domain::staff::{Login, Permission, Secret};
 use crate::http::RequestId;
-use crate::http::rate_limit::Attempts;
+use crate::http::forwarded;
+use crate::http::rate_limit::Doors;
 use crate::service::exchange::Error;
 use crate::service::staff::{self, Attempt, Signed, Staffing, Unfit};
 use crate::web::form::{Found, Nothing, Posted, Visitor, is_same_site};
@@ -154,7 +155,7 @@ pub struct Told {
 /// Lets somebody in. Whatever is wrong, the answer is the same.
 pub async fn sign_in(
     staffing: Data<Staffing>,
-    attempts: Data<Attempts>,
+    doors: Data<Doors>,
     request: HttpRequest,
     form: Form<Told>,
 ) -> Result<HttpResponse, Trouble> {
@@ -168,7 +169,7 @@ pub async fn sign_in(
     // Shown again if it is a login: what is none may be a password.
     let typed = login.parse::<Login>().map(|login| login.to_string()).unwrap_or_default();
     let no = |status, why| sign_in_page(&request, status, (why, &typed));
-    if tried(&attempts, &request).is_err() {
+    if tried(&doors, &request).is_err() {
         return no(StatusCode::TOO_MANY_REQUESTS, lang.why_rate_limited());
     }
     let totp = code.trim().to_owned().into();
@@ -181,10 +182,10 @@ pub async fn sign_in(
 }
 
 /// Counts a try of this address.
-pub(super) fn tried(attempts: &Attempts, request: &HttpRequest) -> Result<(), Trouble> {
+pub(super) fn tried(doors: &Doors, request: &HttpRequest) -> Result<(), Trouble> {
     let lang = Lang::of(request);
-    let peer = request.peer_addr().ok_or_else(|| Trouble::new(What::Form, lang))?;
-    attempts.check(peer.ip()).map_err(|early| Trouble::new(What::Problem(early), lang).back_to("/sign-in"))
+    let client = forwarded::client(request).ok_or_else(|| Trouble::new(What::Form, lang))?;
+    doors.0.check(client).map_err(|early| Trouble::new(What::Problem(early), lang).back_to("/sign-in"))
 }
 
 /// Gives the browser the session, and leads on.

@@ -6,6 +6,7 @@ mod member;
 mod operations;
 mod partner;
 mod people;
+mod proxied;
 mod roles;
 mod scrub;
 mod staff;
