@@ -42,6 +42,8 @@ pub enum What {
     Taken,
     /// A field that will not do: `login`, `operator`, `clerk`, `password`, `role`, `bill`, `reason`, `place`, `receipt`.
     Unfit(&'static str),
+    /// The same in words of the page that asks for it.
+    Typed(&'static str),
     /// Nobody changes or removes oneself.
     Oneself,
     Busy,
@@ -102,6 +104,7 @@ impl Trouble {
             What::Unfit("clerk") => (lang.did_not_work(), lang.why_operator_clerk_unfit().to_owned()),
             What::Unfit("role") => (lang.did_not_work(), lang.why_role_unfit().to_owned()),
             What::Unfit(_) => (lang.did_not_work(), lang.why_login_unfit().to_owned()),
+            What::Typed(why) => (lang.did_not_work(), (*why).to_owned()),
             What::Oneself => (lang.did_not_work(), lang.why_oneself().to_owned()),
             What::Busy => (lang.did_not_work(), lang.why_busy().to_owned()),
             What::Problem(problem) => (lang.did_not_work(), why(problem, lang)),
@@ -219,7 +222,7 @@ impl ResponseError for Trouble {
             What::Session | What::Signed => StatusCode::UNAUTHORIZED,
             What::Form | What::Scope | What::Role | What::New => StatusCode::FORBIDDEN,
             What::Taken => StatusCode::CONFLICT,
-            What::Unfit(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
+            What::Unfit(_) | What::Typed(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
             What::Busy => StatusCode::SERVICE_UNAVAILABLE,
             What::Problem(problem) | What::Told(problem) => problem.status_code(),
         }

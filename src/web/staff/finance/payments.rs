@@ -13,6 +13,7 @@ use crate::service::settlement::pay::{self, Paid};
 use crate::service::staff::Act;
 use crate::service::staff::log::{self, Actor};
 use crate::web::form::Posted;
+use crate::web::lang::Lang;
 use crate::web::page;
 use crate::web::trouble::Trouble;
 use actix_web::http::StatusCode;
@@ -96,7 +97,7 @@ fn act_of(recorded: &pay::Recorded) -> Act {
 
 fn paid(staff: &Staff, obligation: ObligationId, form: &Recorded) -> Result<Paid, Trouble> {
     let on = Some(form.on.trim()).filter(|text| !text.is_empty());
-    let no_day = || unfit(staff, PAYMENTS, "/on", "must be a date, YYYY-MM-DD");
+    let no_day = || unfit(staff, PAYMENTS, Lang::why_day_unfit);
     let on = on.map(|text| text.parse::<NaiveDate>().map_err(|_| no_day())).transpose()?;
     Ok(Paid {
         obligation,

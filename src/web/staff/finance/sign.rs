@@ -9,6 +9,7 @@ use crate::service::settlement::desk::{self, OwnKey, ToSign};
 use crate::service::settlement::{Error, view};
 use crate::service::staff::{Act, Staffing};
 use crate::web::form::Posted;
+use crate::web::lang::Lang;
 use crate::web::trouble::Trouble;
 use crate::web::{assets, page};
 use actix_web::http::StatusCode;
@@ -93,7 +94,7 @@ pub async fn submit(
     staff.check(Permission::SignStatements)?;
     let slug = partner(&staff, WINDOWS)?.clone();
     let id = id_of(&exchange, &staff, &window).await?;
-    let none = || unfit(&staff, WINDOWS, "/signed", "must be a JWS: JSON with protected and signature, or compact");
+    let none = || unfit(&staff, WINDOWS, Lang::why_jws_unfit);
     let (protected, signature) = desk::brought(&form.signed).ok_or_else(none)?;
     let ToSign { number, leaf, .. } = desk::to_sign(&exchange, &slug, id).await.map_err(no(&staff, WINDOWS))?;
     let sign = view::countersigning(&exchange, slug.clone(), id, protected, signature);
