@@ -14,8 +14,8 @@ mod shell;
 mod vouchers;
 
 use super::lang::Lang;
-use super::page;
 use super::trouble::Trouble;
+use super::{limit, page};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, Route};
@@ -23,6 +23,7 @@ use actix_web::{HttpResponse, Resource, Route};
 /// Registers the member's addresses.
 pub fn configure(config: &mut ServiceConfig) {
     let pages = web::scope("/member")
+        .wrap(from_fn(|request, next| limit::pace(session::COOKIE, request, next)))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(home::show)))
         .service(one("/open/{secret}", web::get().to(session::open)))

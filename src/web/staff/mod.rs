@@ -21,8 +21,8 @@ pub use session::signed_in;
 pub use shell::Place;
 
 use super::lang::Lang;
-use super::page;
 use super::trouble::Trouble;
+use super::{limit, page};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Resource, Route};
@@ -33,6 +33,7 @@ pub fn configure(config: &mut ServiceConfig) {
     let enrol = one("/sign-in/enrol/{code}", web::get().to(enrolment::show)).route(web::post().to(enrolment::choose));
     let enrolment = one("/sign-in/enrolment", web::post().to(enrolment::confirm));
     let console = web::scope("/console")
+        .wrap(from_fn(|request, next| limit::pace(session::COOKIE, request, next)))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(shell::home)))
         .service(one("/sign-out", web::post().to(session::sign_out)))

@@ -3,7 +3,7 @@
 //! A code is never part of an address. Each form that redeems has an idempotency key of its own: sent twice, it is one
 //! redemption. The book decides; what is said before is what a till may expect.
 
-use super::session::Staff;
+use super::session::{self, Staff};
 use super::shell::{Place, Shell};
 use super::{nowhere, one};
 use crate::domain::benefit::Discount;
@@ -18,8 +18,8 @@ use crate::service::command::{Code, Hint, UseRow};
 use crate::service::exchange::{Call, Error, Exchange};
 use crate::service::staff::{Act, Staffing};
 use crate::web::form::Posted;
-use crate::web::page;
 use crate::web::trouble::{Trouble, What, why};
+use crate::web::{limit, page};
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
@@ -35,6 +35,7 @@ const COOKIE: &str = "hanse-till";
 /// Forms are answered with pages, too: their addresses alone lead to the first one.
 pub fn configure(config: &mut ServiceConfig) {
     let till = web::scope("/till")
+        .wrap(from_fn(|request, next| limit::pace(session::COOKIE, request, next)))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(show)))
         .service(one("/place", web::post().to(place)))
