@@ -81,6 +81,8 @@ settings! {
     public_listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), any;
     /// Address by which browsers reach the pages, such as https://points.example; http and public_listen unless given.
     public_url: Option<String> = None, |url| is_origin(url);
+    /// Networks of the proxies before the plain listener, such as 10.0.0.0/8: what they say of whose a request is is believed.
+    trusted_proxies: Vec<Network> = Vec::new(), any;
     /// Folder of the alliance's certificates; pki in the data folder unless given.
     pki_dir: Option<PathBuf> = None, any;
     /// Folder of the alliance's signing keys; keys in the data folder unless given.

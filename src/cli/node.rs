@@ -5,6 +5,7 @@ use super::house::House;
 use crate::book::{self, Handle};
 use crate::config::Config;
 use crate::http;
+use crate::http::forwarded::Proxies;
 use crate::http::public::{Probes, Readiness};
 use crate::http::server::{Limits, Server, ServerOptions, Shared, TlsFiles};
 use crate::http::v1::{self, PagesAt};
@@ -180,10 +181,16 @@ fn listen(
     let database = Data::new(exchange.database.clone());
     let (people, shown, at) = (data.clone(), vouchers.clone(), pages_at.clone());
     let sent = webhooks.clone();
+    let proxies = Data::new(Proxies(config.trusted_proxies.clone()));
     let public = move |routes: &mut actix_web::web::ServiceConfig| {
         let routes = routes.app_data(database.clone()).app_data(people.clone()).app_data(shown.clone());
         let routes = routes.app_data(staffing.clone()).app_data(sent.clone());
-        routes.app_data(at.clone()).configure(http::log::configure).configure(web::configure).configure(more);
+        routes
+            .app_data(proxies.clone())
+            .app_data(at.clone())
+            .configure(http::log::configure)
+            .configure(web::configure)
+            .configure(more);
     };
     let api = move |routes: &mut actix_web::web::ServiceConfig| {
         let routes = routes.app_data(data.clone()).app_data(webhooks.clone()).app_data(vouchers.clone());

@@ -4,6 +4,7 @@
 
 use super::StrictJson;
 use super::certificates::IssuedCertificate;
+use super::forwarded;
 use super::problem::{Code, Problem};
 use super::rate_limit::Attempts;
 use crate::service::issuing::Issuing;
@@ -42,8 +43,8 @@ async fn enrol(
     attempts: Data<Attempts>,
 ) -> Result<impl Responder, Problem> {
     // A connection without a peer has gone already.
-    let peer = request.peer_addr().ok_or_else(|| Problem::new(Code::Malformed))?;
-    attempts.check(peer.ip())?;
+    let client = forwarded::client(&request).ok_or_else(|| Problem::new(Code::Malformed))?;
+    attempts.check(client)?;
     let Enrolment { token, csr } = body.0;
     let issued = issuing.enrol(token, csr).await?;
     Ok(HttpResponse::Created().json(IssuedCertificate::from(issued)))

@@ -9,6 +9,7 @@
 mod catalogue;
 mod certificates;
 mod enrolments;
+pub mod forwarded;
 pub mod idempotency;
 pub mod identity;
 pub mod json;

@@ -199,6 +199,11 @@ impl Problem {
         self
     }
 
+    /// Seconds after which to come again, where that helps.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.0.retry_after_s
+    }
+
     pub fn retry_after(mut self, seconds: u64) -> Problem {
         self.0.retry_after_s = Some(seconds.max(1));
         self

@@ -4,7 +4,7 @@ use super::identity::{Gate, gate, on_connect};
 use super::json::BodyLimits;
 use super::problem::Problem;
 use super::public::{self, Probes};
-use super::rate_limit::{Attempts, RateLimit};
+use super::rate_limit::{Attempts, Doors, Pages, RateLimit};
 use super::request_id;
 use super::tls::{self, Live};
 use super::{catalogue, certificates, enrolments, log, proposals, signing_keys};
@@ -252,13 +252,16 @@ where
 {
     let limits = options.limits;
     let (probes, issuing) = (Data::new(shared.probes), Data::new(shared.issuing));
-    let attempts = Data::new(Attempts::default());
+    let (attempts, doors) = (Data::new(Attempts::default()), Data::new(Doors::default()));
+    let pages = Data::new(Pages::default());
     let body = Data::new(limits.body);
     let app = move || {
         App::new()
             .app_data(Data::clone(&probes))
             .app_data(Data::clone(&issuing))
             .app_data(Data::clone(&attempts))
+            .app_data(Data::clone(&doors))
+            .app_data(Data::clone(&pages))
             .app_data(Data::clone(&body))
             .configure(public::configure)
             .configure(enrolments::configure)

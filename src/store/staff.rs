@@ -1,5 +1,6 @@
 //! Staff: who may sign in, their sessions, and the log of what they do. Times are wire time, the database's.
 
+pub mod enrolments;
 pub mod log;
 pub mod sessions;
 
@@ -13,6 +14,9 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use std::fmt;
 use uuid::Uuid;
+
+/// For how long one who was set up on a page is not one of two who say the same.
+const PROBATION: &str = "interval '7 days'";
 
 /// Somebody with what is kept to know them by.
 #[derive(Clone, PartialEq, Eq)]
@@ -134,13 +138,40 @@ pub fn admit(conn: &mut PgConnection, staff: StaffId, password: &str, step: i64)
 /// Another password and secret; nobody is locked out any more.
 pub fn reset(conn: &mut PgConnection, staff: StaffId, password: &str, totp: &[u8]) -> QueryResult<()> {
     sql_query(
-        "UPDATE staff SET password = $2, totp = $3, last_step = 0, failures = 0, locked_until = NULL WHERE staff_id = $1",
+        "UPDATE staff SET password = $2, totp = $3, last_step = 0, failures = 0, locked_until = NULL, \
+         trusted_from = NULL WHERE staff_id = $1",
     )
     .bind::<SqlUuid, _>(staff.0)
     .bind::<Text, _>(password)
     .bind::<Binary, _>(totp)
     .execute(conn)
     .map(drop)
+}
+
+/// The password and secret that somebody has chosen, of whose codes one was used; returns from when on their word counts
+/// among two.
+pub fn enrol(
+    conn: &mut PgConnection,
+    staff: StaffId,
+    (password, totp): (&str, &[u8]),
+    step: i64,
+) -> QueryResult<DateTime<Utc>> {
+    #[derive(QueryableByName)]
+    struct Trusted {
+        #[diesel(sql_type = Timestamptz)]
+        trusted_from: DateTime<Utc>,
+    }
+    let row: Trusted = sql_query(format!(
+        "UPDATE staff SET password = $2, totp = $3, last_step = $4, failures = 0, locked_until = NULL, \
+         signed_in_at = clock_timestamp(), trusted_from = clock_timestamp() + {PROBATION} WHERE staff_id = $1 \
+         RETURNING trusted_from"
+    ))
+    .bind::<SqlUuid, _>(staff.0)
+    .bind::<Text, _>(password)
+    .bind::<Binary, _>(totp)
+    .bind::<BigInt, _>(step)
+    .get_result(conn)?;
+    Ok(row.trusted_from)
 }
 
 pub fn set_role(conn: &mut PgConnection, staff: StaffId, role: Role) -> QueryResult<()> {
@@ -170,6 +201,8 @@ pub struct Person {
     pub locked_until: Option<DateTime<Utc>>,
     /// That have not ended.
     pub sessions: i64,
+    /// Added or set up anew on a page, and has not chosen a password yet.
+    pub is_invited: bool,
 }
 
 #[derive(QueryableByName)]
@@ -190,6 +223,8 @@ struct PersonSql {
     locked_until: Option<DateTime<Utc>>,
     #[diesel(sql_type = BigInt)]
     sessions: i64,
+    #[diesel(sql_type = Bool)]
+    invited: bool,
 }
 
 /// Everybody, or a partner's; the operator's first, then by login.
@@ -197,7 +232,8 @@ pub fn list(conn: &mut PgConnection, of: Option<&Slug>) -> Result<Vec<Person>, E
     let rows: Vec<PersonSql> = sql_query(format!(
         "SELECT staff_id, login, partner, role, created_at, signed_in_at, \
          CASE WHEN locked_until > clock_timestamp() THEN locked_until END AS locked_until, \
-         (SELECT count(*) FROM staff_sessions n WHERE n.staff_id = s.staff_id AND {live}) AS sessions \
+         (SELECT count(*) FROM staff_sessions n WHERE n.staff_id = s.staff_id AND {live}) AS sessions, \
+         EXISTS (SELECT FROM staff_enrolments e WHERE e.staff_id = s.staff_id) AS invited \
          FROM staff s WHERE $1 IS NULL OR partner = $1 ORDER BY partner NULLS FIRST, login",
         live = sessions::LIVE
     ))
@@ -213,6 +249,7 @@ pub fn list(conn: &mut PgConnection, of: Option<&Slug>) -> Result<Vec<Person>, E
             signed_in_at: row.signed_in_at,
             locked_until: row.locked_until,
             sessions: row.sessions,
+            is_invited: row.invited,
         })
     };
     rows.into_iter().map(checked).collect()

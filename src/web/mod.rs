@@ -1,8 +1,9 @@
 //! Pages for people: members, and those who work for a brand or the operator.
 //!
 //! Where to look: `lang` which language · `words` every text in both · `page` how a page is answered and what its headers
-//! forbid · `form` whose form it is · `trouble` every no, as a page · `terms` what a voucher is good for · `assets` styles and
-//! scripts · `member` the member's pages and their session · `staff` consoles and theirs.
+//! forbid · `form` whose form it is · `limit` how fast they are asked for · `trouble` every no, as a page · `terms` what a
+//! voucher is good for · `assets` styles and scripts · `member` the member's pages and their session · `staff` consoles and
+//! theirs.
 //!
 //! Pages work without a script; with one they are quicker to use. A form carries a token made of the session's cookie, and
 //! every address asks who is there before anything is read.
@@ -10,6 +11,7 @@
 mod assets;
 mod form;
 mod lang;
+mod limit;
 pub mod member;
 mod page;
 pub mod staff;

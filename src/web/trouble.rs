@@ -40,11 +40,17 @@ pub enum What {
     Signed,
     /// What the role may not do.
     Role,
+    /// Whose login is too new to be one of two.
+    New,
+    /// A one-time address of an enrolment that was used, is over, or never was.
+    Enrolment,
     /// A login that somebody has.
     Taken,
-    /// A field that will not do: `login`, `password`, `role`, `bill`, `reason`, `place`, `receipt`.
+    /// A field that will not do: `login`, `operator`, `clerk`, `password`, `role`, `bill`, `reason`, `place`, `receipt`.
     Unfit(&'static str),
-    /// Nobody removes oneself.
+    /// The same in words of the page that asks for it.
+    Typed(&'static str),
+    /// Nobody changes or removes oneself.
     Oneself,
     Busy,
     Problem(Problem),
@@ -73,6 +79,16 @@ impl Trouble {
         Trouble { back, ..self }
     }
 
+    /// Whether it is about what was typed into a form, which is shown again then.
+    pub fn is_about_a_form(&self) -> bool {
+        matches!(self.status_code(), StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    /// What is said of it, beside a form.
+    pub fn reason(&self) -> String {
+        self.said().1
+    }
+
     fn said(&self) -> (&'static str, String) {
         let lang = self.lang;
         match &self.what {
@@ -84,13 +100,19 @@ impl Trouble {
             What::Scope => (lang.not_allowed(), lang.not_allowed_why().to_owned()),
             What::Signed => (lang.sign_in_first(), lang.sign_in_first_why().to_owned()),
             What::Role => (lang.not_your_role(), lang.not_your_role_why().to_owned()),
+            What::New => (lang.too_new(), lang.too_new_why().to_owned()),
+            What::Enrolment => (lang.opening_over(), lang.enrolment_over_why().to_owned()),
             What::Taken => (lang.did_not_work(), lang.why_login_taken().to_owned()),
             What::Unfit("password") => (lang.did_not_work(), lang.why_password_unfit().to_owned()),
             What::Unfit("bill") => (lang.did_not_work(), lang.why_bill_unfit().to_owned()),
             What::Unfit("reason") => (lang.did_not_work(), lang.why_reason_unfit().to_owned()),
             What::Unfit("outcome") => (lang.did_not_work(), lang.why_outcome_unfit().to_owned()),
             What::Unfit("place" | "receipt") => (lang.did_not_work(), lang.why_text_unfit().to_owned()),
+            What::Unfit("operator") => (lang.did_not_work(), lang.why_operator_login_unfit().to_owned()),
+            What::Unfit("clerk") => (lang.did_not_work(), lang.why_operator_clerk_unfit().to_owned()),
+            What::Unfit("role") => (lang.did_not_work(), lang.why_role_unfit().to_owned()),
             What::Unfit(_) => (lang.did_not_work(), lang.why_login_unfit().to_owned()),
+            What::Typed(why) => (lang.did_not_work(), (*why).to_owned()),
             What::Oneself => (lang.did_not_work(), lang.why_oneself().to_owned()),
             What::Busy => (lang.did_not_work(), lang.why_busy().to_owned()),
             What::Problem(problem) => (lang.did_not_work(), why(problem, lang)),
@@ -207,14 +229,14 @@ struct TroublePage<'a> {
 impl ResponseError for Trouble {
     fn status_code(&self) -> StatusCode {
         match &self.what {
-            What::Opening => StatusCode::GONE,
+            What::Opening | What::Enrolment => StatusCode::GONE,
             What::Session | What::Signed => StatusCode::UNAUTHORIZED,
-            What::Form | What::Scope | What::Role => StatusCode::FORBIDDEN,
+            What::Form | What::Scope | What::Role | What::New => StatusCode::FORBIDDEN,
             What::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             What::Query => StatusCode::BAD_REQUEST,
             What::Method => StatusCode::METHOD_NOT_ALLOWED,
             What::Taken => StatusCode::CONFLICT,
-            What::Unfit(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
+            What::Unfit(_) | What::Typed(_) | What::Oneself => StatusCode::UNPROCESSABLE_ENTITY,
             What::Busy => StatusCode::SERVICE_UNAVAILABLE,
             What::Problem(problem) | What::Told(problem) => problem.status_code(),
         }
@@ -225,9 +247,13 @@ impl ResponseError for Trouble {
         let page =
             TroublePage { lang: self.lang, style: assets::MEMBER_CSS.address(), title, text: &text, back: self.back };
         let body = page.render().unwrap_or_else(|_| title.to_owned());
-        HttpResponse::build(self.status_code())
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .content_type("text/html; charset=utf-8")
-            .body(body)
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/html; charset=utf-8");
+        if let What::Problem(problem) = &self.what
+            && let Some(seconds) = problem.retry_after_s()
+        {
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        answer.body(body)
     }
 }

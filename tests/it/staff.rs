@@ -1,6 +1,8 @@
 //! Staff on a real database: signing in and every way of not getting in, sessions and their end, who manages whom, and a log
 //! that nobody changes unseen.
 
+mod enrolment;
+
 use crate::cli::hanse;
 use crate::support::Scratch;
 use crate::support::book::{Book, slug};
@@ -13,7 +15,9 @@ use hanse::clock;
 use hanse::domain::holder::Holder;
 use hanse::domain::staff::{Login, Password, Permission, Role, Secret};
 use hanse::service::staff::log::{Actor, Line};
-use hanse::service::staff::{Act, Attempt, Enrolled, Error, New, Page, Session, Signed, Staffing, people};
+use hanse::service::staff::{
+    Act, Attempt, Confirmed, Enrolled, Error, Invitation, Invited, New, Page, Session, Signed, Staffing, people,
+};
 use hanse::signing::sealing::SealingKey;
 use hanse::signing::totp;
 use hanse::store;
@@ -322,6 +326,23 @@ async fn a_session_idles_out_after_half_an_hour_and_ends_after_twelve_whatever_i
     assert!(house.find(&session).await.is_some());
 }
 
+/// Sets up a login by its address.
+async fn enrolled(house: &House, invited: Invited, chosen: &str) -> (Person, Session) {
+    let text = |text: &str| Secret::from(text.to_owned());
+    let chosen = house.staffing.choose(invited.code, text(chosen)).await.expect("chosen");
+    let person = Person { login: invited.login, secret: secret(chosen.uri.expose()) };
+    let code = totp::code(&person.secret, totp::step(clock::now().timestamp()));
+    match house.staffing.confirm(chosen.next, text(&code)).await.expect("in time") {
+        Confirmed::Session(session) => (person, session),
+        Confirmed::Wrong(_) => panic!("the right code"),
+    }
+}
+
+/// Does nothing but to be logged.
+async fn act(staffing: &Staffing, signed: &Signed, act: Act) {
+    staffing.acting(signed, move |_| Ok::<_, Error>(((), Some(act)))).await.expect("recorded");
+}
+
 #[actix_web::test]
 async fn who_is_changed_or_removed_is_signed_out_at_once() {
     let house = House::new("staff-changes");
@@ -337,11 +358,12 @@ async fn who_is_changed_or_removed_is_signed_out_at_once() {
     house.sql(
         "UPDATE staff SET locked_until = clock_timestamp() + interval '1 hour', failures = 9 WHERE login = 'till'",
     );
-    let new = password("an altogether other one", &till.login);
-    let enrolled = house.staffing.reset(&admin, till.login.clone(), new).await.expect("reset");
+    let invited = house.staffing.reset(&admin, till.login.clone()).await.expect("reset");
     assert!(house.find(&session).await.is_none());
     assert!(matches!(house.staffing.sign_in(attempt(&till, PASSWORD)).await, Err(Error::Refused)));
-    let till = Person { login: till.login, secret: secret(enrolled.uri.expose()) };
+    let (till, session) = enrolled(&house, invited, "an altogether other one").await;
+    assert!(house.find(&session).await.is_some());
+    house.sql("UPDATE staff SET last_step = 0");
     let session = house.staffing.sign_in(attempt(&till, "an altogether other one")).await.expect("signed in");
 
     house.staffing.remove(&admin, till.login.clone()).await.expect("removed");
@@ -371,29 +393,28 @@ async fn a_brands_admin_manages_and_reads_of_its_own_alone() {
     assert_eq!(names(staffing.list(&bb).await.expect("its own")), ["boss.bb"]);
     assert!(matches!(staffing.list(&viewer).await, Err(Error::Forbidden)));
 
-    let new = |name: &str, partner: Option<&str>, role| {
-        let login = login(name);
-        New { password: password(PASSWORD, &login), login, partner: partner.map(slug), role }
-    };
-    staffing.add(&bb, new("till.bb", Some("bb"), Role::Clerk)).await.expect("added");
-    assert!(matches!(staffing.add(&bb, new("till.bb", Some("bb"), Role::Clerk)).await, Err(Error::Taken)));
+    let new =
+        |name: &str, partner: Option<&str>, role| Invitation { login: login(name), partner: partner.map(slug), role };
+    staffing.invite(&bb, new("till.bb", Some("bb"), Role::Clerk)).await.expect("added");
+    assert!(matches!(staffing.invite(&bb, new("till.bb", Some("bb"), Role::Clerk)).await, Err(Error::Taken)));
     for elsewhere in [Some("aa"), None] {
-        let added = staffing.add(&bb, new("spy", elsewhere, Role::Viewer)).await;
+        let added = staffing.invite(&bb, new("spy", elsewhere, Role::Viewer)).await;
         assert!(matches!(added, Err(Error::Forbidden)), "{elsewhere:?}");
     }
-    assert!(matches!(staffing.add(&operator, new("x.y", Some("nobody"), Role::Viewer)).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.invite(&operator, new("x.y", Some("nobody"), Role::Viewer)).await, Err(Error::NotFound)));
     for unfit in [new("at@desk", None, Role::Viewer), new("desk", None, Role::Clerk)] {
-        assert!(matches!(staffing.add(&operator, unfit).await, Err(Error::Unfit(_))));
+        assert!(matches!(staffing.invite(&operator, unfit).await, Err(Error::Unfit(_))));
     }
     let theirs = login("viewer.aa");
     assert!(matches!(staffing.remove(&bb, theirs.clone()).await, Err(Error::NotFound)));
     assert!(matches!(staffing.change_role(&bb, theirs.clone(), Role::Admin).await, Err(Error::NotFound)));
-    let other = password("an altogether other one", &theirs);
-    assert!(matches!(staffing.reset(&bb, theirs.clone(), other).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.reset(&bb, theirs.clone()).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.end_sessions(&bb, theirs.clone()).await, Err(Error::NotFound)));
+    assert!(matches!(staffing.reset(&bb, login("boss.bb")).await, Err(Error::Unfit(_))));
     assert!(matches!(staffing.remove(&bb, login("boss.bb")).await, Err(Error::Unfit(_))));
     assert!(matches!(staffing.change_role(&viewer, login("boss.aa"), Role::Viewer).await, Err(Error::Forbidden)));
 
-    staffing.record(&aa, Act::new("statement.signed", "stm_1").with("window", 7)).await.expect("recorded");
+    act(staffing, &aa, Act::new("statement.signed", "stm_1").with("window", 7)).await;
     staffing.change_role(&operator, theirs, Role::Finance).await.expect("changed");
     let page = |before, limit| Page { before, limit };
     let own = staffing.log(&aa, page(None, 2)).await.expect("its own");
@@ -433,10 +454,10 @@ async fn the_log_is_dense_whoever_writes_and_what_is_changed_in_it_is_found() {
     let tasks = (0..30).map(|nth| {
         let (staffing, signed) = (servers[nth % 2].clone(), signed.clone());
         let act = Act::new("rate.approved", format!("汇率 {nth}")).with("b", "\"二\"").with("a", "").with("C", nth);
-        actix_web::rt::spawn(async move { staffing.record(&signed, act).await })
+        actix_web::rt::spawn(async move { self::act(&staffing, &signed, act).await })
     });
     for task in tasks.collect::<Vec<_>>() {
-        task.await.expect("no panic").expect("recorded");
+        task.await.expect("no panic");
     }
     assert_eq!(house.number("SELECT max(seq) FROM staff_log"), 32);
     house.book.audit();
@@ -482,7 +503,8 @@ async fn nothing_secret_is_in_what_is_printed_or_stored() {
     let login = login("new.one");
     let new = New { password: password(PASSWORD, &login), login: login.clone(), partner: None, role: Role::Viewer };
     let shown = format!("{session:?}{:?}{new:?}", session.signed);
-    let enrolled = house.staffing.add(&session.signed, new).await.expect("added");
+    let sealing = SealingKey::open(house.scratch.path()).expect("the key");
+    let enrolled = people::add(&mut house.conn(), &sealing, &Actor::COMMAND_LINE, &new).expect("added");
     let row = house.conn().transaction(|conn| store::staff::lock(conn, &ada.login)).expect("read").expect("there");
     let shown = format!("{shown}{enrolled:?}{row:?}");
     let (token, csrf) = (session.token.expose(), session.signed.csrf.expose());

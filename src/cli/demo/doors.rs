@@ -142,7 +142,8 @@ async fn employee(
 
 /// Gives the person a password and a secret of codes, and signs in with both.
 async fn sign_in(vouchers: &Vouchers, staffing: &Staffing, door: &'static Door) -> Result<Session, staff::Error> {
-    let unfit = || staff::Error::Unfit("a door that leads nowhere");
+    // A door of ours leads somewhere.
+    let unfit = || staff::Error::NotFound;
     let login: Login = door.login.parse().map_err(|_| unfit())?;
     let chosen = format!("{}-{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
     let password = || Password::choose(chosen.clone(), &login).map_err(|_| unfit());

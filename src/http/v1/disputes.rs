@@ -164,7 +164,7 @@ pub async fn answer(
     let (said, note) = fields.finish(said.zip(note))?;
     let by = caller.kind.clone();
     let work = move |conn: &mut _| disputes::answer(conn, &by, id, (said, &note));
-    let whole = exchange.database.run(work).await?;
+    let (whole, _) = exchange.database.run(work).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))
 }
 
@@ -181,7 +181,7 @@ pub async fn withdraw(
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let (opener, id) = (caller.partner()?.clone(), query::id::<DisputeId>(&id)?);
-    let whole = exchange.database.run(move |conn| disputes::withdraw(conn, &opener, id)).await?;
+    let (whole, _) = exchange.database.run(move |conn| disputes::withdraw(conn, &opener, id)).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))
 }
 
@@ -200,7 +200,7 @@ pub async fn decide(
 ) -> Result<HttpResponse, Problem> {
     let (by, id) = (caller.operator()?.to_owned(), query::id::<DisputeId>(&id)?);
     let decision = body.0.check()?;
-    let whole = exchange.database.run(move |conn| disputes::decide(conn, &by, id, &decision)).await?;
+    let (whole, _) = exchange.database.run(move |conn| disputes::decide(conn, &by, id, &decision)).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))
 }
 
@@ -217,7 +217,7 @@ pub async fn take_back(
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let (by, id) = (caller.operator()?.to_owned(), query::id::<DisputeId>(&id)?);
-    let whole = exchange.database.run(move |conn| disputes::take_back(conn, &by, id)).await?;
+    let (whole, _) = exchange.database.run(move |conn| disputes::take_back(conn, &by, id)).await?;
     reply::json(StatusCode::OK, &shown(&exchange, &caller, &whole))
 }
 

@@ -45,6 +45,18 @@ pub async fn put(
     document: BenefitJson,
     by: String,
 ) -> Result<Row, Error> {
+    put_and(exchange, giver, code, document, by, |_, _| Ok(())).await
+}
+
+/// The same; a new version is shown to `also` in the transaction that writes it.
+async fn put_and(
+    exchange: &Exchange,
+    giver: &Slug,
+    code: String,
+    document: BenefitJson,
+    by: String,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error> + Send + 'static,
+) -> Result<Row, Error> {
     if !is_code(&code) {
         return Err(Error::field("/id", "must be 1 to 63 of a-z, 0-9 and -"));
     }
@@ -74,19 +86,22 @@ pub async fn put(
             let benefit = Benefit { version: version + 1, ..wanted };
             let at = catalogue::business_now(conn)?;
             benefits::put(conn, &benefit, &payers(&benefit)?, &by, at)?;
-            benefits::find(conn, &[id])?.pop().ok_or(Error::Broken("a benefit was put and is not there"))
+            let row = benefits::find(conn, &[id])?.pop().ok_or(Error::Broken("a benefit was put and is not there"))?;
+            also(conn, &row)?;
+            Ok(row)
         })
     };
     exchange.database.run(unit).await
 }
 
-/// Opens or closes the giver's own benefit, as it was read in `version`.
+/// Opens or closes the giver's own benefit, as it was read in `version`; `also` as above.
 pub async fn set_open(
     exchange: &Exchange,
     giver: &Slug,
     id: BenefitId,
     (version, open): (i64, bool),
     by: String,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error> + Send + 'static,
 ) -> Result<Row, Error> {
     let row = get(exchange, &Holder::Partner(giver.clone()), id).await?;
     if row.benefit.giver != *giver {
@@ -97,7 +112,7 @@ pub async fn set_open(
     }
     let state = if open { "open" } else { "closed" };
     let document = BenefitJson { state: Some(state.to_owned()), ..BenefitJson::from(&row.benefit) };
-    put(exchange, giver, row.benefit.code, document, by).await
+    put_and(exchange, giver, row.benefit.code, document, by, also).await
 }
 
 /// What only the catalogue can tell of a benefit.
@@ -187,6 +202,18 @@ pub async fn approve(
     version: i64,
     by: String,
 ) -> Result<Row, Error> {
+    approve_and(exchange, holder, id, version, by, |_, _| Ok(())).await
+}
+
+/// The same; a yes that was not said before is shown to `also` in the transaction that writes it.
+pub async fn approve_and(
+    exchange: &Exchange,
+    holder: &Holder,
+    id: BenefitId,
+    version: i64,
+    by: String,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error> + Send + 'static,
+) -> Result<Row, Error> {
     let holder = holder.clone();
     let unit = move |conn: &mut PgConnection| {
         conn.transaction(|conn| {
@@ -207,11 +234,15 @@ pub async fn approve(
             look(conn)?;
             fence::exclusive(conn, FENCE_ROUNDS)?;
             let (row, digest) = look(conn)?;
-            let digest = digest.as_str();
+            let (digest, is_new) = (digest.as_str(), row.approved.iter().all(|known| known != payer));
             let at = catalogue::business_now(conn)?;
             benefits::approve(conn, id, payer, (digest, version), &by, at)?;
             expose(conn, &row.benefit)?;
-            benefits::find(conn, &[id])?.pop().ok_or(Error::NotFound)
+            let row = benefits::find(conn, &[id])?.pop().ok_or(Error::NotFound)?;
+            if is_new {
+                also(conn, &row)?;
+            }
+            Ok(row)
         })
     };
     exchange.database.run(unit).await

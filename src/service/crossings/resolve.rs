@@ -69,8 +69,17 @@ impl From<diesel::result::Error> for Error {
 
 /// Says what has become of a crossing in doubt, and has it carried on.
 pub async fn resolve(exchange: &Exchange, wanted: Wanted) -> Result<Resolved, Error> {
+    resolve_and(exchange, wanted, |_, _| Ok(())).await
+}
+
+/// The same; a word that is kept is shown to `also` in the transaction that keeps it, with whether it is the second.
+pub async fn resolve_and(
+    exchange: &Exchange,
+    wanted: Wanted,
+    also: impl FnOnce(&mut PgConnection, bool) -> Result<(), Error> + Send + 'static,
+) -> Result<Resolved, Error> {
     let id = wanted.id.uuid();
-    let resolved = resolve_in(&exchange.database, &exchange.book, wanted).await?;
+    let resolved = heard_in(&exchange.database, &exchange.book, wanted, also).await?;
     if let Resolved::Done(seen) = &resolved
         && !seen.state.is_over()
     {
@@ -81,8 +90,17 @@ pub async fn resolve(exchange: &Exchange, wanted: Wanted) -> Result<Resolved, Er
 
 /// The same where nobody carries crossings on: a server takes it up within half a minute.
 pub async fn resolve_in(database: &Database, book: &Handle, wanted: Wanted) -> Result<Resolved, Error> {
+    heard_in(database, book, wanted, |_, _| Ok(())).await
+}
+
+async fn heard_in(
+    database: &Database,
+    book: &Handle,
+    wanted: Wanted,
+    also: impl FnOnce(&mut PgConnection, bool) -> Result<(), Error> + Send + 'static,
+) -> Result<Resolved, Error> {
     let id = wanted.id;
-    let advance = match database.run(move |conn| conn.transaction(|conn| hear(conn, &wanted))).await? {
+    let advance = match database.run(move |conn| conn.transaction(|conn| hear(conn, &wanted, also))).await? {
         Heard::Said(resolved) => return Ok(*resolved),
         Heard::Agreed(by, advance) => {
             let request = exchange::keyless(&by, Uuid::now_v7(), Uuid::now_v7(), Command::Advance(advance.clone()));
@@ -112,7 +130,11 @@ enum Heard {
 }
 
 /// Keeps the word and says what comes of it.
-fn hear(conn: &mut PgConnection, wanted: &Wanted) -> Result<Heard, Error> {
+fn hear(
+    conn: &mut PgConnection,
+    wanted: &Wanted,
+    also: impl FnOnce(&mut PgConnection, bool) -> Result<(), Error>,
+) -> Result<Heard, Error> {
     check(wanted)?;
     crossings::seen::turn(conn)?;
     let known = seen::one(conn, wanted.id)?.ok_or(Error::Absent)?;
@@ -131,6 +153,7 @@ fn hear(conn: &mut PgConnection, wanted: &Wanted) -> Result<Heard, Error> {
     };
     if matches!(verdict, Verdict::Proposes | Verdict::Agrees) {
         keep(conn, &known, wanted, with)?;
+        also(conn, verdict == Verdict::Agrees)?;
     }
     if matches!(verdict, Verdict::Proposes | Verdict::Waits) {
         let known = seen::one(conn, wanted.id)?.ok_or(Error::Absent)?;

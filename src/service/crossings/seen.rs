@@ -13,6 +13,7 @@ use crate::store::crossings::{self, Evidence};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::str::FromStr;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -29,6 +30,15 @@ impl CrossingId {
         match self {
             CrossingId::Conversion(id) => id.0,
             CrossingId::Reversal(id) => id.0,
+        }
+    }
+}
+
+impl fmt::Display for CrossingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CrossingId::Conversion(id) => id.fmt(f),
+            CrossingId::Reversal(id) => id.fmt(f),
         }
     }
 }

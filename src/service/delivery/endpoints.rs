@@ -274,12 +274,25 @@ impl Webhooks {
 
     /// Sends an event again, whatever became of it before.
     pub async fn resend(&self, caller: Slug, id: DeliveryId, by: String) -> Result<(i64, Delivery), Error> {
+        self.resend_and(caller, id, by, |_| Ok(())).await
+    }
+
+    /// The same, with `also` in its transaction.
+    pub async fn resend_and(
+        &self,
+        caller: Slug,
+        id: DeliveryId,
+        by: String,
+        also: impl FnOnce(&mut PgConnection) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(i64, Delivery), Error> {
         let (no, sequence) = place(id).ok_or(Error::NotFound)?;
         let unit = move |conn: &mut PgConnection| {
             conn.transaction(|conn| {
                 webhooks::find_no(conn, &caller, no)?.ok_or(Error::NotFound)?;
                 log::resend(conn, no, sequence)?;
-                log::find(conn, no, sequence)?.ok_or(Error::NotFound)
+                let delivery = log::find(conn, no, sequence)?.ok_or(Error::NotFound)?;
+                also(conn)?;
+                Ok::<_, Error>(delivery)
             })
         };
         let delivery = self.database.run(unit).await?;

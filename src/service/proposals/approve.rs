@@ -17,27 +17,37 @@ pub const JWS_TYPE: &str = "proposal+jws";
 /// Takes `holder`'s signature over the proposal. Repeating it with the same key changes nothing. `Err(NotFound)` also
 /// when the proposal is none of the holder's business.
 pub fn approve(conn: &mut PgConnection, holder: &Holder, id: ProposalId, token: &str) -> Result<Proposal, Error> {
+    approve_new(conn, holder, id, token).map(|(proposal, _)| proposal)
+}
+
+/// The same, with the key by which it is approved now; `None` when it was before.
+pub fn approve_new(
+    conn: &mut PgConnection,
+    holder: &Holder,
+    id: ProposalId,
+    token: &str,
+) -> Result<(Proposal, Option<String>), Error> {
     conn.transaction(|conn| {
         super::lock(conn)?;
         let proposal = proposals::find(conn, id)?.ok_or(Error::NotFound)?;
         let side = proposal.subject.side_of(holder).ok_or(Error::NotFound)?;
         let kid = verified(conn, &proposal, holder, token)?;
         if proposal.approvals.iter().any(|approval| approval.kid == kid) {
-            return Ok(proposal);
+            return Ok((proposal, None));
         }
         if !proposal.state.is_open() {
             return Err(Error::Closed(proposal.state.text()));
         }
         let published = super::published(conn)?;
         let approved_at = super::now(conn, published.as_ref())?;
-        proposals::approve(conn, id, &Approval { kid, side, jws: token.to_owned(), approved_at })?;
+        proposals::approve(conn, id, &Approval { kid: kid.clone(), side, jws: token.to_owned(), approved_at })?;
         let signed = proposals::find(conn, id)?.ok_or(Error::NotFound)?;
         if !missing(conn, &signed)?.is_empty() || signed.state == State::Approved {
-            return Ok(signed);
+            return Ok((signed, Some(kid)));
         }
         let after = signed.state.on(Event::Approve).map_err(|state| Error::Closed(state.text()))?;
         proposals::step(conn, id, signed.state, after)?;
-        Ok(Proposal { state: after, ..signed })
+        Ok((Proposal { state: after, ..signed }, Some(kid)))
     })
 }
 

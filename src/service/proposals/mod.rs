@@ -10,7 +10,7 @@ mod document;
 mod settle;
 
 pub use crate::domain::cycle::Loop;
-pub use approve::{JWS_TYPE, approve};
+pub use approve::{JWS_TYPE, approve, approve_new};
 pub use describe::Line;
 pub use document::Change;
 

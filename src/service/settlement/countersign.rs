@@ -24,15 +24,15 @@ use serde_json::{Value, json};
 /// A partner's keys that are read at once.
 const KEYS: i64 = 100;
 
-/// Adds the signature `protected`, `signature` by a registered key of `partner`; the document with it. Another one by the
-/// same key changes nothing: ES256 makes a new one each time, and the first may not have been heard of.
+/// Adds the signature `protected`, `signature` by a registered key of `partner`; the document with it, and by which key it was
+/// signed now. Another one by the same key changes nothing: ES256 makes a new one each time, and the first may not have been heard of.
 pub fn countersign(
     conn: &mut PgConnection,
     keys: &Keys,
     partner: &Slug,
     window: WindowId,
     (protected, signature): (&str, &str),
-) -> Result<Document, Error> {
+) -> Result<(Document, Option<String>), Error> {
     let of = Participant::from(partner);
     let found =
         windows::find(conn, window)?.filter(|row| row.state == window::State::Published).ok_or(Error::NotFound)?;
@@ -52,7 +52,7 @@ pub fn countersign(
                 let keys = keys_of(conn, &own)?;
                 let key_of = |asked: &str| keys.iter().map(|(_, key)| key).find(|key| key.kid() == asked).cloned();
                 alone.verify_all(key_of).map_err(refused)?;
-                return Ok(document);
+                return Ok((document, None));
             }
             Err(why) => return Err(refused(why)),
         }
@@ -77,7 +77,7 @@ pub fn countersign(
         standing::on(conn, posting, &row, Step::Sign)?;
         let leaves = receipt(conn, &settings.alliance, &row, &made)?;
         sign::checkpoint(conn, keys, &settings.trust_domain, &leaves, posting)?;
-        Ok(document)
+        Ok((document, Some(kid)))
     })
 }
 

@@ -253,12 +253,24 @@ pub async fn countersign(
     protected: String,
     signature: String,
 ) -> Result<String, Error> {
+    let unit = countersigning(exchange, partner, id, protected, signature);
+    exchange.database.run(unit).await.map(|(document, _)| document)
+}
+
+/// The unit of work of that, with the key by which it was signed now; `None` when it was before.
+pub fn countersigning(
+    exchange: &Exchange,
+    partner: Slug,
+    id: WindowId,
+    protected: String,
+    signature: String,
+) -> impl FnOnce(&mut PgConnection) -> Result<(String, Option<String>), Error> + Send + 'static {
     let keys = exchange.keys.clone();
-    let unit = move |conn: &mut PgConnection| {
+    move |conn| {
         find::published(conn, id)?;
-        Ok(countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?.to_string())
-    };
-    exchange.database.run(unit).await
+        let (document, kid) = countersign::countersign(conn, &keys, &partner, id, (&protected, &signature))?;
+        Ok((document.to_string(), kid))
+    }
 }
 
 /// The log's current checkpoint; `None` before the first window was signed.

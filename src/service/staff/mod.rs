@@ -3,6 +3,7 @@
 //! Whoever tries to sign in learns yes or no and nothing else; why not is in the log. A session is known by the hash of its
 //! token, and asked for at every request, so that what ends it ends it at once. All of it goes by wire time.
 
+mod enrolment;
 pub mod log;
 pub mod people;
 mod sessions;
@@ -10,7 +11,7 @@ mod sign_in;
 
 use crate::domain::holder::Holder;
 use crate::domain::ids::{Slug, StaffId};
-use crate::domain::staff::{self, Login, Permission, Role, Secret};
+use crate::domain::staff::{self, Login, NoPassword, Permission, Role, Secret};
 use crate::signing::password::{self, PasswordError};
 use crate::signing::sealing::{SealingError, SealingKey};
 use crate::signing::totp;
@@ -25,8 +26,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use crate::service::staff::enrolment::{Chosen, Confirmed, Invited, form_token};
 pub use crate::service::staff::log::{Act, Line, Page};
-pub use crate::service::staff::people::{Enrolled, New};
+pub use crate::service::staff::people::{Enrolled, Invitation, New};
 pub use crate::service::staff::sign_in::{Attempt, Session};
 pub use crate::store::staff::Person;
 
@@ -76,12 +78,19 @@ pub struct Signed {
     pub csrf: Secret,
     /// Its partner has left: it may look, and nothing else.
     pub read_only: bool,
+    /// Set up on a page less than seven days ago: whoever has added them may be sitting there.
+    pub is_new: bool,
     pub ends_at: DateTime<Utc>,
 }
 
 impl Signed {
     pub fn may(&self, permission: Permission) -> bool {
         staff::may(&self.holder, self.role, permission) && (permission.reads() || !self.read_only)
+    }
+
+    /// Whether their word may be one of the two that a decision takes: as [`Signed::may`], and not of somebody new.
+    pub fn may_be_one_of_two(&self, permission: Permission) -> bool {
+        self.may(permission) && !self.is_new
     }
 
     pub fn is_read_only(&self) -> bool {
@@ -95,6 +104,19 @@ impl Signed {
             Holder::Operator(_) => None,
         }
     }
+}
+
+/// Why somebody cannot be what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    #[error("an operator's login begins with a letter and has no @")]
+    OperatorLogin,
+    #[error("the operator has no till: a clerk is a partner's")]
+    OperatorClerk,
+    #[error("nobody changes or removes themselves")]
+    Oneself,
+    #[error("{0}")]
+    Password(NoPassword),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +133,8 @@ pub enum Error {
     #[error("the login is taken")]
     Taken,
     /// What was asked for cannot be.
-    #[error("{0}")]
-    Unfit(&'static str),
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]

@@ -1,12 +1,13 @@
 //! Who is on the staff: adding, setting up anew, changing the role, removing. Whatever changes somebody ends their sessions.
 
+use super::enrolment::{self, Invited};
 use super::log::{Act, Actor, append};
-use super::{Error, Signed, Staffing, enrol};
+use super::{Error, Signed, Staffing, Unfit, enrol, random};
 use crate::domain::ids::{Slug, StaffId};
 use crate::domain::staff::{Login, Password, Permission, Role, Secret};
 use crate::signing::password;
 use crate::signing::sealing::SealingKey;
-use crate::store::staff::{self as rows, Person, Row, sessions};
+use crate::store::staff::{self as rows, Person, Row, enrolments, sessions};
 use crate::store::{catalogue, partners};
 use diesel::{Connection, PgConnection};
 use std::sync::Arc;
@@ -31,33 +32,61 @@ pub struct Enrolled {
     pub uri: Secret,
 }
 
-/// Adds somebody; who does so for a brand adds to that one alone, or gets `Err(Forbidden)`. `Err(Taken)` for a login that is
-/// there, `Err(NotFound)` for a partner that is not, `Err(Unfit)` for who cannot be.
+/// Somebody who is to set up their login themselves.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    pub login: Login,
+    /// `None`: the operator's.
+    pub partner: Option<Slug>,
+    pub role: Role,
+}
+
+/// Adds somebody with a password; who does so for a brand adds to that one alone, or gets `Err(Forbidden)`. `Err(Taken)` for a
+/// login that is there, `Err(NotFound)` for a partner that is not, `Err(Unfit)` for who cannot be.
 pub fn add(conn: &mut PgConnection, sealing: &SealingKey, actor: &Actor, new: &New) -> Result<Enrolled, Error> {
-    if actor.partner.is_some() && actor.partner != new.partner {
+    let New { login, partner, role, password } = new.clone();
+    let (row, uri) = row(conn, sealing, actor, Invitation { login, partner, role }, password.expose())?;
+    conn.transaction(|conn| insert(conn, actor, &row))?;
+    Ok(Enrolled { staff: row.staff, login: row.login, uri })
+}
+
+/// Adds somebody who chooses their own password, by an address that is opened once.
+pub fn invite(conn: &mut PgConnection, sealing: &SealingKey, actor: &Actor, new: Invitation) -> Result<Invited, Error> {
+    let (row, _) = row(conn, sealing, actor, new, random()?.expose())?;
+    conn.transaction(|conn| {
+        insert(conn, actor, &row)?;
+        enrolment::open(conn, actor, row.staff, &row.login)
+    })
+}
+
+fn row(
+    conn: &mut PgConnection,
+    sealing: &SealingKey,
+    actor: &Actor,
+    new: Invitation,
+    password: &str,
+) -> Result<(Row, Secret), Error> {
+    let Invitation { login, partner, role } = new;
+    if actor.partner.is_some() && actor.partner != partner {
         return Err(Error::Forbidden);
     }
-    match &new.partner {
+    match &partner {
         Some(partner) if partners::find(conn, partner)?.is_none() => return Err(Error::NotFound),
-        None if new.login.operator().is_none() => {
-            return Err(Error::Unfit("an operator's login begins with a letter and has no @"));
-        }
-        Some(_) | None => fits(new.role, new.partner.as_ref())?,
+        None if login.operator().is_none() => return Err(Unfit::OperatorLogin.into()),
+        Some(_) | None => fits(role, partner.as_ref())?,
     }
-    let hashed = password::hash(new.password.expose())?;
+    let password = password::hash(password)?;
     let staff = StaffId(Uuid::now_v7());
-    let (totp, uri) = enrol(sealing, &issuer(conn)?, staff, &new.login)?;
-    let (partner, role) = (new.partner.clone(), new.role);
-    let row =
-        Row { staff, login: new.login.clone(), partner, role, password: hashed, totp, failures: 0, locked: false };
-    conn.transaction(|conn| {
-        if !rows::insert(conn, &row)? {
-            return Err(Error::Taken);
-        }
-        let act = Act::new("staff.added", &row.login).with("role", role);
-        append(conn, &actor.at(row.partner.as_ref()), &act)
-    })?;
-    Ok(Enrolled { staff, login: row.login, uri })
+    let (totp, uri) = enrol(sealing, &issuer(conn)?, staff, &login)?;
+    Ok((Row { staff, login, partner, role, password, totp, failures: 0, locked: false }, uri))
+}
+
+fn insert(conn: &mut PgConnection, actor: &Actor, row: &Row) -> Result<(), Error> {
+    if !rows::insert(conn, row)? {
+        return Err(Error::Taken);
+    }
+    let act = Act::new("staff.added", &row.login).with("role", row.role);
+    append(conn, &actor.at(row.partner.as_ref()), &act)
 }
 
 /// Another password and another secret of codes: who forgot the one or lost the other can sign in again, and who was locked
@@ -74,7 +103,24 @@ pub fn reset(
     change(conn, actor, login, Act::new("staff.reset", login), |conn, row| {
         let (totp, uri) = enrol(sealing, &issuer, row.staff, login)?;
         rows::reset(conn, row.staff, &hashed, &totp)?;
+        enrolments::end(conn, row.staff)?;
         Ok(Enrolled { staff: row.staff, login: login.clone(), uri })
+    })
+}
+
+/// The same for who is to choose the password themselves, by an address that is opened once.
+pub fn invite_again(
+    conn: &mut PgConnection,
+    sealing: &SealingKey,
+    actor: &Actor,
+    login: &Login,
+) -> Result<Invited, Error> {
+    let hashed = password::hash(random()?.expose())?;
+    let issuer = issuer(conn)?;
+    change(conn, actor, login, Act::new("staff.reset", login), |conn, row| {
+        let (totp, _) = enrol(sealing, &issuer, row.staff, login)?;
+        rows::reset(conn, row.staff, &hashed, &totp)?;
+        enrolment::open(conn, actor, row.staff, login)
     })
 }
 
@@ -97,7 +143,7 @@ pub fn list(conn: &mut PgConnection, of: Option<&Slug>) -> Result<Vec<Person>, E
 
 fn fits(role: Role, partner: Option<&Slug>) -> Result<(), Error> {
     if role == Role::Clerk && partner.is_none() {
-        return Err(Error::Unfit("the operator has no till: a clerk is a partner's"));
+        return Err(Unfit::OperatorClerk.into());
     }
     Ok(())
 }
@@ -124,7 +170,7 @@ fn change<T>(
 }
 
 /// What an app shows the codes under.
-fn issuer(conn: &mut PgConnection) -> Result<String, Error> {
+pub(super) fn issuer(conn: &mut PgConnection) -> Result<String, Error> {
     if !catalogue::exists(conn)? {
         return Ok("Hanse".to_owned());
     }
@@ -139,14 +185,14 @@ impl Staffing {
     }
 
     /// `Err(Forbidden)` for another brand's too.
-    pub async fn add(&self, signed: &Signed, new: New) -> Result<Enrolled, Error> {
+    pub async fn invite(&self, signed: &Signed, new: Invitation) -> Result<Invited, Error> {
         let actor = managing(signed)?;
-        self.hashing(move |conn, sealing| add(conn, sealing, &actor, &new)).await
+        self.hashing(move |conn, sealing| invite(conn, sealing, &actor, new)).await
     }
 
-    pub async fn reset(&self, signed: &Signed, login: Login, password: Password) -> Result<Enrolled, Error> {
-        let actor = managing(signed)?;
-        self.hashing(move |conn, sealing| reset(conn, sealing, &actor, &login, &password)).await
+    pub async fn reset(&self, signed: &Signed, login: Login) -> Result<Invited, Error> {
+        let actor = managing_another(signed, &login)?;
+        self.hashing(move |conn, sealing| invite_again(conn, sealing, &actor, &login)).await
     }
 
     pub async fn change_role(&self, signed: &Signed, login: Login, role: Role) -> Result<(), Error> {
@@ -159,8 +205,15 @@ impl Staffing {
         self.database.run(move |conn| remove(conn, &actor, &login)).await
     }
 
+    /// Ends the sessions of somebody else.
+    pub async fn end_sessions(&self, signed: &Signed, login: Login) -> Result<(), Error> {
+        let actor = managing_another(signed, &login)?;
+        let act = Act::new("staff.sessions_ended", &login);
+        self.database.run(move |conn| change(conn, &actor, &login, act, |_, _| Ok(()))).await
+    }
+
     /// A unit of work that hashes a password: two at once, as those that look at one.
-    async fn hashing<T: Send + 'static>(
+    pub(super) async fn hashing<T: Send + 'static>(
         &self,
         unit: impl FnOnce(&mut PgConnection, &SealingKey) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
@@ -180,5 +233,5 @@ fn managing(signed: &Signed) -> Result<Actor, Error> {
 
 /// Nobody leaves a brand without an admin by a slip of the hand.
 fn managing_another(signed: &Signed, login: &Login) -> Result<Actor, Error> {
-    if signed.login == *login { Err(Error::Unfit("nobody changes or removes themselves")) } else { managing(signed) }
+    if signed.login == *login { Err(Unfit::Oneself.into()) } else { managing(signed) }
 }

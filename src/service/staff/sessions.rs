@@ -28,6 +28,7 @@ fn signed(row: Row) -> Signed {
         role: row.role,
         csrf: row.csrf,
         read_only: row.left,
+        is_new: row.new,
         ends_at: row.ends_at,
     }
 }

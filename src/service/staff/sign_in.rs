@@ -176,7 +176,8 @@ fn count(conn: &mut PgConnection, login: Option<&Login>) -> Result<Option<Row>, 
     })
 }
 
-fn begin(conn: &mut PgConnection, row: &Row) -> Result<Session, Error> {
+/// A session of somebody who has shown who they are.
+pub(super) fn begin(conn: &mut PgConnection, row: &Row) -> Result<Session, Error> {
     let (token, csrf) = (random()?, random()?);
     let key = sessions::key(token.expose()).ok_or(Error::Randomness)?;
     crate::store::staff::sessions::insert(conn, &key, row.staff, &csrf)?;

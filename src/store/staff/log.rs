@@ -60,6 +60,15 @@ pub fn insert(conn: &mut PgConnection, entry: &Entry, hash: &[u8; HASH]) -> Quer
     .map(drop)
 }
 
+/// Whether something is in the log that was done to this subject.
+pub fn is_there(conn: &mut PgConnection, action: &str, subject: &str) -> QueryResult<bool> {
+    let found = sql_query("SELECT FROM staff_log WHERE subject = $1 AND action = $2 LIMIT 1")
+        .bind::<Text, _>(subject)
+        .bind::<Text, _>(action)
+        .execute(conn)?;
+    Ok(found > 0)
+}
+
 #[derive(QueryableByName)]
 struct LineSql {
     #[diesel(sql_type = BigInt)]

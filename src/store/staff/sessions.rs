@@ -28,6 +28,8 @@ pub struct Row {
     pub left: bool,
     pub role: Role,
     pub csrf: Secret,
+    /// Whether it is too new to be one of two who say the same.
+    pub new: bool,
     pub ends_at: DateTime<Utc>,
     /// Whether it was last seen more than a minute ago.
     pub stale: bool,
@@ -82,6 +84,8 @@ struct RowSql {
     role: String,
     #[diesel(sql_type = Text)]
     csrf: String,
+    #[diesel(sql_type = Bool)]
+    new: bool,
     #[diesel(sql_type = Timestamptz)]
     ends_at: DateTime<Utc>,
     #[diesel(sql_type = Bool)]
@@ -92,6 +96,7 @@ struct RowSql {
 pub fn find(conn: &mut PgConnection, token_sha256: &[u8; 32]) -> Result<Option<Row>, Error> {
     let row: Option<RowSql> = sql_query(format!(
         "SELECT s.staff_id, s.login, s.partner, coalesce(p.status = 'left', false) AS gone, s.role, n.csrf, n.ends_at, \
+         coalesce(s.trusted_from > clock_timestamp(), false) AS new, \
          n.last_seen_at < clock_timestamp() - interval '1 minute' AS stale \
          FROM staff_sessions n JOIN staff s USING (staff_id) LEFT JOIN partners p ON p.slug = s.partner \
          WHERE n.token_sha256 = $1 AND {LIVE}"
@@ -107,6 +112,7 @@ pub fn find(conn: &mut PgConnection, token_sha256: &[u8; 32]) -> Result<Option<R
             left: row.gone,
             role: role(&row.role)?,
             csrf: row.csrf.into(),
+            new: row.new,
             ends_at: row.ends_at,
             stale: row.stale,
         })

@@ -14,6 +14,7 @@ mod shell;
 mod vouchers;
 
 use super::lang::Lang;
+use super::limit;
 use super::page::{self, one};
 use super::trouble::Trouble;
 use actix_web::HttpResponse;
@@ -24,6 +25,7 @@ use actix_web::web::{self, ServiceConfig};
 pub fn configure(config: &mut ServiceConfig) {
     let pages = web::scope("/member")
         .app_data(page::queries("/member"))
+        .wrap(from_fn(|request, next| limit::pace(session::COOKIE, request, next)))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(home::show)))
         .service(one("/open/{secret}", web::get().to(session::open)))

@@ -16,7 +16,7 @@ use askama::Template;
 use uuid::Uuid;
 
 /// The prefix keeps it to this host, to HTTPS (or this machine) and to the whole site (RFC 6265bis §4.1.3.2).
-const COOKIE: &str = "__Host-hanse-member";
+pub const COOKIE: &str = "__Host-hanse-member";
 
 /// Whoever is there, with the language of the page.
 #[derive(Clone, Debug)]

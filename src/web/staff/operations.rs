@@ -10,7 +10,8 @@ use crate::http::Problem;
 use crate::service::crossings::resolve::{self, Resolved, Wanted};
 use crate::service::crossings::seen::{self, BacklogAnswer, CrossingId, Search, Seen};
 use crate::service::exchange::{Error, Exchange};
-use crate::service::staff::{Act, Staffing};
+use crate::service::staff::Act;
+use crate::service::staff::log::{self, Actor};
 use crate::service::watch;
 use crate::web::form::Posted;
 use crate::web::page;
@@ -309,27 +310,26 @@ pub struct SaidForm {
 /// One operator's word; another one's same word is carried out.
 pub async fn resolve(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, SaidForm>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::ResolveInDoubt)?;
+    staff.check_one_of_two(Permission::ResolveInDoubt)?;
     let id = id_of(&staff, &id)?;
     let unfit = |what| move || Trouble::new(What::Unfit(what), staff.lang).back_to(BACK);
     let outcome = Outcome::parse(&form.outcome).ok_or_else(unfit("outcome"))?;
     let reason = page::note(&form.reason).ok_or_else(unfit("reason"))?;
     let wanted = Wanted { id, outcome, reason: reason.clone(), by: staff.holder().name().to_owned() };
-    let resolved = resolve::resolve(&exchange, wanted).await.map_err(|error| match error {
+    let written = log::witness(Actor::from(&staff.signed));
+    let also = move |conn: &mut _, agrees| {
+        let action = if agrees { "crossing.resolved" } else { "crossing.resolution_proposed" };
+        written(conn, Act::new(action, id).with("outcome", outcome.code()).with("reason", reason))
+    };
+    let resolved = resolve::resolve_and(&exchange, wanted, also).await.map_err(|error| match error {
         resolve::Error::Outcome(_) => unfit("outcome")(),
         resolve::Error::Reason => unfit("reason")(),
         other => Trouble::new(What::Problem(Problem::from(other)), staff.lang).back_to(BACK),
     })?;
-    let (action, seen) = match &resolved {
-        Resolved::Proposed(seen) => ("crossing.resolution_proposed", seen),
-        Resolved::Done(seen) => ("crossing.resolved", seen),
-    };
-    let act = Act::new(action, seen.id()).with("outcome", outcome.code()).with("reason", reason);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(BACK))?;
+    let (Resolved::Proposed(seen) | Resolved::Done(seen)) = &resolved;
     Ok(page::see_other(&format!("{BACK}/{}", seen.id())))
 }

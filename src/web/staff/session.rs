@@ -2,11 +2,12 @@
 
 use crate::domain::holder::Holder;
 use crate::domain::ids::Slug;
-use crate::domain::staff::{Permission, Secret};
+use crate::domain::staff::{Login, Permission, Secret};
 use crate::http::RequestId;
-use crate::http::rate_limit::Attempts;
+use crate::http::forwarded;
+use crate::http::rate_limit::Doors;
 use crate::service::exchange::Error;
-use crate::service::staff::{self, Attempt, Signed, Staffing};
+use crate::service::staff::{self, Attempt, Signed, Staffing, Unfit};
 use crate::web::form::{Found, Nothing, Posted, Visitor, is_same_site};
 use crate::web::lang::Lang;
 use crate::web::trouble::{Trouble, What};
@@ -21,7 +22,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 /// The prefix keeps it to this host, to HTTPS (or this machine) and to the whole site (RFC 6265bis §4.1.3.2).
-const COOKIE: &str = "__Host-hanse-staff";
+pub(super) const COOKIE: &str = "__Host-hanse-staff";
 
 /// Whoever is there, with the language of the page.
 #[derive(Clone, Debug)]
@@ -45,6 +46,15 @@ impl Staff {
         Err(Trouble::new(What::Role, self.lang).back_to("/console"))
     }
 
+    /// For what takes two who say the same: somebody new is not one of them.
+    pub fn check_one_of_two(&self, permission: Permission) -> Result<(), Trouble> {
+        self.check(permission)?;
+        if self.signed.may_be_one_of_two(permission) {
+            return Ok(());
+        }
+        Err(Trouble::new(What::New, self.lang).back_to("/console"))
+    }
+
     /// The partner whose own things these are: an operator has none.
     pub fn partner(&self) -> Result<&Slug, Trouble> {
         self.signed.partner().ok_or_else(|| Trouble::new(What::Role, self.lang).back_to("/console"))
@@ -63,15 +73,24 @@ impl Staff {
     }
 }
 
-fn of_staff(error: staff::Error, lang: Lang) -> Trouble {
+pub(super) fn of_staff(error: staff::Error, lang: Lang) -> Trouble {
     match error {
         staff::Error::Forbidden => Trouble::new(What::Role, lang),
         staff::Error::NotFound => Trouble::not_found(lang),
         staff::Error::Taken => Trouble::new(What::Taken, lang),
         staff::Error::Busy => Trouble::new(What::Busy, lang),
-        staff::Error::Unfit(why) => Trouble::new(What::Unfit(why), lang),
+        staff::Error::Unfit(why) => Trouble::new(unfit(why), lang),
         staff::Error::Store(cause) => Trouble::of(Error::Store(cause), lang),
         other => Trouble::internal(&other),
+    }
+}
+
+fn unfit(why: Unfit) -> What {
+    match why {
+        Unfit::OperatorLogin => What::Unfit("operator"),
+        Unfit::OperatorClerk => What::Unfit("clerk"),
+        Unfit::Oneself => What::Oneself,
+        Unfit::Password(_) => What::Unfit("password"),
     }
 }
 
@@ -103,22 +122,27 @@ impl Visitor for Staff {
 
 #[derive(Template)]
 #[template(path = "staff/sign_in.html")]
-struct SignIn {
+struct SignIn<'a> {
     lang: Lang,
     style: &'static str,
     other: String,
     no: &'static str,
+    login: &'a str,
 }
 
-fn sign_in_page(request: &HttpRequest, status: StatusCode, no: &'static str) -> Result<HttpResponse, Trouble> {
+fn sign_in_page(
+    request: &HttpRequest,
+    status: StatusCode,
+    (no, login): (&'static str, &str),
+) -> Result<HttpResponse, Trouble> {
     let lang = Lang::of(request);
     let other = page::in_language(request, lang.other());
-    page::html(status, &SignIn { lang, style: assets::STAFF_CSS.address(), other, no })
+    page::html(status, &SignIn { lang, style: assets::STAFF_CSS.address(), other, no, login })
 }
 
 /// Asks who is there.
 pub async fn show(request: HttpRequest) -> Result<HttpResponse, Trouble> {
-    sign_in_page(&request, StatusCode::OK, "")
+    sign_in_page(&request, StatusCode::OK, ("", ""))
 }
 
 #[derive(Deserialize)]
@@ -131,7 +155,7 @@ pub struct Told {
 /// Lets somebody in. Whatever is wrong, the answer is the same.
 pub async fn sign_in(
     staffing: Data<Staffing>,
-    attempts: Data<Attempts>,
+    doors: Data<Doors>,
     request: HttpRequest,
     form: Form<Told>,
 ) -> Result<HttpResponse, Trouble> {
@@ -140,21 +164,28 @@ pub async fn sign_in(
     if !is_same_site(&request) {
         return Err(Trouble::new(What::Form, lang).back_to("/sign-in"));
     }
-    let peer = request.peer_addr().ok_or_else(|| Trouble::new(What::Form, lang))?;
-    if attempts.check(peer.ip()).is_err() {
-        return sign_in_page(&request, StatusCode::TOO_MANY_REQUESTS, lang.why_rate_limited());
-    }
     let Told { login, password, code } = form.into_inner();
-    let attempt = Attempt {
-        login: login.trim().to_owned().into(),
-        password: password.into(),
-        totp: code.trim().to_owned().into(),
-    };
+    let login = login.trim();
+    // Shown again if it is a login: what is none may be a password.
+    let typed = login.parse::<Login>().map(|login| login.to_string()).unwrap_or_default();
+    let no = |status, why| sign_in_page(&request, status, (why, &typed));
+    if tried(&doors, &request).is_err() {
+        return no(StatusCode::TOO_MANY_REQUESTS, lang.why_rate_limited());
+    }
+    let totp = code.trim().to_owned().into();
+    let attempt = Attempt { login: login.to_owned().into(), password: password.into(), totp };
     match staffing.sign_in(attempt).await {
         Ok(session) => Ok(signed_in(&session, "/console")),
-        Err(staff::Error::Refused) => sign_in_page(&request, StatusCode::UNPROCESSABLE_ENTITY, lang.sign_in_refused()),
+        Err(staff::Error::Refused) => no(StatusCode::UNPROCESSABLE_ENTITY, lang.sign_in_refused()),
         Err(other) => Err(of_staff(other, lang).back_to("/sign-in")),
     }
+}
+
+/// Counts a try of this address.
+pub(super) fn tried(doors: &Doors, request: &HttpRequest) -> Result<(), Trouble> {
+    let lang = Lang::of(request);
+    let client = forwarded::client(request).ok_or_else(|| Trouble::new(What::Form, lang))?;
+    doors.0.check(client).map_err(|early| Trouble::new(What::Problem(early), lang).back_to("/sign-in"))
 }
 
 /// Gives the browser the session, and leads on.
@@ -168,11 +199,25 @@ pub fn signed_in(session: &staff::Session, to: &str) -> HttpResponse {
 pub async fn sign_out(staffing: Data<Staffing>, posted: Posted<Staff, Nothing>) -> Result<HttpResponse, Trouble> {
     let staff = posted.visitor;
     staffing.sign_out(&staff.token).await.map_err(staff.refused("/console"))?;
+    Ok(signed_out())
+}
+
+/// Ends every session of whoever is there, this one too.
+pub async fn sign_out_everywhere(
+    staffing: Data<Staffing>,
+    posted: Posted<Staff, Nothing>,
+) -> Result<HttpResponse, Trouble> {
+    let staff = posted.visitor;
+    staffing.sign_out_everywhere(&staff.signed).await.map_err(staff.refused("/console"))?;
+    Ok(signed_out())
+}
+
+fn signed_out() -> HttpResponse {
     let mut answer = page::see_other("/sign-in");
     let mut gone = cookie("").finish();
     gone.make_removal();
     put(&mut answer, gone);
-    Ok(answer)
+    answer
 }
 
 /// Strict: no other site leads in here.

@@ -80,7 +80,7 @@ pub struct Shell {
     pub role: &'static str,
     pub form_token: String,
     pub is_read_only: bool,
-    /// This page in the other language.
+    /// This page in the other language; empty where asking for it anew would lose what it shows.
     pub other: String,
     pub style: &'static str,
     pub script: &'static str,
@@ -117,6 +117,11 @@ impl Shell {
             places: open.map(link).collect(),
             catalogue,
         }
+    }
+
+    /// The same for what is shown once.
+    pub fn once(self) -> Shell {
+        Shell { other: String::new(), ..self }
     }
 
     pub fn brand_of(&self, slug: &Slug) -> String {

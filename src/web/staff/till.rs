@@ -3,7 +3,7 @@
 //! A code is never part of an address. Each form that redeems has an idempotency key of its own: sent twice, it is one
 //! redemption. The book decides; what is said before is what a till may expect.
 
-use super::session::Staff;
+use super::session::{self, Staff};
 use super::shell::{Place, Shell};
 use super::{nowhere, one};
 use crate::domain::ids::{Slug, UseId};
@@ -18,7 +18,7 @@ use crate::service::exchange::{Call, Error, Exchange};
 use crate::service::staff::{Act, Staffing};
 use crate::web::form::{Posted, plain_key};
 use crate::web::trouble::{Trouble, What, why};
-use crate::web::{page, terms};
+use crate::web::{limit, page, terms};
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
@@ -35,6 +35,7 @@ const COOKIE: &str = "hanse-till";
 pub fn configure(config: &mut ServiceConfig) {
     let till = web::scope("/till")
         .app_data(page::queries("/till"))
+        .wrap(from_fn(|request, next| limit::pace(session::COOKIE, request, next)))
         .wrap(from_fn(page::headers))
         .service(one("", web::get().to(show)))
         .service(one("/place", web::post().to(place)))
@@ -322,10 +323,7 @@ pub async fn redeem(
     match till::redeem(&exchange, call, shown).await {
         Ok(done) => {
             let id = done.row.used.id;
-            if !done.replayed {
-                let act = Act::new("voucher.redeemed", id).with("voucher", done.row.used.voucher);
-                staffing.record(&staff.signed, act).await.map_err(staff.refused("/till"))?;
-            }
+            staffing.note(&staff.signed, Act::new("voucher.redeemed", id).with("voucher", done.row.used.voucher)).await;
             Ok(page::see_other(&format!("/till/redemptions/{id}")))
         }
         Err(error) => refused(&exchange, &staff, &request, error).await,
@@ -452,10 +450,7 @@ pub async fn reverse(
     let reason = page::note(&form.reason).ok_or_else(unfit(&staff, "reason"))?;
     let key = key_of(&staff, &form.key);
     let call = Call { caller: &giver, request_id: staff.request_id, key: &key };
-    let done = till::reverse(&exchange, call, found.used.id, reason.clone(), None).await.map_err(staff.no("/till"))?;
-    if !done.replayed {
-        let act = Act::new("voucher.redemption_reversed", found.used.id).with("reason", reason);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused("/till"))?;
-    }
+    till::reverse(&exchange, call, found.used.id, reason.clone(), None).await.map_err(staff.no("/till"))?;
+    staffing.note(&staff.signed, Act::new("voucher.redemption_reversed", found.used.id).with("reason", reason)).await;
     Ok(page::see_other(&format!("/till/redemptions/{}", found.used.id)))
 }

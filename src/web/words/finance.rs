@@ -114,6 +114,7 @@ words! {
     open_dispute_button: "Open the dispute", "提出争议";
     open_dispute_what: "The statement stands and is paid. What is decided later is an adjustment in the window open then.",
         "对账单不变，照常付款。裁定结果将作为调整计入届时的结算期。";
+    disputed_before: "This line was disputed as this before: here is that dispute. Nothing new was opened.", "该明细此前已按此类型提出争议，以下为该争议。未新建争议。";
     claimed_points: "Points it should have", "应为积分";
     claimed_amount: "Amount it should have", "应为金额";
     claimed_what: "As you see it: positive is owed to you. Leave both empty if it should not be there at all.",
@@ -180,6 +181,15 @@ words! {
         "已提出 {opened} 项争议，{known} 项此前已提出，{skipped} 项不属争议范围。";
     running: "Under way", "进行中";
     completed: "Completed", "已完成";
+    why_amount_unfit: "Please look at the amount: a decimal such as -12.50.", "请检查金额，例如 -12.50。";
+    why_day_unfit: "Please look at the day: YYYY-MM-DD.", "请检查日期，格式为 YYYY-MM-DD。";
+    why_jws_unfit: "This is no signature: JSON with protected and signature, a whole document, or a compact JWS.",
+        "这不是签名：应为含 protected 与 signature 的 JSON、完整文件，或紧凑 JWS。";
+    why_kind_unfit: "Please choose one of the kinds.", "请选择一个类型。";
+    why_points_unfit: "Please look at the points: a whole number.", "请检查积分，应为整数。";
+    why_answer_unfit: "Please say whether you accept it.", "请选择接受或拒绝。";
+    why_decision_unfit: "Please say whether it is upheld or rejected.", "请选择支持或拒绝。";
+    why_giver_unfit: "Who gives it is a brand's short name, or operator.", "承担方应为品牌代号或 operator。";
     told_invalid: "Something in the form does not fit; nothing was done.", "表单内容不符合要求，未执行任何操作。";
     told_stale: "Something else was said or done before; nothing was done now.", "此前已有其他操作，本次未执行。";
     told_dispute_closed: "The time to dispute lines of this window is over.", "本结算期的争议期已过。";

@@ -28,10 +28,29 @@ words! {
     remove: "Remove", "移除";
     sure_remove(login): "Remove {login}? Its sessions end at once.", "移除 {login}？其登录会立即失效。";
     add_person: "Add somebody", "添加员工";
-    first_password: "First password", "初始密码";
     add: "Add", "添加";
-    enrolled_what: "Shown once: scan it with an authenticator app now. Without it nobody can sign in as this person.",
-        "仅显示一次：请立即用验证器扫描。没有它无法登录。";
+    invited: "Invited", "待启用";
+    invited_what(login): "Give this address to {login} alone: it opens their login once. It is shown here and nowhere else.",
+        "请将此链接仅交给 {login} 本人：只能用来启用一次登录。仅在此显示一次。";
+    invited_until(at): "Good until {at}.", "有效期至 {at}。";
+    invited_eyes: "Password and authenticator they choose themselves. For seven days from then on they are not one of two who decide something together.",
+        "密码与验证器由本人设置。此后七天内不能参与双人确认。";
+    change_role: "Change the role", "更改角色";
+    reset_person: "New password and authenticator", "重置密码与验证器";
+    sure_reset(login): "Reset {login}? Password and authenticator of now are good no more, and its sessions end at once.",
+        "重置 {login}？现有密码与验证器立即失效，已登录的会话随即结束。";
+    end_sessions: "Sign out everywhere", "全部退出登录";
+    sure_end_sessions(login): "Sign {login} out everywhere?", "将 {login} 从所有设备退出登录？";
+    more_actions: "More", "更多";
+    enrol_title: "Set up your login", "启用登录";
+    enrol_what: "Choose a password that nobody else knows. 12 to 128 characters of any kind; this address is used by it.",
+        "请设置只有您知道的密码，12 至 128 个字符。设置后此链接即失效。";
+    password_again: "The same once more", "再次输入密码";
+    passwords_differ: "The two are not the same.", "两次输入不一致。";
+    go_further: "Go on", "继续";
+    enrol_scan: "Scan this with an authenticator app now, and type the code that it shows. It is shown to you alone, and not again.",
+        "请立即用验证器扫描，并输入其显示的验证码。仅向您显示，且不再显示。";
+    enrol_code_wrong: "This code is not right. After five wrong ones you need a new address.", "验证码不正确。连错五次后需要新的链接。";
     who: "Who", "操作人";
     subject: "On what", "对象";
     details: "Details", "详情";

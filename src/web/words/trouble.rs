@@ -21,11 +21,19 @@ words! {
     sign_in_first_why: "You are not signed in, or your session is over.", "您尚未登录，或登录已过期。";
     not_your_role: "Your role may not do this", "您的角色无此权限";
     not_your_role_why: "Nothing was done. Somebody who manages staff here can give you another role.", "没有执行任何操作。员工管理员可为您调整角色。";
+    too_new: "Your word does not count here yet", "您暂不能参与双人确认";
+    too_new_why: "Nothing was done. Whoever was added or reset on a page is not one of two who say the same for seven days: whoever did it could be sitting at both places.",
+        "没有执行任何操作。经页面添加或重置的登录在七天内不能参与双人确认，以防同一人两头操作。";
+    enrolment_over_why: "It can be used once, within a day, and a code is asked for within a quarter of an hour. If it was not you who used it, tell whoever gave it to you, and ask for another.",
+        "链接一天内有效且只能使用一次，设置密码后须在一刻钟内输入验证码。如不是您本人使用，请立即告知给您链接的人，并索取新链接。";
+    why_operator_login_unfit: "An operator's login begins with a letter and has no @.", "运营方的登录名须以字母开头，且不含 @。";
+    why_operator_clerk_unfit: "The operator has no till: a clerk works for a brand.", "运营方没有收银台：店员只属于品牌。";
+    why_role_unfit: "Please choose one of the roles.", "请选择一个角色。";
     why_login_taken: "Somebody has this login already.", "该登录名已被使用。";
     why_login_unfit: "A login is 3 to 64 of a–z, 0–9, dot, underscore, hyphen and @.", "登录名为 3 至 64 个字符：a–z、0–9、点、下划线、连字符或 @。";
     why_password_unfit: "A password has 12 to 128 characters, is not the login and not one that everybody uses.",
         "密码为 12 至 128 个字符，不能与登录名相同，也不能是常用密码。";
-    why_oneself: "Nobody removes oneself: ask somebody else who manages staff.", "不能移除自己，请由其他管理员操作。";
+    why_oneself: "Nobody changes or removes oneself: ask somebody else who manages staff.", "不能更改或移除自己，请由其他管理员操作。";
     why_not_found: "There is no such thing, or it is not yours.", "内容不存在，或不属于您。";
     why_quote_used: "This offer has been used already. Look at your history before you ask again.", "该报价已使用。请先查看记录，再重新询价。";
     why_quote_invalid: "This offer cannot be used. Please ask again.", "该报价无效，请重新询价。";

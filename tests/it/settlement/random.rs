@@ -244,7 +244,7 @@ impl Walk {
         self.seen.count(if is_new { "dispute opened" } else { "dispute opened before" });
         if self.chance.below(4) == 0 {
             let withdrawn = disputes::withdraw(&mut conn, &slug(opener), opened.row.id);
-            if let Some(done) = self.seen.step("withdraw", withdrawn, &["is decided already"]) {
+            if let Some((done, _)) = self.seen.step("withdraw", withdrawn, &["is decided already"]) {
                 assert_eq!(done.row.state, State::Withdrawn);
                 self.seen.count("dispute withdrawn");
             }
@@ -263,7 +263,7 @@ impl Walk {
         let answer = [Answer::Accepted, Answer::Rejected][usize::try_from(self.chance.below(2)).expect("small")];
         let answered = disputes::answer(conn, &answers, opened.row.id, (answer, "so it is"));
         let expected = ["is withdrawn already", "is decided already", "It was answered before"];
-        if let Some(done) = self.seen.step("answer", answered, &expected) {
+        if let Some((done, _)) = self.seen.step("answer", answered, &expected) {
             assert_eq!(done.answered.map(|answered| answered.answer), Some(answer));
             self.seen.count(format!("dispute answered: {}", answer.code()));
         }
@@ -288,8 +288,9 @@ impl Walk {
                 "Another dispute of the same was upheld before",
                 "It has been reversed since",
             ];
-            let Some(done) = self.seen.step("decide", decided, &expected) else { return };
+            let Some((done, changed)) = self.seen.step("decide", decided, &expected) else { return };
             let settled = done.proposed.as_ref().and_then(|proposed| proposed.settled.as_ref());
+            assert!(!changed || !was_decided && by != "third", "{by} changes nothing: {done:?}");
             let by_two = was_decided || by != "one";
             assert_eq!((done.row.state == State::Decided, settled.is_some()), (by_two, by_two), "{by}: {done:?}");
             let adjusted = settled.map(|settled| settled.adjustment.is_some());

@@ -33,7 +33,7 @@ fn register(caller: &Caller, slug: &str, file: &[u8]) -> SigningKey {
 
 impl Api {
     /// A browser in which finance of a brand, or the operator's, has signed in.
-    fn finance(&self, login: &str, partner: Option<&str>) -> Browser {
+    pub fn finance(&self, login: &str, partner: Option<&str>) -> Browser {
         self.sign_in(&self.hire(login, partner, Role::Finance))
     }
 
@@ -263,7 +263,7 @@ fn a_partner_counter_signs_what_it_has_signed_elsewhere() {
     ] {
         let refused = aa.fill(&page, action, &[("signed", &wrong)]);
         assert_eq!(refused.status, 422, "{wrong}");
-        refused.says("nothing was done");
+        refused.says(if wrong == "nothing" { "This is no signature" } else { "nothing was done" });
     }
     let good = format!("{}.{}.{}", made.protected, payload.body, made.signature);
     let signed = aa.fill(&page, action, &[("signed", &good)]);
@@ -490,4 +490,78 @@ fn a_list_may_be_as_large_as_its_page_promises_and_a_larger_form_is_told_that_it
     let fields = [("form_token", token.as_str()), ("more", long.as_str())];
     let refused = finance.post_from("/console/sign-out", &fields, &[("sec-fetch-site", "cross-site")]);
     assert_eq!(refused.status, 403);
+}
+
+/// The forms come again as they were filled in, in the reader's language, and without a way to lose that.
+#[test]
+fn a_no_throws_nothing_away_that_was_typed() {
+    let api = Api::new("finance-typed", "");
+    api.a_window();
+    let (mut aa, mut bb, mut ada) =
+        (api.finance("aa-fin", Some("aa")), api.finance("bb-fin", Some("bb")), api.finance("ada", None));
+    let line = api.lines(api.window(1), "aa")[0]["line_id"].as_str().expect("an id").to_owned();
+    let form = aa.get(&format!("/console/windows/1/dispute?line={line}&lang=zh")).ok();
+    let action = "/console/windows/1/dispute";
+    let cases = [
+        ("rate", "12 and a half", "", "came back", "请检查积分"),
+        ("rate", "", "much", "came back", "请检查金额"),
+        ("rate", "", "-3.00", " ", "请填写原因"),
+        ("nothing", "", "-3.00", "came back", "请选择一个类型"),
+    ];
+    for (kind, points, amount, note, why) in cases {
+        let typed = [("kind", kind), ("claimed_points", points), ("claimed_amount", amount), ("note", note)];
+        let no = aa.fill(&form, action, &typed);
+        assert_eq!(no.status, 422, "{typed:?}");
+        no.says(why);
+        for (name, text) in &typed[1..] {
+            no.says(&format!("name=\"{name}\" value=\"{text}\""));
+        }
+        no.is_silent_about("lang=en");
+        if kind == "rate" {
+            no.says("value=\"rate\" selected");
+        }
+    }
+    aa.get("/console?lang=en").ok();
+    let (address, _) = opened(&api, &mut aa);
+    let page = bb.get(&address).ok();
+    let long = "x".repeat(501);
+    let no = bb.fill(&page, &format!("{address}/answer"), &[("answer", "rejected"), ("note", &long)]);
+    assert_eq!(no.status, 422);
+    no.says(&long);
+    no.says("value=\"rejected\" selected");
+    let page = bb.get(&address).ok();
+    bb.fill(&page, &format!("{address}/answer"), &[("answer", "rejected"), ("note", "so we say")]);
+    let page = ada.get(&address).ok();
+    let typed = [("outcome", "upheld"), ("amount", "9000.00"), ("reason", "the receipt shows it")];
+    let no = ada.fill(&page, &format!("{address}/decision"), &typed);
+    assert_eq!(no.status, 422);
+    for text in ["name=\"amount\" value=\"9000.00\"", "value=\"the receipt shows it\""] {
+        no.says(text);
+    }
+    let page = aa.get("/console/reconciliations").ok();
+    let list = "external_reference,amount\norder-1,<many>\n";
+    let typed = [("window", "1"), ("format", "csv"), ("map", "a:amount"), ("list", list)];
+    let no = aa.fill(&page, "/console/reconciliations", &typed);
+    assert_eq!(no.status, 422);
+    for text in ["order-1,&#60;many&#62;", "name=\"map\" value=\"a:amount\"", "value=\"1\" selected"] {
+        no.says(text);
+    }
+}
+
+#[test]
+fn what_a_page_says_of_a_form_it_says_in_the_readers_language() {
+    let api = Api::new("finance-zh", "");
+    api.a_window();
+    let mut bb = api.finance("bb-fin", Some("bb"));
+    let page = bb.get("/console/payments?lang=zh").ok();
+    let action = page.address("/console/payments/obl_");
+    let no = bb.fill(&page, &action, &[("amount", "1.00"), ("on", "yesterday"), ("reference", "x")]);
+    assert_eq!(no.status, 422);
+    no.says("请检查日期");
+    no.is_silent_about("must be");
+    registered(&api.bb, "bb");
+    let page = bb.get("/console/windows/1/sign").ok();
+    let no = bb.fill(&page, "/console/windows/1/sign", &[("signed", "nothing")]);
+    no.says("这不是签名");
+    no.is_silent_about("must be");
 }

@@ -1,14 +1,18 @@
 //! Pages for people: what they say, and to whom.
 
 mod benefits;
+mod enrolment;
 mod finance;
 mod member;
 mod operations;
 mod partner;
 mod people;
+mod proxied;
 mod roles;
+mod scrub;
 mod staff;
 mod till;
+mod written;
 
 pub use finance::{registered, sheets};
 pub use partner::PROPOSAL;

@@ -17,6 +17,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Who was shown this link.
+    pub fn shown(login: &str, uri: &str) -> Person {
+        Person { login: login.to_owned(), secret: secret(uri) }
+    }
+
     /// What their authenticator shows now.
     pub fn code(&self) -> String {
         totp::code(&self.secret, totp::step(clock::now().timestamp()))
@@ -56,6 +61,12 @@ impl Api {
         let signed = browser.post("/sign-in", &fields);
         browser.follow(&signed).ok();
         browser
+    }
+
+    /// What the newest line of this action says beside its subject.
+    pub fn details(&self, action: &str) -> std::collections::BTreeMap<String, String> {
+        let lines = hanse::store::staff::log::list(&mut self.connection(), None, None, 200).expect("the log");
+        lines.into_iter().find(|line| line.action == action).expect("a line").detail
     }
 
     /// What the staff log has of these actions, oldest first, as `login action subject`.

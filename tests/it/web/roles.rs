@@ -42,7 +42,10 @@ const TABLE: &[Line] = &[
     line("GET /console", &[], ALL, ALL, OK),
     line("GET /console/log", &[], "a", "a", OK),
     line("GET /console/people", &[], "a", "a", OK),
-    line("POST /console/people", &[("login", "x"), ("role", "viewer"), ("password", "short")], "a", "a", [422; 3]),
+    line("POST /console/people", &[("login", "x"), ("role", "viewer")], "a", "a", [422; 3]),
+    line("POST /console/people/{nobody}/role", &[("role", "viewer")], "a", "a", NONE),
+    line("POST /console/people/{nobody}/reset", &[], "a", "a", NONE),
+    line("POST /console/people/{nobody}/sessions", &[], "a", "a", NONE),
     line("POST /console/people/{nobody}/removal", &[], "a", "a", NONE),
     line("GET /console/crossings", &[], "", "ea", OK),
     line("GET /console/crossings/{conversion}", &[], "", "ea", OK),
@@ -134,12 +137,16 @@ const FINANCE: &[Line] = &[
 /// Ends the session: the last.
 const WAY_OUT: &[Line] = &[line("POST /console/sign-out", &[], ALL, ALL, [303; 3])];
 
+/// Ends all of somebody's, and is looked at elsewhere: of two rows that end a session only one can come last.
+const ALL_OUT: &str = "POST /console/sign-out-everywhere";
+
 fn table() -> impl Iterator<Item = &'static Line> {
     TABLE.iter().chain(FINANCE).chain(WAY_OUT)
 }
 
 /// What is open to everybody.
-const DOOR: [&str; 2] = ["GET /sign-in", "POST /sign-in"];
+const DOOR: [&str; 5] =
+    ["GET /sign-in", "POST /sign-in", "GET /sign-in/enrol/{}", "POST /sign-in/enrol/{}", "POST /sign-in/enrolment"];
 
 /// Every Rust file of the staff's pages.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -166,7 +173,7 @@ fn routes() -> BTreeSet<String> {
         let text = text.replace("large(\"", "one(\"");
         for part in text.split("one(\"").skip(1) {
             let (path, rest) = part.split_once('"').expect("its end");
-            let path = if path == "/sign-in" { path.to_owned() } else { format!("{scope}{path}") };
+            let path = if path.starts_with("/sign-in") { path.to_owned() } else { format!("{scope}{path}") };
             let of = rest.split(".service(").next().unwrap_or_default();
             for (call, method) in [("web::get()", "GET"), ("web::post()", "POST")] {
                 if of.contains(call) {
@@ -187,7 +194,8 @@ fn plain(route: &str) -> String {
 
 #[test]
 fn every_route_is_in_the_table_once() {
-    let listed: Vec<String> = table().map(|line| plain(line.route)).chain(DOOR.map(str::to_owned)).collect();
+    let listed: Vec<String> =
+        table().map(|line| plain(line.route)).chain(DOOR.map(str::to_owned)).chain([ALL_OUT.to_owned()]).collect();
     let known: BTreeSet<String> = listed.iter().cloned().collect();
     assert_eq!(listed.len(), known.len(), "a route is there twice");
     let there: BTreeSet<String> = routes().iter().map(|route| plain(route)).collect();

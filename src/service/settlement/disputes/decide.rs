@@ -33,8 +33,8 @@ pub struct Decision {
 }
 
 /// Proposes a decision, or decides by the same words that another operator has proposed. The same operator again changes
-/// nothing; other words are `Stale`.
-pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decision) -> Result<Whole, Error> {
+/// nothing; other words are `Stale`. With it, whether anything has changed.
+pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decision) -> Result<(Whole, bool), Error> {
     let loaded = catalogue::load(conn)?;
     posting::post(conn, loaded.alliance.zone, |conn, posting| {
         let row = seen(conn, &Viewer::Operator, id)?;
@@ -49,7 +49,7 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
                 return Err(Error::Stale(format!("Another decision was {what} before, by {}.", first.by)));
             }
             if first.settled.is_some() || first.by == by {
-                return Ok(known);
+                return Ok((known, false));
             }
         }
         step(&known.row, Step::Decide)?;
@@ -71,11 +71,11 @@ pub fn decide(conn: &mut PgConnection, by: &str, id: DisputeId, decision: &Decis
                 settled: None,
             };
             stored::propose(conn, &proposed)?;
-            return Ok(Whole { proposed: Some(proposed), ..known });
+            return Ok((Whole { proposed: Some(proposed), ..known }, true));
         };
         let done = settle(conn, posting, Whole { proposed: None, ..known }, proposed, by)?;
         tell(posting, EventKind::DisputeDecided, &done, &loaded.alliance.currency)?;
-        Ok(done)
+        Ok((done, true))
     })
 }
 
@@ -124,18 +124,18 @@ fn counterparty(catalogue: &Catalogue, row: &Row, decision: &Decision) -> Result
 }
 
 /// Takes a proposal back that nobody has decided by, so that another can be made. Without one, nothing changes.
-pub fn take_back(conn: &mut PgConnection, by: &str, id: DisputeId) -> Result<Whole, Error> {
+pub fn take_back(conn: &mut PgConnection, by: &str, id: DisputeId) -> Result<(Whole, bool), Error> {
     let alliance = catalogue::load(conn)?.alliance;
     posting::post(conn, alliance.zone, |conn, posting| {
         let row = seen(conn, &Viewer::Operator, id)?;
         let known = whole(conn, row)?;
-        let Some(proposed) = &known.proposed else { return Ok(known) };
+        let Some(proposed) = &known.proposed else { return Ok((known, false)) };
         if proposed.settled.is_some() {
             return Err(Error::Stale("The dispute is decided already.".to_owned()));
         }
         let settled = Settled { decided: false, by: by.to_owned(), at: posting.at(), adjustment: None };
         stored::settle(conn, proposed, &settled)?;
-        Ok(Whole { proposed: None, ..known })
+        Ok((Whole { proposed: None, ..known }, true))
     })
 }
 

@@ -1,4 +1,5 @@
-//! What the parties do to a dispute: the counterparty answers it, its opener withdraws it. A repeat changes nothing.
+//! What the parties do to a dispute: the counterparty answers it, its opener withdraws it. A repeat changes nothing, and says
+//! so: each step comes with whether it has changed anything.
 
 use super::super::standing;
 use super::{Error, Viewer, Whole, tell, whole};
@@ -18,7 +19,7 @@ pub fn answer(
     by: &Holder,
     id: DisputeId,
     (said, note): (Answer, &str),
-) -> Result<Whole, Error> {
+) -> Result<(Whole, bool), Error> {
     let alliance = catalogue::load(conn)?.alliance;
     posting::post(conn, alliance.zone, |conn, posting| {
         let row = seen(conn, &Viewer::from(by), id)?;
@@ -34,7 +35,7 @@ pub fn answer(
         if let Some(first) = &known.answered {
             // Even after it was decided: what landed stays landed.
             return if (first.answer, first.note.as_str()) == (said, note) {
-                Ok(known)
+                Ok((known, false))
             } else {
                 Err(Error::Stale(format!("It was answered before: {}.", first.answer.code())))
             };
@@ -47,12 +48,12 @@ pub fn answer(
         let row = Row { state: after, state_at: posting.at(), ..known.row };
         let done = Whole { row, answered: Some(answered), ..known };
         tell(posting, EventKind::DisputeAnswered, &done, &alliance.currency)?;
-        Ok(done)
+        Ok((done, true))
     })
 }
 
 /// Lets a dispute go, for good.
-pub fn withdraw(conn: &mut PgConnection, opener: &Slug, id: DisputeId) -> Result<Whole, Error> {
+pub fn withdraw(conn: &mut PgConnection, opener: &Slug, id: DisputeId) -> Result<(Whole, bool), Error> {
     let alliance = catalogue::load(conn)?.alliance;
     let opener = Participant::from(opener);
     posting::post(conn, alliance.zone, |conn, posting| {
@@ -63,13 +64,13 @@ pub fn withdraw(conn: &mut PgConnection, opener: &Slug, id: DisputeId) -> Result
         let after = step(&row, Step::Withdraw)?;
         let known = whole(conn, row)?;
         if known.row.state == after {
-            return Ok(known);
+            return Ok((known, false));
         }
         stored::step(conn, &known.row, after, posting.at())?;
         standing::settled(conn, posting, &known.row)?;
         let done = Whole { row: Row { state: after, state_at: posting.at(), ..known.row }, ..known };
         tell(posting, EventKind::DisputeWithdrawn, &done, &alliance.currency)?;
-        Ok(done)
+        Ok((done, true))
     })
 }
 

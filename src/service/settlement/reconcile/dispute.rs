@@ -27,6 +27,17 @@ pub fn open_disputes(
     window: WindowId,
     id: ReconciliationId,
 ) -> Result<Row, Error> {
+    open_disputes_and(conn, partner, window, id, |_, _, _| Ok(()))
+}
+
+/// The same; what is opened is shown to `also`, before and after, in each transaction that opens some.
+pub fn open_disputes_and(
+    conn: &mut PgConnection,
+    partner: &Slug,
+    window: WindowId,
+    id: ReconciliationId,
+    also: impl Fn(&mut PgConnection, &Handled, &Handled) -> Result<(), Error>,
+) -> Result<Row, Error> {
     let ground = Ground::find(conn, partner, window)?;
     let mut row = super::get(conn, partner, window, id)?;
     let last = row.completed.as_ref().map(|completed| completed.differences);
@@ -58,6 +69,7 @@ pub fn open_disputes(
                 }
             }
             stored::handled(conn, id, &handled)?;
+            also(conn, &row.handled, &handled)?;
             Ok::<Handled, Error>(handled)
         })?;
     }

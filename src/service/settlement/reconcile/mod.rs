@@ -10,7 +10,7 @@ mod list;
 mod read;
 
 pub use difference::{Difference, Side, csv_heading, to_csv};
-pub use dispute::open_disputes;
+pub use dispute::{open_disputes, open_disputes_and};
 pub use list::{Fault, ROWS_MAX};
 pub use read::{Format, Listed, Mapping, Unread, read};
 
@@ -96,11 +96,17 @@ pub fn check(conn: &mut PgConnection, partner: &Slug, window: WindowId) -> Resul
 
 /// Compares a list with the partner's lines of a window and keeps what it comes to; `true` when it is new: the same list
 /// again is the same reconciliation.
-pub fn reconcile(
+pub fn reconcile(conn: &mut PgConnection, turn: &Turn, window: WindowId, listed: Listed) -> Result<(Row, bool), Error> {
+    reconcile_and(conn, turn, window, listed, |_, _| Ok(()))
+}
+
+/// The same; what is new is shown to `also` in the transaction that completes it.
+pub fn reconcile_and(
     conn: &mut PgConnection,
     Turn(partner): &Turn,
     window: WindowId,
     listed: Listed,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error>,
 ) -> Result<(Row, bool), Error> {
     let of = Participant::from(partner);
     let (window, statement) = find::statement(conn, window, &of)?;
@@ -127,7 +133,7 @@ pub fn reconcile(
     let mut list = listed.list;
     list.sort();
     let compared = compare(conn, &row, &statement, Comparing::new(list));
-    match compared.and_then(|(results, differences)| complete(conn, &row, &results, differences)) {
+    match compared.and_then(|(results, differences)| complete(conn, &row, &results, differences, also)) {
         Ok(done) if done.1 => {
             stored::let_go(conn, row.window, &row.participant, KEPT)?;
             Ok(done)
@@ -238,7 +244,13 @@ impl Written {
 }
 
 /// Keeps the results and tells the partner; the first one of the same list stays.
-fn complete(conn: &mut PgConnection, row: &Row, results: &Results, differences: i64) -> Result<(Row, bool), Error> {
+fn complete(
+    conn: &mut PgConnection,
+    row: &Row,
+    results: &Results,
+    differences: i64,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error>,
+) -> Result<(Row, bool), Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
     posting::post(conn, zone, |conn, posting| {
         stored::completing(conn, &row.participant)?;
@@ -255,7 +267,9 @@ fn complete(conn: &mut PgConnection, row: &Row, results: &Results, differences: 
             });
             posting.tell(partner, EventKind::ReconciliationCompleted, row.id.0, &body);
         }
-        Ok((Row { completed: Some(completed), ..row.clone() }, true))
+        let done = Row { completed: Some(completed), ..row.clone() };
+        also(conn, &done)?;
+        Ok((done, true))
     })
 }
 

@@ -14,12 +14,14 @@ use crate::service::settlement::desk;
 use crate::service::settlement::disputes::{self, About, Decision, Error, Opening, Viewer, Whole};
 use crate::service::staff::{Act, Staffing};
 use crate::web::form::{Nothing, Posted};
+use crate::web::lang::Lang;
 use crate::web::page;
 use crate::web::trouble::{Trouble, What};
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
+use diesel::PgConnection;
 use serde::Deserialize;
 
 const DISPUTES: &str = "/console/disputes";
@@ -121,6 +123,22 @@ struct DisputePage<'a> {
     /// The proposal of somebody else, to be decided by the same words: outcome, amount, counterparty, reason.
     to_confirm: Option<[String; 4]>,
     may_take_back: bool,
+    /// Whoever is here wanted to dispute this once more.
+    is_again: bool,
+    typed: Typed,
+    /// Why what was typed will not do.
+    no: String,
+}
+
+/// What was typed into one of the forms.
+#[derive(Default)]
+struct Typed {
+    answer: String,
+    note: String,
+    outcome: String,
+    amount: String,
+    counterparty: String,
+    reason: String,
 }
 
 /// One dispute with what was said about it, and what this person may do.
@@ -132,11 +150,43 @@ pub async fn show(
 ) -> Result<HttpResponse, Trouble> {
     staff.check(Permission::SeeSettlement)?;
     let id = dispute_id(&staff, &id)?;
+    page_of(&exchange, &request, &staff, id, None).await
+}
+
+/// As it stands, with a form as it was filled in and why it will not do.
+async fn page_of(
+    exchange: &Exchange,
+    request: &HttpRequest,
+    staff: &Staff,
+    id: DisputeId,
+    no_of: Option<(Typed, Trouble)>,
+) -> Result<HttpResponse, Trouble> {
     let viewer = Viewer::from(staff.holder());
     let whole = exchange.database.run(move |conn| disputes::get(conn, &viewer, id)).await;
-    let whole = whole.map_err(no::<Error>(&staff, DISPUTES))?;
-    let shell = Shell::new(&exchange, &staff, &request, Place::Disputes);
-    page::html(StatusCode::OK, &dispute_page(&shell, &staff, &whole))
+    let whole = whole.map_err(no::<Error>(staff, DISPUTES))?;
+    let shell = Shell::new(exchange, staff, request, Place::Disputes);
+    let Some((typed, no)) = no_of else {
+        let is_again = request.query_string().split('&').any(|part| part == "again");
+        return page::html(StatusCode::OK, &DisputePage { is_again, ..dispute_page(&shell, staff, &whole) });
+    };
+    let shell = shell.once();
+    let page = DisputePage { typed, no: no.reason(), ..dispute_page(&shell, staff, &whole) };
+    page::html(no.status_code(), &page)
+}
+
+/// Goes on to the dispute, or shows the form again.
+async fn answered(
+    exchange: &Exchange,
+    request: &HttpRequest,
+    staff: &Staff,
+    id: DisputeId,
+    (done, typed): (Result<(Whole, bool), Trouble>, Typed),
+) -> Result<HttpResponse, Trouble> {
+    match done {
+        Ok(_) => Ok(to(id)),
+        Err(no) if no.is_about_a_form() => page_of(exchange, request, staff, id, Some((typed, no))).await,
+        Err(other) => Err(other),
+    }
 }
 
 fn dispute_id(staff: &Staff, text: &str) -> Result<DisputeId, Trouble> {
@@ -168,6 +218,9 @@ fn dispute_page<'a>(shell: &'a Shell, staff: &Staff, whole: &Whole) -> DisputePa
             ]
         }),
         may_take_back: proposed.is_some(),
+        is_again: false,
+        typed: Typed::default(),
+        no: String::new(),
         shell,
     }
 }
@@ -244,7 +297,11 @@ struct FormPage<'a> {
     number: String,
     line: String,
     facts: Vec<Fact>,
-    kinds: Vec<(&'static str, &'static str)>,
+    /// Code, text, and whether it is chosen.
+    kinds: Vec<(&'static str, &'static str, bool)>,
+    typed: Opened,
+    /// Why what was typed will not do.
+    no: String,
 }
 
 /// A form to dispute one of the house's own lines.
@@ -256,11 +313,24 @@ pub async fn form(
     of: Query<OfLine>,
 ) -> Result<HttpResponse, Trouble> {
     staff.check(Permission::Dispute)?;
-    let own = Participant::from(partner(&staff, DISPUTES)?);
-    let id = id_of(&exchange, &staff, &window).await?;
-    let line_id: LineId = of.line.parse().map_err(|_| not_found(&staff, WINDOWS))?;
-    let line = desk::line(&exchange, own, id, line_id).await.map_err(no(&staff, WINDOWS))?;
-    let shell = Shell::new(&exchange, &staff, &request, Place::Disputes);
+    let typed = Opened { line: of.into_inner().line, ..Opened::default() };
+    form_page(&exchange, &request, &staff, &window, (typed, None)).await
+}
+
+/// The form as it was filled in, and why it will not do.
+async fn form_page(
+    exchange: &Exchange,
+    request: &HttpRequest,
+    staff: &Staff,
+    window: &str,
+    (typed, no): (Opened, Option<Trouble>),
+) -> Result<HttpResponse, Trouble> {
+    let own = Participant::from(partner(staff, DISPUTES)?);
+    let id = id_of(exchange, staff, window).await?;
+    let line_id: LineId = typed.line.parse().map_err(|_| not_found(staff, WINDOWS))?;
+    let line = desk::line(exchange, own, id, line_id).await.map_err(no_of(staff))?;
+    let shell = Shell::new(exchange, staff, request, Place::Disputes);
+    let shell = if no.is_some() { shell.once() } else { shell };
     let lang = shell.lang;
     let facts = [
         (lang.counterparty(), party(&shell, line.counterparty.as_str())),
@@ -269,17 +339,24 @@ pub async fn form(
         (lang.conversion_id(), line.conversion.map(|id| id.to_string()).unwrap_or_default()),
         (lang.own_reference(), line.reference.unwrap_or_default()),
     ];
+    let status = no.as_ref().map_or(StatusCode::OK, ResponseError::status_code);
     let form = FormPage {
-        number: window.into_inner(),
+        number: window.to_owned(),
         line: line_id.to_string(),
         facts: facts.into_iter().map(|(label, value)| Fact { label: label.to_owned(), value }).collect(),
-        kinds: KINDS.map(|kind| (kind.code(), lang.dispute_kind(kind))).to_vec(),
+        kinds: KINDS.map(|kind| (kind.code(), lang.dispute_kind(kind), kind.code() == typed.kind)).to_vec(),
+        no: no.map(|no| no.reason()).unwrap_or_default(),
+        typed,
         shell: &shell,
     };
-    page::html(StatusCode::OK, &form)
+    page::html(status, &form)
 }
 
-#[derive(Deserialize)]
+fn no_of(staff: &Staff) -> impl Fn(crate::service::settlement::Error) -> Trouble + use<> {
+    no(staff, WINDOWS)
+}
+
+#[derive(Default, Deserialize)]
 pub struct Opened {
     line: String,
     kind: String,
@@ -292,43 +369,70 @@ pub struct Opened {
 pub async fn open(
     exchange: Data<Exchange>,
     staffing: Data<Staffing>,
+    request: HttpRequest,
     posted: Posted<Staff, Opened>,
     window: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
     staff.check(Permission::Dispute)?;
-    let opener = partner(&staff, DISPUTES)?.clone();
-    let id = id_of(&exchange, &staff, &window).await?;
-    let opening = opening(&staff, &form)?;
-    let work = move |conn: &mut _| disputes::open(conn, &opener, id, &opening);
-    let (whole, _) = exchange.database.run(work).await.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.opened", &whole).await
+    match opened(&exchange, &staffing, &staff, &window, &form).await {
+        Ok((whole, new)) => {
+            // Of this kind there is one: who disputes a line again is shown that one, and told so.
+            let again = if new { "" } else { "?again" };
+            Ok(page::see_other(&format!("{DISPUTES}/{}{again}", whole.row.id)))
+        }
+        Err(no) if no.is_about_a_form() => form_page(&exchange, &request, &staff, &window, (form, Some(no))).await,
+        Err(other) => Err(other),
+    }
+}
+
+async fn opened(
+    exchange: &Exchange,
+    staffing: &Staffing,
+    staff: &Staff,
+    window: &str,
+    form: &Opened,
+) -> Result<(Whole, bool), Trouble> {
+    let opener = partner(staff, DISPUTES)?.clone();
+    let id = id_of(exchange, staff, window).await?;
+    let opening = opening(staff, form)?;
+    act(staffing, staff, "dispute.opened", move |conn| disputes::open(conn, &opener, id, &opening)).await
 }
 
 fn opening(staff: &Staff, form: &Opened) -> Result<Opening, Trouble> {
     let line = form.line.parse().map_err(|_| not_found(staff, WINDOWS))?;
-    let kind = Kind::parse(&form.kind).ok_or_else(|| unfit(staff, DISPUTES, "/kind", "is none of the kinds"))?;
+    let kind = Kind::parse(&form.kind).ok_or_else(|| unfit(staff, DISPUTES, Lang::why_kind_unfit))?;
     let points = form.claimed_points.trim().replace(',', "");
     let points = (!points.is_empty()).then(|| points.parse::<i64>()).transpose();
     let points = points.ok().filter(|points| points.is_none_or(|points| points.unsigned_abs() < 1 << 53));
-    let points = points.ok_or_else(|| unfit(staff, DISPUTES, "/claimed_points", "must be a whole number of points"))?;
+    let points = points.ok_or_else(|| unfit(staff, DISPUTES, Lang::why_points_unfit))?;
     let amount = amount(staff, DISPUTES, &form.claimed_amount)?;
     let note = note(staff, DISPUTES, &form.note)?;
     let claimed = Claimed { points, amount };
     Ok(Opening { about: About::Line(line), kind, counterparty: None, claimed, note, reconciliation: None })
 }
 
-/// Logs a step and goes on to the dispute.
-async fn done(
+/// Takes a step and logs it with it, if it has changed anything.
+async fn act(
     staffing: &Staffing,
     staff: &Staff,
     action: &'static str,
-    whole: &Whole,
-) -> Result<HttpResponse, Trouble> {
-    let id = whole.row.id;
-    let act = Act::new(action, id).with("window", whole.row.number).with("state", whole.row.state.code());
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(DISPUTES))?;
-    Ok(page::see_other(&format!("{DISPUTES}/{id}")))
+    step: impl FnOnce(&mut PgConnection) -> Result<(Whole, bool), Error> + Send + 'static,
+) -> Result<(Whole, bool), Trouble> {
+    let unit = move |conn: &mut PgConnection| {
+        let (whole, changed) = step(conn)?;
+        let row = &whole.row;
+        // What a second one says to a proposal decides it.
+        let action = if row.state == State::Decided { "dispute.decided" } else { action };
+        let act = Act::new(action, row.id).with("window", row.number).with("state", row.state.code());
+        Ok(((whole, changed), changed.then_some(act)))
+    };
+    staffing.acting(&staff.signed, unit).await.map_err(no::<Error>(staff, DISPUTES))
+}
+
+/// Goes on to the dispute.
+fn to(id: DisputeId) -> HttpResponse {
+    page::see_other(&format!("{DISPUTES}/{id}"))
 }
 
 #[derive(Deserialize)]
@@ -341,23 +445,33 @@ pub struct Answered {
 pub async fn answer(
     exchange: Data<Exchange>,
     staffing: Data<Staffing>,
+    request: HttpRequest,
     posted: Posted<Staff, Answered>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
     staff.check(Permission::Dispute)?;
     let id = dispute_id(&staff, &id)?;
+    let done = match said(&staff, &form) {
+        Ok((said, note)) => {
+            let by = staff.holder().clone();
+            let work = move |conn: &mut _| disputes::answer(conn, &by, id, (said, &note));
+            act(&staffing, &staff, "dispute.answered", work).await
+        }
+        Err(no) => Err(no),
+    };
+    let typed = Typed { answer: form.answer, note: form.note, ..Typed::default() };
+    answered(&exchange, &request, &staff, id, (done, typed)).await
+}
+
+fn said(staff: &Staff, form: &Answered) -> Result<(Answer, String), Trouble> {
     let said = Answer::parse(&form.answer);
-    let said = said.ok_or_else(|| unfit(&staff, DISPUTES, "/answer", "must be accepted or rejected"))?;
-    let (by, note) = (staff.holder().clone(), note(&staff, DISPUTES, &form.note)?);
-    let work = move |conn: &mut _| disputes::answer(conn, &by, id, (said, &note));
-    let whole = exchange.database.run(work).await.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.answered", &whole).await
+    let said = said.ok_or_else(|| unfit(staff, DISPUTES, Lang::why_answer_unfit))?;
+    Ok((said, note(staff, DISPUTES, &form.note)?))
 }
 
 /// Its opener lets it go.
 pub async fn withdraw(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     id: Path<String>,
@@ -365,9 +479,8 @@ pub async fn withdraw(
     let staff = posted.visitor;
     staff.check(Permission::Dispute)?;
     let (opener, id) = (partner(&staff, DISPUTES)?.clone(), dispute_id(&staff, &id)?);
-    let whole = exchange.database.run(move |conn| disputes::withdraw(conn, &opener, id)).await;
-    let whole = whole.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.withdrawn", &whole).await
+    act(&staffing, &staff, "dispute.withdrawn", move |conn| disputes::withdraw(conn, &opener, id)).await?;
+    Ok(to(id))
 }
 
 #[derive(Deserialize)]
@@ -391,32 +504,37 @@ fn operator(staff: &Staff) -> Result<String, Trouble> {
 pub async fn decide(
     exchange: Data<Exchange>,
     staffing: Data<Staffing>,
+    request: HttpRequest,
     posted: Posted<Staff, Decided>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::DecideDisputes)?;
+    staff.check_one_of_two(Permission::DecideDisputes)?;
     let (by, id) = (operator(&staff)?, dispute_id(&staff, &id)?);
-    let decision = decision(&staff, &form)?;
-    let work = move |conn: &mut _| disputes::decide(conn, &by, id, &decision);
-    let whole = exchange.database.run(work).await.map_err(no::<Error>(&staff, DISPUTES))?;
-    let action = if whole.row.state == State::Decided { "dispute.decided" } else { "dispute.proposed" };
-    done(&staffing, &staff, action, &whole).await
+    let done = match decision(&staff, &form) {
+        Ok(decision) => {
+            let work = move |conn: &mut _| disputes::decide(conn, &by, id, &decision);
+            act(&staffing, &staff, "dispute.proposed", work).await
+        }
+        Err(no) => Err(no),
+    };
+    let Decided { outcome, amount, counterparty, reason } = form;
+    let typed = Typed { outcome, amount, counterparty, reason, ..Typed::default() };
+    answered(&exchange, &request, &staff, id, (done, typed)).await
 }
 
 fn decision(staff: &Staff, form: &Decided) -> Result<Decision, Trouble> {
     let outcome = Outcome::parse(&form.outcome);
-    let outcome = outcome.ok_or_else(|| unfit(staff, DISPUTES, "/outcome", "must be upheld or rejected"))?;
+    let outcome = outcome.ok_or_else(|| unfit(staff, DISPUTES, Lang::why_decision_unfit))?;
     let amount = amount(staff, DISPUTES, &form.amount)?;
     let named = Some(form.counterparty.trim()).filter(|text| !text.is_empty());
-    let no_partner = || unfit(staff, DISPUTES, "/counterparty", "must be a partner's slug, or operator");
+    let no_partner = || unfit(staff, DISPUTES, Lang::why_giver_unfit);
     let counterparty = named.map(|text| Participant::parse(text).ok_or_else(no_partner)).transpose()?;
     Ok(Decision { outcome, amount, counterparty, reason: note(staff, DISPUTES, &form.reason)? })
 }
 
 /// Takes a proposal back that nobody has decided by.
 pub async fn take_back(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     id: Path<String>,
@@ -424,7 +542,6 @@ pub async fn take_back(
     let staff = posted.visitor;
     staff.check(Permission::DecideDisputes)?;
     let (by, id) = (operator(&staff)?, dispute_id(&staff, &id)?);
-    let whole = exchange.database.run(move |conn| disputes::take_back(conn, &by, id)).await;
-    let whole = whole.map_err(no::<Error>(&staff, DISPUTES))?;
-    done(&staffing, &staff, "dispute.taken_back", &whole).await
+    act(&staffing, &staff, "dispute.taken_back", move |conn| disputes::take_back(conn, &by, id)).await?;
+    Ok(to(id))
 }

@@ -2,22 +2,23 @@
 
 use super::super::session::Staff;
 use super::super::shell::{Place, Shell};
-use super::{busy, id_of, money, no, not_found, partner, unfit};
-use crate::domain::ids::{ReconciliationId, Slug, WindowId};
+use super::{busy, id_of, money, no, not_found, partner};
+use crate::domain::ids::ReconciliationId;
 use crate::domain::settlement::reconcile::Finding;
 use crate::domain::staff::Permission;
-use crate::http::v1;
+use crate::http::{Problem, v1};
 use crate::service::exchange::Exchange;
 use crate::service::settlement::disputes;
 use crate::service::settlement::reconcile::{self, Difference, Format, Mapping, Row, Turn, Unread};
 use crate::service::settlement::{Error, desk};
-use crate::service::staff::{Act, Staffing};
+use crate::service::staff::Act;
+use crate::service::staff::log::{self, Actor};
 use crate::web::form::{Nothing, Posted};
 use crate::web::page;
 use crate::web::trouble::Trouble;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -46,24 +47,40 @@ struct ListsPage<'a> {
     windows: Vec<i64>,
     is_partner: bool,
     may_compare: bool,
+    typed: Brought,
+    /// Why what was typed will not do.
+    no: String,
 }
 
 /// Lists compared, and a form to bring one.
 pub async fn list(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) -> Result<HttpResponse, Trouble> {
     staff.check(Permission::SeeSettlement)?;
-    let shell = Shell::new(&exchange, &staff, &request, Place::Reconciliations);
+    page_of(&exchange, &request, &staff, (Brought::default(), None)).await
+}
+
+/// With the form as it was filled in, and why it will not do.
+async fn page_of(
+    exchange: &Exchange,
+    request: &HttpRequest,
+    staff: &Staff,
+    (typed, refused): (Brought, Option<Trouble>),
+) -> Result<HttpResponse, Trouble> {
+    let shell = Shell::new(exchange, staff, request, Place::Reconciliations);
+    let shell = if refused.is_some() { shell.once() } else { shell };
     let (mut lists, mut windows) = (Vec::new(), Vec::new());
     if let Some(slug) = staff.signed.partner().cloned() {
         let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
         let found = exchange.database.run(move |conn| reconcile::newest(conn, &slug, most)).await;
-        lists = found.map_err(no::<Error>(&staff, "/console"))?.iter().map(|row| list_shown(&shell, row)).collect();
-        let found = desk::windows(&exchange, staff.holder(), i64::MAX, WINDOWS_SHOWN).await;
-        let found = found.map_err(no(&staff, "/console"))?;
+        lists = found.map_err(no::<Error>(staff, "/console"))?.iter().map(|row| list_shown(&shell, row)).collect();
+        let found = desk::windows(exchange, staff.holder(), i64::MAX, WINDOWS_SHOWN).await;
+        let found = found.map_err(no(staff, "/console"))?;
         windows = found.iter().filter(|one| one.seen.statement.is_some()).map(|one| one.seen.number).collect();
     }
     let is_partner = staff.signed.partner().is_some();
     let may_compare = is_partner && staff.signed.may(Permission::Dispute) && !windows.is_empty();
-    page::html(StatusCode::OK, &ListsPage { lists, windows, is_partner, may_compare, shell: &shell })
+    let status = refused.as_ref().map_or(StatusCode::OK, ResponseError::status_code);
+    let no = refused.map(|refused| refused.reason()).unwrap_or_default();
+    page::html(status, &ListsPage { lists, windows, is_partner, may_compare, typed, no, shell: &shell })
 }
 
 fn list_shown(shell: &Shell, row: &Row) -> ListShown {
@@ -83,7 +100,7 @@ fn address(row: &Row) -> String {
     format!("{LISTS}/{}/{}", row.number, row.id)
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Brought {
     window: String,
     format: String,
@@ -94,40 +111,40 @@ pub struct Brought {
 /// Compares a list; the same list again is the same reconciliation.
 pub async fn compare(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
+    request: HttpRequest,
     posted: Posted<Staff, Brought>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
     staff.check(Permission::Dispute)?;
-    let slug = partner(&staff, LISTS)?.clone();
-    let window = id_of(&exchange, &staff, &form.window).await?;
-    let (row, new) = compared(&exchange, &staff, slug, window, form).await?;
-    if new {
-        let act = Act::new("list.compared", row.id).with("window", row.number).with("rows", row.rows);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused(LISTS))?;
+    match compared(&exchange, &staff, &form).await {
+        Ok(row) => Ok(page::see_other(&address(&row))),
+        Err(no) if no.is_about_a_form() => page_of(&exchange, &request, &staff, (form, Some(no))).await,
+        Err(other) => Err(other),
     }
-    Ok(page::see_other(&address(&row)))
 }
 
-async fn compared(
-    exchange: &Exchange,
-    staff: &Staff,
-    slug: Slug,
-    window: WindowId,
-    form: Brought,
-) -> Result<(Row, bool), Trouble> {
+async fn compared(exchange: &Exchange, staff: &Staff, form: &Brought) -> Result<Row, Trouble> {
+    let slug = partner(staff, LISTS)?.clone();
+    let window = id_of(exchange, staff, &form.window).await?;
     let format = if form.format == Format::Ndjson.code() { Format::Ndjson } else { Format::Csv };
     let map = Some(form.map.trim()).filter(|map| !map.is_empty() && map.len() <= 1_024);
     let mapping = map.map_or(Ok(Mapping::default()), Mapping::parse);
-    let mapping = mapping.map_err(|why| unfit(staff, LISTS, "/map", why))?;
+    let mapping = mapping.map_err(|why| no::<Problem>(staff, LISTS)(Problem::field("/map", why)))?;
     let turn = Turn::wait(&slug).await.ok_or_else(|| busy(staff, LISTS))?;
     let own = slug.clone();
     let is_its = exchange.database.run(move |conn| reconcile::check(conn, &own, window)).await;
     is_its.map_err(no::<Error>(staff, LISTS))?;
-    let read = web::block(move || reconcile::read(&slug, format, &mapping, Cursor::new(form.list))).await;
+    let list = Cursor::new(form.list.clone());
+    let read = web::block(move || reconcile::read(&slug, format, &mapping, list)).await;
     let listed = read.map_err(|_| busy(staff, LISTS))?.map_err(no::<Unread>(staff, LISTS))?;
-    let work = move |conn: &mut _| reconcile::reconcile(conn, &turn, window, listed);
-    exchange.database.run(work).await.map_err(no::<Error>(staff, LISTS))
+    let written = log::witness::<Error>(Actor::from(&staff.signed));
+    let work = move |conn: &mut _| {
+        reconcile::reconcile_and(conn, &turn, window, listed, |conn, row| {
+            let act = Act::new("list.compared", row.id).with("window", row.number).with("rows", row.rows);
+            written(conn, act)
+        })
+    };
+    exchange.database.run(work).await.map(|(row, _)| row).map_err(no::<Error>(staff, LISTS))
 }
 
 struct ResultShown {
@@ -292,7 +309,6 @@ pub async fn csv(
 /// Turns what differs into disputes, some at a time.
 pub async fn dispute(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Trouble> {
@@ -300,9 +316,13 @@ pub async fn dispute(
     staff.check(Permission::Dispute)?;
     let row = found(&exchange, &staff, &path).await?;
     let (slug, window, id) = (partner(&staff, LISTS)?.clone(), row.window, row.id);
-    let work = move |conn: &mut _| reconcile::open_disputes(conn, &slug, window, id);
-    let row = exchange.database.run::<_, disputes::Error, _>(work).await.map_err(no(&staff, LISTS))?;
-    let act = Act::new("differences.disputed", row.id).with("opened", row.handled.opened);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(LISTS))?;
+    let written = log::witness::<disputes::Error>(Actor::from(&staff.signed));
+    let work = move |conn: &mut _| {
+        reconcile::open_disputes_and(conn, &slug, window, id, |conn, before, after| {
+            let act = Act::new("differences.disputed", id).with("opened", after.opened - before.opened);
+            written(conn, act.with("handled", after.all()))
+        })
+    };
+    let row = exchange.database.run(work).await.map_err(no::<disputes::Error>(&staff, LISTS))?;
     Ok(page::see_other(&address(&row)))
 }

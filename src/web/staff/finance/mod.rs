@@ -87,14 +87,14 @@ fn partner<'a>(staff: &'a Staff, back: &'static str) -> Result<&'a Slug, Trouble
     staff.signed.partner().ok_or_else(|| Trouble::new(What::Role, staff.lang).back_to(back))
 }
 
-/// A field of a form that does not fit.
-fn unfit(staff: &Staff, back: &'static str, field: &'static str, why: &'static str) -> Trouble {
-    no::<Problem>(staff, back)(Problem::field(field, why))
+/// A field of a form that does not fit, and why, in this page's language.
+fn unfit(staff: &Staff, back: &'static str, why: fn(Lang) -> &'static str) -> Trouble {
+    Trouble::new(What::Typed(why(staff.lang)), staff.lang).back_to(back)
 }
 
 /// A field that people write to people in, as the API takes it.
 fn note(staff: &Staff, back: &'static str, text: &str) -> Result<String, Trouble> {
-    page::note(text).ok_or_else(|| unfit(staff, back, "/note", "must be 1 to 500 characters on one line"))
+    page::note(text).ok_or_else(|| unfit(staff, back, Lang::why_reason_unfit))
 }
 
 /// An amount that may be left out.
@@ -105,7 +105,7 @@ fn amount(staff: &Staff, back: &'static str, text: &str) -> Result<Option<Millio
         return Ok(None);
     }
     let read = Millionths::parse(&text).filter(|_| text.len() <= 20);
-    read.map(Some).ok_or_else(|| unfit(staff, back, "/amount", "must be a decimal such as -12.50"))
+    read.map(Some).ok_or_else(|| unfit(staff, back, Lang::why_amount_unfit))
 }
 
 /// Too many do this at once.

@@ -10,8 +10,10 @@ use crate::service::exchange::Exchange;
 use crate::service::settlement::Error;
 use crate::service::settlement::desk::{self, Due};
 use crate::service::settlement::pay::{self, Paid};
-use crate::service::staff::{Act, Staffing};
+use crate::service::staff::Act;
+use crate::service::staff::log::{self, Actor};
 use crate::web::form::Posted;
+use crate::web::lang::Lang;
 use crate::web::page;
 use crate::web::trouble::Trouble;
 use actix_web::http::StatusCode;
@@ -19,6 +21,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use chrono::NaiveDate;
+use diesel::PgConnection;
 use serde::Deserialize;
 
 const PAYMENTS: &str = "/console/payments";
@@ -67,7 +70,6 @@ pub struct Recorded {
 /// Records a payment; the same reference again is the same payment.
 pub async fn record(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, Recorded>,
     obligation: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
@@ -75,20 +77,27 @@ pub async fn record(
     staff.check(Permission::Pay)?;
     let obligation: ObligationId = obligation.parse().map_err(|_| not_found(&staff, PAYMENTS))?;
     let paid = paid(&staff, obligation, &form)?;
-    let holder = staff.holder().clone();
-    let recorded = exchange.database.run(move |conn| pay::record(conn, &holder, &paid)).await;
-    let recorded = recorded.map_err(no::<Error>(&staff, PAYMENTS))?;
-    if !recorded.repeated {
-        let act = Act::new("payment.recorded", obligation).with("amount", recorded.payment.amount);
-        let act = act.with("reference", &recorded.payment.reference).with("payment", recorded.payment.id);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused(PAYMENTS))?;
-    }
+    let (holder, actor) = (staff.holder().clone(), Actor::from(&staff.signed));
+    let unit = move |conn: &mut PgConnection| {
+        let recorded = pay::record(conn, &holder, &paid)?;
+        let act = (!recorded.repeated).then(|| act_of(&recorded));
+        Ok((recorded, act))
+    };
+    // The turn is kept until the log's entry is there as well.
+    let work = move |conn: &mut PgConnection| pay::in_turn(conn, |conn| log::acting(conn, &actor, unit));
+    let recorded = exchange.database.run(work).await.map_err(no::<Error>(&staff, PAYMENTS))?;
     Ok(page::see_other(&format!("/console/windows/{}", recorded.obligation.number)))
+}
+
+fn act_of(recorded: &pay::Recorded) -> Act {
+    let payment = &recorded.payment;
+    let act = Act::new("payment.recorded", payment.obligation).with("amount", payment.amount);
+    act.with("reference", &payment.reference).with("payment", payment.id)
 }
 
 fn paid(staff: &Staff, obligation: ObligationId, form: &Recorded) -> Result<Paid, Trouble> {
     let on = Some(form.on.trim()).filter(|text| !text.is_empty());
-    let no_day = || unfit(staff, PAYMENTS, "/on", "must be a date, YYYY-MM-DD");
+    let no_day = || unfit(staff, PAYMENTS, Lang::why_day_unfit);
     let on = on.map(|text| text.parse::<NaiveDate>().map_err(|_| no_day())).transpose()?;
     Ok(Paid {
         obligation,

@@ -6,9 +6,10 @@ use super::{WINDOWS, id_of, money, no, partner, unfit};
 use crate::domain::staff::Permission;
 use crate::service::exchange::Exchange;
 use crate::service::settlement::desk::{self, OwnKey, ToSign};
-use crate::service::settlement::view;
+use crate::service::settlement::{Error, view};
 use crate::service::staff::{Act, Staffing};
 use crate::web::form::Posted;
+use crate::web::lang::Lang;
 use crate::web::trouble::Trouble;
 use crate::web::{assets, page};
 use actix_web::http::StatusCode;
@@ -93,12 +94,15 @@ pub async fn submit(
     staff.check(Permission::SignStatements)?;
     let slug = partner(&staff, WINDOWS)?.clone();
     let id = id_of(&exchange, &staff, &window).await?;
-    let none = || unfit(&staff, WINDOWS, "/signed", "must be a JWS: JSON with protected and signature, or compact");
+    let none = || unfit(&staff, WINDOWS, Lang::why_jws_unfit);
     let (protected, signature) = desk::brought(&form.signed).ok_or_else(none)?;
-    view::countersign(&exchange, slug.clone(), id, protected, signature).await.map_err(no(&staff, WINDOWS))?;
-    let seen = desk::to_sign(&exchange, &slug, id).await.map_err(no(&staff, WINDOWS))?;
-    let kid = seen.signed_by.last().cloned().unwrap_or_default();
-    let act = Act::new("statement.signed", id).with("window", seen.number).with("kid", kid).with("leaf", seen.leaf);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(WINDOWS))?;
-    Ok(page::see_other(&format!("{WINDOWS}/{}/statements/{slug}", seen.number)))
+    let ToSign { number, leaf, .. } = desk::to_sign(&exchange, &slug, id).await.map_err(no(&staff, WINDOWS))?;
+    let sign = view::countersigning(&exchange, slug.clone(), id, protected, signature);
+    let unit = move |conn: &mut _| {
+        let (_, kid) = sign(conn)?;
+        let signed = |kid| Act::new("statement.signed", id).with("window", number).with("kid", kid).with("leaf", leaf);
+        Ok(((), kid.map(signed)))
+    };
+    staffing.acting(&staff.signed, unit).await.map_err(no::<Error>(&staff, WINDOWS))?;
+    Ok(page::see_other(&format!("{WINDOWS}/{number}/statements/{slug}")))
 }

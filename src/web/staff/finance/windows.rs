@@ -254,7 +254,6 @@ pub(super) fn called(lang: Lang, name: Name) -> &'static str {
 
 /// Ends the open window; whoever settles takes it to its end, which the page shows when it is loaded again.
 pub async fn close(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     window: Path<String>,
@@ -262,17 +261,16 @@ pub async fn close(
     let staff = posted.visitor;
     staff.check(Permission::CloseWindows)?;
     let number: i64 = window.parse().map_err(|_| not_found(&staff, WINDOWS))?;
-    let ended = exchange.database.run(move |conn| desk::end(conn, number)).await;
-    if ended.map_err(no::<Error>(&staff, WINDOWS))? {
-        let act = Act::new("window.closed", number);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused(WINDOWS))?;
-    }
+    let unit = move |conn: &mut _| {
+        let ended = desk::end(conn, number)?;
+        Ok(((), ended.then(|| Act::new("window.closed", number))))
+    };
+    staffing.acting(&staff.signed, unit).await.map_err(no::<Error>(&staff, WINDOWS))?;
     Ok(page::see_other(&format!("{WINDOWS}/{number}")))
 }
 
 /// Has a blocked window tried again from its beginning.
 pub async fn retry(
-    exchange: Data<Exchange>,
     staffing: Data<Staffing>,
     posted: Posted<Staff, Nothing>,
     window: Path<String>,
@@ -280,10 +278,11 @@ pub async fn retry(
     let staff = posted.visitor;
     staff.check(Permission::CloseWindows)?;
     let which = which(&staff, &window)?;
-    let tried = exchange.database.run(move |conn| desk::retry(conn, which)).await;
-    let number = tried.map_err(no::<Error>(&staff, WINDOWS))?;
-    let act = Act::new("window.retried", number);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(WINDOWS))?;
+    let unit = move |conn: &mut _| {
+        let number = desk::retry(conn, which)?;
+        Ok((number, Some(Act::new("window.retried", number))))
+    };
+    let number = staffing.acting(&staff.signed, unit).await.map_err(no::<Error>(&staff, WINDOWS))?;
     Ok(page::see_other(&format!("{WINDOWS}/{number}")))
 }
 

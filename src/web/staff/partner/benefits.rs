@@ -6,7 +6,8 @@ use crate::domain::ids::{BenefitId, Slug};
 use crate::domain::staff::Permission;
 use crate::service::benefits::{OPERATOR, Row, offers};
 use crate::service::exchange::{Error, Exchange};
-use crate::service::staff::{Act, Staffing};
+use crate::service::staff::Act;
+use crate::service::staff::log::{self, Actor};
 use crate::web::form::Posted;
 use crate::web::page;
 use crate::web::staff::session::Staff;
@@ -165,7 +166,6 @@ pub struct Approved {
 /// Says yes to paying for exactly what stands.
 pub async fn approve(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, Approved>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
@@ -175,9 +175,11 @@ pub async fn approve(
     let id: BenefitId = id.parse().map_err(|_| not_found())?;
     let version: i64 = form.version.parse().map_err(|_| not_found())?;
     let by = format!("staff/{}", staff.signed.login);
-    let row = offers::approve(&exchange, staff.holder(), id, version, by).await.map_err(staff.no(BACK))?;
-    let act = Act::new("benefit.approved", id).with("code", row.benefit.code).with("version", version);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(BACK))?;
+    let written = log::witness(Actor::from(&staff.signed));
+    let also = move |conn: &mut _, row: &Row| {
+        written(conn, Act::new("benefit.approved", id).with("code", &row.benefit.code).with("version", version))
+    };
+    offers::approve_and(&exchange, staff.holder(), id, version, by, also).await.map_err(staff.no(BACK))?;
     Ok(page::see_other(BACK))
 }
 
@@ -190,7 +192,6 @@ pub struct Set {
 /// Opens or closes one's own: for claims from now on.
 pub async fn set(
     exchange: Data<Exchange>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, Set>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
@@ -202,10 +203,11 @@ pub async fn set(
     let version: i64 = form.version.parse().map_err(|_| not_found())?;
     let open = form.state == "open";
     let by = staff.signed.login.to_string();
-    let row = offers::set_open(&exchange, &giver, id, (version, open), by).await.map_err(staff.no(BACK))?;
-    if row.benefit.version != version {
-        let act = Act::new(if open { "benefit.opened" } else { "benefit.closed" }, id).with("code", row.benefit.code);
-        staffing.record(&staff.signed, act).await.map_err(staff.refused(BACK))?;
-    }
+    let written = log::witness(Actor::from(&staff.signed));
+    let also = move |conn: &mut _, row: &Row| {
+        let action = if open { "benefit.opened" } else { "benefit.closed" };
+        written(conn, Act::new(action, id).with("code", &row.benefit.code))
+    };
+    offers::set_open(&exchange, &giver, id, (version, open), by, also).await.map_err(staff.no(BACK))?;
     Ok(page::see_other(BACK))
 }

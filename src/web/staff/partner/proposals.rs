@@ -209,12 +209,13 @@ pub async fn approve(
     let proposal = id_of(&staff, &id)?;
     // Pasted from a terminal: with its line's end, and broken where it was too long for a line.
     let jws: String = form.jws.chars().filter(|c| !c.is_whitespace()).collect();
-    match proposals::sign(&exchange.database, staff.holder().clone(), proposal, jws).await {
-        Ok(_) => {
-            let act = Act::new("proposal.approved", proposal);
-            staffing.record(&staff.signed, act).await.map_err(staff.refused(BACK))?;
-            Ok(page::see_other(&format!("{BACK}/{proposal}")))
-        }
+    let holder = staff.holder().clone();
+    let unit = move |conn: &mut _| {
+        let (_, kid) = proposals::approve_new(conn, &holder, proposal, &jws)?;
+        Ok(((), kid.map(|kid| Act::new("proposal.approved", proposal).with("kid", kid))))
+    };
+    match staffing.acting(&staff.signed, unit).await {
+        Ok(()) => Ok(page::see_other(&format!("{BACK}/{proposal}"))),
         Err(Error::Signature(why)) => {
             let no = staff.lang.no_approval(why);
             page_of(&exchange, &request, &staff, &id, Some(no)).await

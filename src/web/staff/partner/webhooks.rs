@@ -6,7 +6,8 @@ use crate::domain::staff::Permission;
 use crate::service::delivery::Webhooks;
 use crate::service::delivery::endpoints::{Delivery, Shows, delivery_id};
 use crate::service::exchange::Exchange;
-use crate::service::staff::{Act, Staffing};
+use crate::service::staff::Act;
+use crate::service::staff::log::{self, Actor};
 use crate::web::form::Posted;
 use crate::web::page;
 use crate::web::staff::session::Staff;
@@ -167,7 +168,6 @@ pub struct Again {
 /// Sends one event again, whatever became of it before.
 pub async fn resend(
     webhooks: Data<Webhooks>,
-    staffing: Data<Staffing>,
     posted: Posted<Staff, Again>,
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
@@ -177,9 +177,9 @@ pub async fn resend(
     let not_found = || Trouble::not_found(staff.lang).back_to(BACK);
     let id: DeliveryId = id.parse().map_err(|_| not_found())?;
     let webhook: WebhookId = form.webhook.parse().map_err(|_| not_found())?;
-    webhooks.resend(owner, id, staff.signed.login.to_string()).await.map_err(staff.no(BACK))?;
-    let act = Act::new("delivery.resent", id);
-    staffing.record(&staff.signed, act).await.map_err(staff.refused(BACK))?;
+    let written = log::witness(Actor::from(&staff.signed));
+    let also = move |conn: &mut _| written(conn, Act::new("delivery.resent", id));
+    webhooks.resend_and(owner, id, staff.signed.login.to_string(), also).await.map_err(staff.no(BACK))?;
     Ok(page::see_other(&format!("{BACK}/{webhook}")))
 }
 
