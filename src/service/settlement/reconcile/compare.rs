@@ -226,6 +226,7 @@ mod tests {
             conversion: Some(ConversionId(conversion(nth))),
             reversal: None,
             adjustment: None,
+            used: None,
             reference: Some(format!("order-{nth}")),
         }
     }
