@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Members whose pages are open.
-const MEMBERS: u64 = 200;
+/// Members whose pages are open: as many as one address may open at once.
+const MEMBERS: u64 = 90;
+/// Between members, so that none asks for more than ten pages a second.
+const PAUSE: Duration = Duration::from_millis(6);
 const PAGES: [&str; 5] = ["/member", "/member/history", "/member/benefits", "/member/vouchers", "/member/links"];
 
 /// One page, as often as it was asked for.
@@ -70,8 +72,7 @@ pub async fn run(setting: &Setting, pages: &str, bar: &ProgressBar) -> Result<Ve
                     return Err(Error::Failed(format!("{page} was answered with {status}")));
                 }
             }
-            // A person reads for longer.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(PAUSE).await;
         }
     }
     let seen = |(page, (mut times, bytes)): (&&'static str, (Vec<u64>, usize))| {
