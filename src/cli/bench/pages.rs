@@ -1,7 +1,7 @@
 //! Members' pages: opened by one-time addresses as a brand's app does, then read one after the other.
 //!
 //! One page is asked for at a time and each member's in turn, so that what is measured is how long the server takes for one,
-//! and nobody's limit is met.
+//! and few limits are met; a page that was refused for one is asked for again and counts from then.
 
 use super::client::{Ask, Client};
 use super::load::Setting;
@@ -9,9 +9,10 @@ use crate::cli::Error;
 use crate::clock;
 use indicatif::ProgressBar;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Members whose pages are open: as many as one address may open at once.
 const MEMBERS: u64 = 90;
@@ -61,9 +62,7 @@ pub async fn run(setting: &Setting, pages: &str, bar: &ProgressBar) -> Result<Ve
     while since.elapsed() < setting.time {
         for cookie in &cookies {
             for (page, (times, bytes)) in PAGES.iter().zip(&mut took) {
-                let asked = clock::instant();
-                let answer = http.get(format!("{pages}{page}")).header(COOKIE, cookie).send().await;
-                let answer = answer.map_err(Error::failed)?;
+                let (answer, asked) = get(&http, &format!("{pages}{page}"), Some(cookie)).await?;
                 let status = answer.status();
                 let body = answer.bytes().await.map_err(Error::failed)?;
                 times.push(u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX));
@@ -82,6 +81,19 @@ pub async fn run(setting: &Setting, pages: &str, bar: &ProgressBar) -> Result<Ve
     Ok(PAGES.iter().zip(took).map(seen).collect())
 }
 
+/// A page, asked for again when it was asked for too soon; and when it was asked for last.
+async fn get(http: &reqwest::Client, url: &str, cookie: Option<&str>) -> Result<(Response, Instant), Error> {
+    loop {
+        let asked = clock::instant();
+        let request = cookie.into_iter().fold(http.get(url), |request, cookie| request.header(COOKIE, cookie));
+        let answer = request.send().await.map_err(Error::failed)?;
+        if answer.status() != StatusCode::TOO_MANY_REQUESTS {
+            return Ok((answer, asked));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// The cookie of a page that was just opened.
 async fn open(app: &mut Client, http: &reqwest::Client, member: &str) -> Result<String, Error> {
     let unexpected = |what: &str| Error::Failed(format!("a member's page was not opened: {what}"));
@@ -89,7 +101,7 @@ async fn open(app: &mut Client, http: &reqwest::Client, member: &str) -> Result<
     let answer = app.ask(&ask).await;
     let made: Value = serde_json::from_slice(&answer.body).map_err(Error::failed)?;
     let Some(url) = made["url"].as_str() else { return Err(unexpected(&made.to_string())) };
-    let opened = http.get(url).send().await.map_err(Error::failed)?;
+    let (opened, _) = get(http, url, None).await?;
     if !opened.headers().contains_key(LOCATION) {
         return Err(unexpected(opened.status().as_str()));
     }
