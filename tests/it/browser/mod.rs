@@ -2,6 +2,7 @@
 //!
 //! `HANSE_SCREENSHOTS=docs/images` keeps the pictures that the documents show.
 
+mod every;
 mod finance;
 mod member;
 mod operations;
