@@ -99,6 +99,23 @@ INSERT INTO activity_months
     SELECT date_trunc('month', occurred_at AT TIME ZONE (SELECT zone FROM alliance))::date, account_id, currency, min(partner), count(*), sum(amount)
     FROM activities WHERE amount IS NOT NULL GROUP BY 1, 2, 3;
 
+CREATE TABLE figure_months (
+    month        date        NOT NULL CONSTRAINT figure_months_month_first CHECK (extract(day FROM month) = 1),
+    partner      text        NOT NULL,
+    linked       bigint      NOT NULL,
+    converted    bigint      NOT NULL,
+    bought       bigint      NOT NULL,
+    again        bigint      NOT NULL,
+    before       bigint      NOT NULL,
+    kept         bigint      NOT NULL,
+    spent        bigint      NOT NULL,
+    spent_linked bigint      NOT NULL,
+    at           timestamptz NOT NULL,
+    CONSTRAINT figure_months_key PRIMARY KEY (month, partner)
+);
+COMMENT ON TABLE figure_months IS 'Members of a brand in a month, worked out now and then: with a million of them it takes seconds.';
+COMMENT ON COLUMN figure_months.at IS 'Business time as of which links were taken: the month''s end once it is over.';
+
 CREATE TABLE figure_bounds (
     kpi      text        NOT NULL CONSTRAINT figure_bounds_kpi_plain CHECK (kpi ~ '^[a-z][a-z_]{1,31}$'),
     partner  text        NOT NULL CONSTRAINT figure_bounds_partner_plain CHECK (partner = '' OR partner ~ '^[a-z][a-z0-9-]{1,31}$'),

@@ -11,9 +11,10 @@ use crate::domain::ids::Slug;
 use crate::domain::kpi::{self, Bound, Bounds, Day, FLOW_DAYS, JUDGED_FROM, Kpi, Points};
 use crate::store::figures::{self as stored, BoundRow, MonthRow, WaitRow};
 pub use crate::store::figures::{BenefitRow, PairRow};
+use crate::store::settlement::reports;
 use crate::store::{self, catalogue};
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Utc};
-use diesel::PgConnection;
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeZone};
+use diesel::{Connection, PgConnection};
 use std::collections::BTreeMap;
 
 /// Days of one board.
@@ -119,11 +120,9 @@ pub fn board(
     days: u64,
 ) -> Result<Board, Error> {
     conn.build_transaction().read_only().repeatable_read().run(|conn| {
-        let now = catalogue::business_now(conn)?;
-        let today = now.with_timezone(&catalogue.alliance.zone).date_naive();
+        let today = catalogue::business_day(conn, catalogue.alliance.zone)?;
         let period = Period { last: last.map_or(today, |last| last.min(today)), days };
-        let at = if period.last < today { end_of(catalogue, period.last) } else { now };
-        let found = find(conn, whose, &period, at)?;
+        let found = find(conn, whose, &period)?;
         let (first, last) = (period.first(), period.last);
         let own = catalogue.partners.iter().filter(|(slug, _)| whose.is_none_or(|whose| whose == *slug));
         let brands = own.map(|(slug, partner)| brand(slug, partner, &found, &period)).collect::<Result<_, Error>>()?;
@@ -132,25 +131,40 @@ pub fn board(
     })
 }
 
-/// The first instant after a day, in the alliance's zone.
-fn end_of(catalogue: &Catalogue, day: NaiveDate) -> DateTime<Utc> {
-    let next = day.checked_add_days(Days::new(1)).unwrap_or(day).and_time(NaiveTime::MIN);
-    let local = catalogue.alliance.zone.from_local_datetime(&next).earliest();
-    local.map_or_else(|| next.and_utc(), |local| local.to_utc())
+/// Works out the present month of every brand, and the one before once, after its end.
+pub fn work_out(conn: &mut PgConnection) -> Result<(), Error> {
+    let zone = catalogue::load(conn)?.alliance.zone;
+    conn.transaction(|conn| {
+        reports::begin(conn)?;
+        let now = catalogue::business_now(conn)?;
+        let month = first_of(now.with_timezone(&zone).date_naive());
+        let before = first_of(back(month, 1));
+        // Its first instant is the other's last.
+        let begin = zone.from_local_datetime(&month.and_time(NaiveTime::MIN)).earliest();
+        let end = begin.map_or(now, |begin| begin.to_utc());
+        if !stored::is_final(conn, before, end)? {
+            stored::work_out(conn, before, end)?;
+        }
+        Ok(stored::work_out(conn, month, now)?)
+    })
 }
 
-fn find(conn: &mut PgConnection, whose: Option<&Slug>, period: &Period, at: DateTime<Utc>) -> Result<Found, Error> {
+fn first_of(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).unwrap_or(day)
+}
+
+fn find(conn: &mut PgConnection, whose: Option<&Slug>, period: &Period) -> Result<Found, Error> {
     let whose = whose.map(Slug::as_str);
     let range = (period.first(), period.last);
     let compared = back(period.last, FLOW_DAYS.unsigned_abs()).min(range.0);
-    let month = period.last.with_day(1).unwrap_or(period.last);
+    let month = first_of(period.last);
     Ok(Found {
         openings: stored::outstanding_before(conn, range.0)?.into_iter().collect(),
         days: stored::days(conn, whose, range)?,
         pairs: stored::pairs(conn, whose, (compared, range.1))?,
         waits: stored::waits(conn, whose, range)?,
         benefits: stored::benefits(conn, whose, range)?,
-        months: stored::month(conn, whose, month, at)?,
+        months: stored::month(conn, whose, month)?,
         bounds: bounds(conn)?,
         uncounted: stored::uncounted(conn)?,
     })
@@ -323,9 +337,10 @@ impl Counting {
         self.with(|conn| Ok(figures::count(conn)?))
     }
 
-    /// What is out of bounds in the last thirty days, as far as it is counted.
+    /// What is out of bounds in the last thirty days, as far as it is counted; months are worked out before.
     pub fn crossed(&mut self) -> Result<Vec<Crossed>, Error> {
         self.with(|conn| {
+            work_out(conn)?;
             let catalogue = catalogue::load(conn)?;
             let board = board(conn, &catalogue, None, None, 30)?;
             let of = |brand: Brand| {

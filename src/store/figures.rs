@@ -7,7 +7,7 @@ use super::Error;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Date, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Date, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 /// Lines of the journal of one brand, day and kind.
@@ -178,34 +178,52 @@ pub struct MonthRow {
     pub spent_linked: i64,
 }
 
-/// Of every brand that has members; `month` is its first day, and links are taken as they stood at `at`.
-pub fn month(
-    conn: &mut PgConnection,
-    partner: Option<&str>,
-    month: NaiveDate,
-    at: DateTime<Utc>,
-) -> Result<Vec<MonthRow>, Error> {
-    let rows = sql_query(
-        "WITH open AS (SELECT a_account AS account_id FROM links WHERE opens_at <= $3 AND (ended_at IS NULL OR ended_at > $3) \
-           UNION SELECT b_account FROM links WHERE opens_at <= $3 AND (ended_at IS NULL OR ended_at > $3)), \
+/// Works out a month of every brand, links as they stood at `at`; `month` is its first day.
+pub fn work_out(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>) -> Result<(), Error> {
+    let worked_out = sql_query(
+        "INSERT INTO figure_months AS f (month, partner, linked, converted, bought, again, before, kept, spent, spent_linked, at) \
+         WITH open AS (SELECT a_account AS account_id FROM links WHERE opens_at <= $2 AND (ended_at IS NULL OR ended_at > $2) \
+           UNION SELECT b_account FROM links WHERE opens_at <= $2 AND (ended_at IS NULL OR ended_at > $2)), \
          linked AS (SELECT m.partner, m.account_id FROM open JOIN memberships m USING (account_id) WHERE m.status = 'active'), \
          bought AS (SELECT partner, account_id, \
-           coalesce(sum(purchases) FILTER (WHERE month = $2), 0) AS now, coalesce(sum(purchases) FILTER (WHERE month < $2), 0) AS before, \
-           coalesce(sum(amount) FILTER (WHERE month = $2 AND currency = (SELECT a.currency FROM alliance a)), 0) AS spent \
-           FROM activity_months WHERE month IN ($2, ($2 - interval '1 month')::date) GROUP BY 1, 2) \
-         SELECT p.slug AS partner, coalesce(l.linked, 0) AS linked, coalesce(l.converted, 0) AS converted, \
+           coalesce(sum(purchases) FILTER (WHERE month = $1), 0) AS now, coalesce(sum(purchases) FILTER (WHERE month < $1), 0) AS before, \
+           coalesce(sum(amount) FILTER (WHERE month = $1 AND currency = (SELECT a.currency FROM alliance a)), 0) AS spent \
+           FROM activity_months WHERE month IN ($1, ($1 - interval '1 month')::date) GROUP BY 1, 2) \
+         SELECT $1, p.slug AS partner, coalesce(l.linked, 0) AS linked, coalesce(l.converted, 0) AS converted, \
          coalesce(b.bought, 0) AS bought, coalesce(b.again, 0) AS again, coalesce(b.before, 0) AS before, coalesce(b.kept, 0) AS kept, \
-         coalesce(b.spent, 0)::bigint AS spent, coalesce(b.spent_linked, 0)::bigint AS spent_linked FROM partners p \
+         coalesce(b.spent, 0)::bigint AS spent, coalesce(b.spent_linked, 0)::bigint AS spent_linked, $2 FROM partners p \
          LEFT JOIN (SELECT l.partner, count(*) AS linked, count(*) FILTER (WHERE f.conversions > 0) AS converted FROM linked l \
-           LEFT JOIN figure_members f ON f.month = $2 AND f.account_id = l.account_id GROUP BY 1) l ON l.partner = p.slug \
+           LEFT JOIN figure_members f ON f.month = $1 AND f.account_id = l.account_id GROUP BY 1) l ON l.partner = p.slug \
          LEFT JOIN (SELECT b.partner, count(*) FILTER (WHERE b.now > 0) AS bought, count(*) FILTER (WHERE b.now > 1) AS again, \
            count(*) FILTER (WHERE b.before > 0) AS before, count(*) FILTER (WHERE b.before > 0 AND b.now > 0) AS kept, \
            sum(b.spent) AS spent, sum(b.spent) FILTER (WHERE l.account_id IS NOT NULL) AS spent_linked \
            FROM bought b LEFT JOIN linked l USING (account_id) GROUP BY 1) b ON b.partner = p.slug \
-         WHERE $1 IS NULL OR p.slug = $1 ORDER BY 1",
+         ORDER BY p.slug ON CONFLICT (month, partner) DO UPDATE SET linked = excluded.linked, converted = excluded.converted, \
+         bought = excluded.bought, again = excluded.again, before = excluded.before, kept = excluded.kept, spent = excluded.spent, \
+         spent_linked = excluded.spent_linked, at = excluded.at",
     );
-    let rows = rows.bind::<Nullable<Text>, _>(partner).bind::<Date, _>(month).bind::<Timestamptz, _>(at);
-    Ok(rows.load(conn)?)
+    worked_out.bind::<Date, _>(month).bind::<Timestamptz, _>(at).execute(conn)?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct IsOverSql {
+    #[diesel(sql_type = Bool)]
+    is_over: bool,
+}
+
+/// Whether a month was worked out as of `end` or later.
+pub fn is_final(conn: &mut PgConnection, month: NaiveDate, end: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT FROM figure_months WHERE month = $1 AND at >= $2) AS is_over";
+    let row: IsOverSql = sql_query(sql).bind::<Date, _>(month).bind::<Timestamptz, _>(end).get_result(conn)?;
+    Ok(row.is_over)
+}
+
+/// A month as it was worked out last; nothing of a month that never was.
+pub fn month(conn: &mut PgConnection, partner: Option<&str>, month: NaiveDate) -> Result<Vec<MonthRow>, Error> {
+    let rows =
+        sql_query("SELECT * FROM figure_months WHERE month = $2 AND ($1 IS NULL OR partner = $1) ORDER BY partner");
+    Ok(rows.bind::<Nullable<Text>, _>(partner).bind::<Date, _>(month).load(conn)?)
 }
 
 #[derive(QueryableByName)]

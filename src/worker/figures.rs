@@ -2,18 +2,20 @@
 //! time counts, all show the same.
 
 use super::Tick;
+use crate::clock;
 use crate::service::figures::{Counting, Crossed, Error};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// How often figures are held against their bounds.
-const JUDGED_EVERY: Duration = Duration::from_secs(60);
+/// After figures were held against their bounds they rest for so long, and a hundred times what it took.
+const REST: Duration = Duration::from_secs(10);
+const REST_TIMES: u32 = 100;
 
 /// What has been shown: what is within its bounds again is shown as nothing once more.
 #[derive(Default)]
 pub struct Gauges {
     crossed: BTreeSet<Crossed>,
-    judged: Option<Instant>,
+    due: Option<Instant>,
 }
 
 /// One bounded run, after which it rests, however much is left; figures are judged when nothing is.
@@ -21,9 +23,10 @@ pub fn tick(counting: &mut Counting, gauges: &mut Gauges) -> Result<Tick, Error>
     if counting.count()? > 0 {
         return Ok(Tick::Idle);
     }
-    if gauges.judged.is_none_or(|judged| judged.elapsed() >= JUDGED_EVERY) {
+    let begun = clock::instant();
+    if gauges.due.is_none_or(|due| begun >= due) {
         gauges.show(counting.crossed()?);
-        gauges.judged = Some(Instant::now());
+        gauges.due = Some(clock::instant() + REST.max(begun.elapsed() * REST_TIMES));
     }
     Ok(Tick::Idle)
 }

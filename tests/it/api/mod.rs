@@ -152,6 +152,7 @@ impl Served {
         poll("everything counted", Duration::from_secs(10), || {
             (book::figures::count(&mut conn).expect("counted") == 0).then_some(())
         });
+        hanse::service::figures::work_out(&mut conn).expect("worked out");
     }
 
     /// Seals until nothing is left to seal.
