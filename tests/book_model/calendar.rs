@@ -12,6 +12,11 @@ pub fn day_of(at: DateTime<Utc>) -> NaiveDate {
     (at + TimeDelta::hours(8)).naive_utc().date()
 }
 
+/// The instant at which a day begins.
+pub fn first_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(chrono::NaiveTime::MIN).and_utc() - TimeDelta::hours(8)
+}
+
 /// The last day of a month.
 pub fn last_of(year: i32, month: u32) -> NaiveDate {
     (28..=31).rev().find_map(|day| NaiveDate::from_ymd_opt(year, month, day)).expect("every month has 28 days")

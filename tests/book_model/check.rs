@@ -1,11 +1,12 @@
 //! What must hold after every step, and how an answer is compared with what the rules expect.
 
 use super::calendar::{day_of, end_of};
+use super::check_benefits;
 use super::ledger::{Acc, Conv, Expected, Lot, Mov, No, Piece, Rev, joined};
 use super::rules_exchange::pieces;
 use super::walk::Walk;
 use hanse::book::command::{
-    Answer, ConversionRow, Hint, MovementRow, Outcome, Request, ReversalRow, ReversalState, Reversed,
+    Answer, ConversionRow, Hint, MovementRow, Outcome, Request, ReversalRow, ReversalState, Reversed, UseRow,
 };
 use hanse::book::engine::account::Account;
 use hanse::domain::ids::AccountId;
@@ -13,7 +14,7 @@ use hanse::domain::points::Points;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-fn same<T: PartialEq + Debug>(what: &str, engine: T, rules: T) -> Result<(), String> {
+pub fn same<T: PartialEq + Debug>(what: &str, engine: T, rules: T) -> Result<(), String> {
     if engine == rules { Ok(()) } else { Err(format!("{what}: the engine has {engine:?}, the rules {rules:?}")) }
 }
 
@@ -29,10 +30,11 @@ pub struct Mark {
     pub movements: usize,
     pub memberships: usize,
     pub events: usize,
+    pub uses: usize,
 }
 
 thread_local! {
-    static MARK: std::cell::Cell<Mark> = const { std::cell::Cell::new(Mark { entries: 0, conversions: 0, movements: 0, memberships: 0, events: 0 }) };
+    static MARK: std::cell::Cell<Mark> = const { std::cell::Cell::new(Mark { entries: 0, conversions: 0, movements: 0, memberships: 0, events: 0, uses: 0 }) };
 }
 
 /// Remembers where the writes stand.
@@ -44,6 +46,7 @@ pub fn start(walk: &Walk) {
         movements: writes.movements.len(),
         memberships: writes.memberships.len(),
         events: writes.events.len(),
+        uses: writes.uses.len(),
     });
 }
 
@@ -52,8 +55,8 @@ pub fn nothing_moved(walk: &Walk) -> Result<(), String> {
     let (writes, mark) = (&walk.world.writes, MARK.get());
     let now = (writes.entries.len(), writes.conversions.len(), writes.movements.len());
     same("rows written by a no", now, (mark.entries, mark.conversions, mark.movements))?;
-    let told = (writes.memberships.len(), writes.events.len());
-    same("rows told by a no", told, (mark.memberships, mark.events))?;
+    let told = (writes.memberships.len(), writes.events.len(), writes.uses.len());
+    same("rows told by a no", told, (mark.memberships, mark.events, mark.uses))?;
     for (id, account) in &walk.world.accounts {
         if walk.seen.get(id).is_some_and(|seen| seen != account) {
             return Err(format!("a no changed {id}: {account:?}"));
@@ -83,6 +86,11 @@ pub fn outcome(expected: &Expected, answer: &Answer, first: Option<&Outcome>, re
         (Expected::Link(rules), Outcome::Link(id)) => same("link", id, rules),
         (Expected::Expired(rules), Outcome::Expired(gone)) => same("expired", points(*gone), *rules),
         (Expected::Erased, Outcome::Erased) => Ok(()),
+        (Expected::Voucher(rules), Outcome::Voucher(row)) => check_benefits::voucher(row, rules),
+        (Expected::Used(used, rules), Outcome::Used(row, voucher)) => {
+            check_benefits::used(row, used)?;
+            check_benefits::voucher(voucher, rules)
+        }
         (expected, outcome) => {
             let word = |text: String| text.split(['(', ' ']).next().unwrap_or_default().to_owned();
             let says = match (expected, outcome) {
@@ -120,6 +128,11 @@ fn replay(first: &Outcome, again: &Outcome) -> Result<(), String> {
         (Outcome::Link(first), Outcome::Link(again)) => same("replayed link", again, first),
         (Outcome::Refused(first), Outcome::Refused(again)) => same("replayed refusal", again, first),
         (Outcome::Erased, Outcome::Erased) => Ok(()),
+        (Outcome::Voucher(first), Outcome::Voucher(again)) => check_benefits::replayed(first, again),
+        (Outcome::Used(first, _), Outcome::Used(again, _)) => {
+            let plain = |row: &UseRow| UseRow { reversed: false, ..row.clone() };
+            same("replayed use", plain(again), plain(first))
+        }
         _ => Err(format!("a replay answers {again:?}, not {first:?}")),
     }
 }
@@ -179,6 +192,7 @@ pub fn state(walk: &mut Walk, expected: &Expected) -> Result<(), String> {
     entries(walk)?;
     exposures(walk)?;
     accounts(walk)?;
+    check_benefits::state(walk, expected)?;
     if let Expected::Reversal(rev) = expected {
         taken_back(walk, rev)?;
     }
@@ -331,7 +345,12 @@ pub fn batch(walk: &Walk) -> Result<(), String> {
     }
     for (key, delta) in &writes.exposures {
         let row = walk.world.exposures.get(key).ok_or("an exposure without a row")?;
-        same(&key.text(), delta.counted_read.plus(delta.delta), Some(row.value))?;
+        let read = i128::from(delta.counted_read.get());
+        let after = read + i128::from(delta.delta.get()) + i128::from(delta.reserved.get());
+        same(&key.text(), after, i128::from(row.value.get()) + i128::from(row.reserved.get()))?;
+    }
+    for (id, delta) in &writes.stocks {
+        same("stock", delta.taken_read + delta.delta, walk.world.benefits[id].taken)?;
     }
     for changed in &writes.conversions_changed {
         same("a changed conversion is there", walk.world.conversions.contains_key(changed), true)?;

@@ -42,6 +42,9 @@ impl Walk {
     }
 
     pub fn ordinary(&mut self) -> Request {
+        if self.chance.one_in(7) {
+            return self.of_benefits();
+        }
         match self.chance.below(1_000) {
             0..=79 => self.register(),
             80..=279 => self.credit(),
@@ -58,9 +61,29 @@ impl Walk {
         }
     }
 
+    /// A seventh of all: benefits, vouchers and tills.
+    fn of_benefits(&mut self) -> Request {
+        match self.chance.below(100) {
+            0..=34 => self.claim(),
+            35..=49 => self.confirm_claim(),
+            50..=57 => self.cancel_voucher(),
+            58..=67 => self.expire_voucher(),
+            68..=89 => self.redeem(),
+            _ => self.reverse_redemption(),
+        }
+    }
+
     pub fn request(&mut self, caller: Slug, command: Command) -> Request {
-        let keyless =
-            matches!(command, Command::Register(_) | Command::OpenLink(_) | Command::EndLink(_) | Command::Expire(_));
+        let keyless = matches!(
+            command,
+            Command::Register(_)
+                | Command::OpenLink(_)
+                | Command::EndLink(_)
+                | Command::Expire(_)
+                | Command::ConfirmClaim(_)
+                | Command::CancelVoucher(_)
+                | Command::ExpireVoucher(_)
+        );
         let money = matches!(
             command,
             Command::Credit(_)
@@ -68,6 +91,9 @@ impl Walk {
                 | Command::ReverseMovement(_)
                 | Command::Convert(_)
                 | Command::Reverse(_)
+                | Command::Claim(_)
+                | Command::Redeem(_)
+                | Command::ReverseRedemption(_)
         );
         let hash = DirectoryHash(self.chance.uuid());
         let key = Key { hash, fingerprint: self.chance.uuid() };
@@ -117,15 +143,20 @@ impl Walk {
         let source =
             self.chance.pick(&[TierSource::Earned, TierSource::Earned, TierSource::Granted, TierSource::Trial]);
         let earned = source == TierSource::Earned && self.chance.percent(30);
+        let until = day_of(self.at) + Days::new(u64::try_from(self.chance.between(0, 60)).expect("small"));
+        let tier_until = (source != TierSource::Earned && self.chance.percent(50)).then_some(until);
+        let month = i16::try_from(self.chance.between(1, 12)).expect("small");
+        let birth_month = self.chance.percent(30).then_some(month);
+        let tags = self.chance.pick(&[None, None, Some(vec!["family".to_owned()]), Some(Vec::new())]);
         let profile = Profile {
             member_ref: "m".to_owned(),
             tier: tier.clone(),
             tier_source: source,
-            tier_until: None,
+            tier_until,
             identity: None,
-            birth_month: None,
+            birth_month,
             member_since: None,
-            tags: None,
+            tags,
         };
         let register = Register {
             who,

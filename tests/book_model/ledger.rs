@@ -1,11 +1,14 @@
 //! The model's books: every arrival is a lot of its own, every posting a line of a list, sums are made by adding up.
 
 use super::calendar::{End, same_month};
+use super::rules_benefits::{Offering, Use, Vou};
 use chrono::{DateTime, NaiveDate, Utc};
 use hanse::book::command::{Code, CreditKind, DirectoryHash, Hint, MovementSide, Status};
 use hanse::book::engine::account::EntryKind;
 use hanse::book::exposures::ExposureKey;
-use hanse::domain::ids::{AccountId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, TokenId};
+use hanse::domain::ids::{
+    AccountId, BenefitId, ConversionId, LinkId, MemberId, MovementId, ReversalId, Slug, TokenId, UseId, VoucherId,
+};
 use hanse::domain::terms::Terms;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -57,13 +60,23 @@ pub struct Link {
     pub pull: bool,
 }
 
-/// Points converted, for the member's limits.
+/// Points converted or claimed with, for the member's limits.
 #[derive(Clone, Debug)]
 pub struct Used {
-    pub conversion: ConversionId,
+    /// The conversion or the voucher.
+    pub of: Uuid,
     pub day: NaiveDate,
     pub out: bool,
     pub points: i128,
+}
+
+/// What a membership shows beside its earned tier.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    pub tier: String,
+    pub until: Option<NaiveDate>,
+    pub tags: Vec<String>,
+    pub birth_month: Option<i16>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +87,7 @@ pub struct Acc {
     pub who: DirectoryHash,
     pub status: Status,
     pub tier: String,
+    pub shown: Shown,
     pub lots: Vec<Lot>,
     pub held: Vec<Lot>,
     pub owed: i128,
@@ -252,6 +266,8 @@ pub enum Expected {
     Link(LinkId),
     Expired(i128),
     Erased,
+    Voucher(Box<Vou>),
+    Used(Box<Use>, Box<Vou>),
 }
 
 /// The whole book as the rules have it.
@@ -267,6 +283,18 @@ pub struct Model {
     /// Used references and quotes, and the first effect's id.
     pub used: HashMap<DirectoryHash, String>,
     pub exposures: BTreeMap<ExposureKey, i128>,
+    pub benefits: BTreeMap<BenefitId, Offering>,
+    pub vouchers: BTreeMap<VoucherId, Vou>,
+    pub uses: BTreeMap<UseId, Use>,
+    /// Vouchers by what their codes hash to, once these have been shown.
+    pub codes: HashMap<DirectoryHash, VoucherId>,
+    pub by_account: BTreeMap<AccountId, Vec<VoucherId>>,
+    /// Vouchers that may still be used.
+    pub open: BTreeSet<VoucherId>,
+    /// Vouchers that hold a place of their benefit.
+    pub places: BTreeMap<BenefitId, BTreeSet<VoucherId>>,
+    /// Room kept by open vouchers.
+    pub room: BTreeMap<ExposureKey, i128>,
     /// What this step posted, in order, and whom it touched.
     pub journal: Vec<(AccountId, EntryKind, i128)>,
     pub dirty: BTreeSet<AccountId>,

@@ -29,10 +29,16 @@ pub enum Bug {
     PendingPointsSpent,
     FrozenMayUndo,
     FeeKeptOnReversal,
+    QuotaUnchecked,
+    EachMembershipCounts,
+    VoucherUsedTwice,
+    GrantedTierRecognised,
+    GivingBackRenews,
+    RoomKeptOnCancelling,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 14] = [
+    pub const ALL: [Bug; 20] = [
         Bug::MemberCapUnchecked,
         Bug::ExposureCapUnchecked,
         Bug::LatestLotFirst,
@@ -47,6 +53,12 @@ impl Bug {
         Bug::PendingPointsSpent,
         Bug::FrozenMayUndo,
         Bug::FeeKeptOnReversal,
+        Bug::QuotaUnchecked,
+        Bug::EachMembershipCounts,
+        Bug::VoucherUsedTwice,
+        Bug::GrantedTierRecognised,
+        Bug::GivingBackRenews,
+        Bug::RoomKeptOnCancelling,
     ];
 }
 
@@ -128,9 +140,11 @@ fn with_other_eyes(walk: &mut Walk, bug: Bug, request: &Request) -> Verdict {
         }
         _ => {}
     }
+    let mended = super::planted_benefits::spoil(walk, bug, &request);
     // What was frozen from a catalogue is shared by version, and this one is not the walk's.
     let mut priced = hanse::book::engine::Priced::default();
     let verdict = engine(&mut walk.world, &catalogue, &mut priced, &request);
+    mended(walk);
     for (key, cap) in caps {
         walk.world.exposures.get_mut(&key).expect("rows stay").cap = cap;
     }
@@ -168,6 +182,10 @@ fn amiss(walk: &mut Walk, bug: Bug, request: &Request, outcome: Outcome, before:
         (Bug::ArrivingLotsRenewed, Outcome::Conversion(_)) => return renewed(walk, outcome),
         (Bug::BonusRoundedUp, Outcome::Conversion(_)) => return bonus_up(walk, outcome),
         (Bug::UndoLeavesExposure, Outcome::Reversal(row)) if row.undo => {
+            walk.world.exposures = before.exposures;
+            walk.world.writes.exposures = before.moved;
+        }
+        (Bug::RoomKeptOnCancelling, Outcome::Voucher(_)) if matches!(request.command, Command::CancelVoucher(_)) => {
             walk.world.exposures = before.exposures;
             walk.world.writes.exposures = before.moved;
         }

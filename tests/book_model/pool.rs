@@ -1,8 +1,8 @@
 //! What the walk has seen and may name again.
 
 use super::ledger::Expected;
-use hanse::book::command::{Direction, DirectoryHash, Quoted, Reference, Request};
-use hanse::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId, Slug};
+use hanse::book::command::{Command, Direction, DirectoryHash, Quoted, Reference, Request};
+use hanse::domain::ids::{AccountId, ConversionId, LinkId, MovementId, ReversalId, Slug, VoucherId};
 use std::collections::VecDeque;
 
 const ROWS_MAX: usize = 500;
@@ -21,6 +21,7 @@ pub struct Offer {
 pub struct Pool {
     pub conversions: VecDeque<ConversionId>,
     pub movements: VecDeque<MovementId>,
+    pub vouchers: VecDeque<VoucherId>,
     pub asked: VecDeque<ReversalId>,
     pub offers: VecDeque<Offer>,
     pub requests: VecDeque<Request>,
@@ -40,6 +41,9 @@ impl Pool {
         match expected {
             Expected::Conversion(row) => push(&mut self.conversions, row.id, ROWS_MAX),
             Expected::Movement(row) => push(&mut self.movements, row.id, ROWS_MAX),
+            Expected::Voucher(row) if matches!(request.command, Command::Claim(_)) => {
+                push(&mut self.vouchers, row.id, ROWS_MAX);
+            }
             Expected::Reversal(row) if !row.done => push(&mut self.asked, row.id, 100),
             _ => {}
         }

@@ -11,26 +11,9 @@ use hanse::book::command::*;
 use hanse::domain::expiry::Expiry;
 use hanse::domain::ids::{AccountId, MovementId, Slug};
 
-/// Whether a code can be met on a walk: nobody offers anything here, and benefits have tests of their own.
-pub fn is_met(code: &Code) -> bool {
-    !matches!(
-        code,
-        Code::NotEligible
-            | Code::SoldOut
-            | Code::AlreadyClaimed
-            | Code::VoucherUsed
-            | Code::VoucherExpired
-            | Code::VoucherCancelled
-            | Code::VoucherNotIssued
-            | Code::NotToday
-            | Code::NotStackable
-            | Code::BelowThreshold
-    )
-}
-
 impl Walk {
     pub fn provoke(&mut self) -> Request {
-        let mut codes: Vec<Code> = Code::ALL.iter().map(|(code, _)| *code).filter(is_met).collect();
+        let mut codes: Vec<Code> = Code::ALL.iter().map(|(code, _)| *code).collect();
         codes.sort_by_key(|code| self.tally.of(*code));
         // One of the rarest eight, so that one that cannot be had just now does not hold up the rest.
         let code = codes[self.chance.below(8)];
@@ -62,7 +45,7 @@ impl Walk {
             | Code::NotAMultiple
             | Code::LimitExceeded
             | Code::ExposureExceeded => self.wild(code),
-            _ => None,
+            _ => self.provoke_benefit(code),
         }
     }
 

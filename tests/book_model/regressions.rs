@@ -6,9 +6,10 @@ use super::commands::who;
 use super::walk::Walk;
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use hanse::book::command::*;
+use hanse::domain::benefit::{Funder, Ladder, Offer, SettlesAt, UseUntil};
 use hanse::domain::catalogue::MemberLimits;
 use hanse::domain::expiry::Expiry;
-use hanse::domain::ids::{AccountId, Slug};
+use hanse::domain::ids::{AccountId, BenefitId, Slug, VoucherId};
 use hanse::domain::money::Millionths;
 use hanse::domain::points::Points;
 use hanse::domain::rate::{Ratio, TierScope};
@@ -332,4 +333,95 @@ fn points_that_ended_before_a_promotion_are_out_of_its_reach() {
     let outcome = returned(&mut walk, &spent, 60);
     let Outcome::Movement(back) = outcome else { panic!("{outcome:?}") };
     assert_eq!(back.lots[0].expires, Expiry::month_end_at_least(day_of(walk.at), 30), "only the days of grace");
+}
+
+/// Something of amber's for 100 points of a member of birch, good for a year.
+fn goods(walk: &mut Walk) -> BenefitId {
+    let known = walk.model.benefits.values().find(|known| known.benefit.giver == slug("amber")).expect("amber gives");
+    let mut benefit = known.benefit.as_ref().clone();
+    (benefit.claims_from, benefit.claims_until, benefit.use_until) = (None, None, UseUntil::Days(365));
+    (benefit.quota, benefit.settles_at, benefit.open) = (None, SettlesAt::Redemption, true);
+    benefit.blackouts.clear();
+    benefit.offers = vec![Offer {
+        to: slug("birch"),
+        tiers: Vec::new(),
+        ladder: Ladder::Brand,
+        tag: None,
+        link_days: None,
+        birthday_month: false,
+        claims_from: None,
+        points: points(100),
+        cash: Millionths::ZERO,
+        funder: Funder::Giver,
+        cost: Millionths::ZERO,
+        per_member: None,
+    }];
+    let id = benefit.id;
+    walk.publish_benefit(benefit, Vec::new());
+    id
+}
+
+fn voucher(outcome: &Outcome) -> VoucherRow {
+    match outcome {
+        Outcome::Voucher(row) => row.as_ref().clone(),
+        other => panic!("no voucher: {other:?}"),
+    }
+}
+
+fn claimed(walk: &mut Walk, own: AccountId, reserve: bool) -> (Request, VoucherRow) {
+    let benefit = goods(walk);
+    let mut request = walk.claim_of(own, benefit);
+    let Command::Claim(claim) = &mut request.command else { unreachable!("just made") };
+    (claim.version, claim.reserve) = (None, reserve);
+    let row = voucher(&put(walk, request.clone()));
+    (request, row)
+}
+
+fn given_back(walk: &mut Walk, by: &str, voucher: VoucherId) -> Outcome {
+    let ask = CancelVoucher { voucher, reason: "changed".to_owned() };
+    let request = walk.request(slug(by), Command::CancelVoucher(ask));
+    put(walk, request)
+}
+
+#[test]
+fn nobody_keeps_points_alive_by_claiming_and_giving_back() {
+    let mut walk = stage();
+    let own = member(&mut walk, 1, 0);
+    earn(&mut walk, own, 100, 0, None);
+    let (_, row) = claimed(&mut walk, own, false);
+    pass(&mut walk, TimeDelta::days(60));
+    given_back(&mut walk, "birch", row.id);
+    assert_eq!(walk.model.acc(own).balance(), 0, "they ended a month ago");
+}
+
+#[test]
+fn what_its_giver_takes_away_comes_back_to_be_used() {
+    let mut walk = stage();
+    let own = member(&mut walk, 1, 0);
+    earn(&mut walk, own, 100, 0, None);
+    let (_, row) = claimed(&mut walk, own, false);
+    pass(&mut walk, TimeDelta::days(60));
+    given_back(&mut walk, "amber", row.id);
+    assert_eq!(walk.model.acc(own).usable(day_of(walk.at)), 100);
+}
+
+#[test]
+fn a_place_is_kept_for_its_own_day_alone_and_asked_again_the_answer_is_the_first() {
+    let mut walk = stage();
+    let own = member(&mut walk, 1, 0);
+    earn(&mut walk, own, 200, 0, None);
+    // Five minutes before midnight in Shanghai.
+    walk.at = "2026-01-05T15:55:00Z".parse().expect("an instant");
+    pass(&mut walk, TimeDelta::zero());
+    let (request, row) = claimed(&mut walk, own, true);
+    let midnight = "2026-01-05T16:00:00Z".parse().expect("an instant");
+    assert_eq!(row.reserved_until, Some(midnight));
+    let confirm = walk.request(slug("birch"), Command::ConfirmClaim(ConfirmClaim { voucher: row.id }));
+    put(&mut walk, confirm);
+    assert_eq!(voucher(&put(&mut walk, request)).reserved_until, Some(midnight));
+    let (_, late) = claimed(&mut walk, own, true);
+    walk.at = midnight;
+    pass(&mut walk, TimeDelta::zero());
+    let confirm = walk.request(slug("birch"), Command::ConfirmClaim(ConfirmClaim { voucher: late.id }));
+    assert_eq!(code(&put(&mut walk, confirm)), Code::VoucherExpired);
 }

@@ -67,13 +67,12 @@ impl Model {
             Command::ConfirmReversal(ask) => self.confirm(moment, request, ask.reversal),
             // This alliance's accounts are all kept by the book: nothing is ever on its way.
             Command::Advance(_) => Err(Code::NotFound.into()),
-            // And nobody offers anything.
-            Command::Claim(_)
-            | Command::ConfirmClaim(_)
-            | Command::CancelVoucher(_)
-            | Command::ExpireVoucher(_)
-            | Command::Redeem(_)
-            | Command::ReverseRedemption(_) => Err(Code::NotFound.into()),
+            Command::Claim(ask) => self.claim(moment, request, ask),
+            Command::ConfirmClaim(ask) => self.confirm_claim(moment, request, ask.voucher),
+            Command::CancelVoucher(ask) => self.cancel_voucher(moment, request, ask),
+            Command::ExpireVoucher(ask) => self.expire_voucher(moment, ask.voucher),
+            Command::Redeem(ask) => self.redeem(moment, request, ask),
+            Command::ReverseRedemption(ask) => self.reverse_redemption(moment, request, ask),
         }
     }
 
@@ -282,6 +281,8 @@ fn id_text(expected: &Expected) -> String {
         Expected::Reversal(row) => row.id.to_string(),
         Expected::Membership(id) => id.to_string(),
         Expected::Link(id) => id.to_string(),
+        Expected::Voucher(row) => row.id.to_string(),
+        Expected::Used(row, _) => row.id.to_string(),
         Expected::Expired(_) | Expected::Erased | Expected::Replayed | Expected::Refused(_) => String::new(),
     }
 }

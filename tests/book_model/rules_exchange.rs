@@ -77,7 +77,7 @@ impl Model {
             }
         };
         self.check_points(moment, &sides, &amounts)?;
-        self.check_exposures(moment, &terms, &amounts)?;
+        self.check_room(moment, &lines(&terms, amounts.credit, &amounts.bonuses, amounts.fee))?;
         Ok((sides, terms, amounts))
     }
 
@@ -161,18 +161,20 @@ impl Model {
         Ok(())
     }
 
-    fn check_exposures(&self, moment: Moment, terms: &Terms, amounts: &Amounts) -> Result<(), No> {
+    /// The stop lines, held against what is owed and what may come to be.
+    pub fn check_room(&self, moment: Moment, lines: &[(ExposureKey, i128)]) -> Result<(), No> {
         let catalogue = moment.catalogue;
-        for (key, by) in lines(terms, amounts.credit, &amounts.bonuses, amounts.fee) {
-            let cap = match &key {
+        for (key, by) in lines {
+            let cap = match key {
                 ExposureKey::Pair(from, to) => {
                     terms_of::agreement(catalogue, from, to, moment.at).and_then(|agreement| agreement.exposure_limit)
                 }
                 ExposureKey::Partner(_) if catalogue.alliance.bilateral => None,
                 ExposureKey::Partner(slug) => catalogue.partners[slug].exposure_limit,
             };
-            let after = self.exposures.get(&key).copied().unwrap_or_default() + by;
-            if by.abs() > MOST_MONEY || (by > 0 && cap.is_some_and(|cap| after > cap.get().into())) {
+            let [owed, kept] = [&self.exposures, &self.room].map(|sums| sums.get(key).copied().unwrap_or_default());
+            let after = owed + kept + by;
+            if by.abs() > MOST_MONEY || (*by > 0 && cap.is_some_and(|cap| after > cap.get().into())) {
                 return Err(Code::ExposureExceeded.into());
             }
         }
@@ -210,7 +212,7 @@ impl Model {
         for piece in base_in.iter().copied().chain(bonuses) {
             self.change(sides.to).add(piece, None);
         }
-        let used = |out: bool, points: i128| Used { conversion: id, day, out, points };
+        let used = |out: bool, points: i128| Used { of: id.0, day, out, points };
         for (account, used) in [(sides.from, used(true, amounts.debit)), (sides.to, used(false, amounts.total()))] {
             let account = self.change(account);
             account.used.retain(|used| super::calendar::same_month(used.day, day));
@@ -271,7 +273,7 @@ impl Model {
         let done = self.give_back(moment, &row, &back, false, reversal)?;
         self.conversions.get_mut(&id).expect("found above").undone = true;
         for account in [row.from, row.to] {
-            self.change(account).used.retain(|used| used.conversion != id);
+            self.change(account).used.retain(|used| used.of != id.0);
         }
         Ok(done)
     }

@@ -1,7 +1,7 @@
 //! The model's memberships, links, expiry, closing and erasure (rules 7, 11 to 13).
 
 use super::calendar::{NEVER, month_end_after};
-use super::ledger::{Acc, Expected, Link, Model, No, total};
+use super::ledger::{Acc, Expected, Link, Model, No, Shown, total};
 use super::rules::Moment;
 use super::terms_of::never_expires;
 use chrono::{NaiveDate, TimeDelta};
@@ -33,6 +33,14 @@ impl Model {
         let account = self.change(id);
         account.status = ask.status;
         account.as_of = ask.as_of.or(account.as_of);
+        // What is not said of tags and birthday stays.
+        let profile = ask.profile.clone();
+        account.shown = Shown {
+            tier: profile.tier,
+            until: profile.tier_until,
+            tags: profile.tags.unwrap_or_else(|| account.shown.tags.clone()),
+            birth_month: profile.birth_month.or(account.shown.birth_month),
+        };
         Ok(Expected::Membership(id))
     }
 
@@ -64,6 +72,7 @@ impl Model {
             who: ask.who,
             status: Status::Active,
             tier: tier.to_owned(),
+            shown: Shown::default(),
             lots: Vec::new(),
             held: Vec::new(),
             owed: 0,
@@ -165,7 +174,9 @@ impl Model {
 
     pub fn erase(&mut self, moment: Moment, request: &Request, who: DirectoryHash) -> Result<Expected, No> {
         let id = self.own(request, who)?;
-        if !self.acc(id).held.is_empty() {
+        let own = self.by_account.get(&id).into_iter().flatten();
+        let has_voucher = own.into_iter().any(|voucher| self.open.contains(voucher));
+        if has_voucher || !self.acc(id).held.is_empty() {
             return Err(Code::OpenBusiness.into());
         }
         self.close(id, moment.day);

@@ -15,7 +15,7 @@ use hanse::book::engine::account::Account;
 use hanse::book::engine::world::{Exposure, Now, Person, World};
 use hanse::book::engine::{Priced, Verdict};
 use hanse::domain::catalogue::Catalogue;
-use hanse::domain::ids::{AccountId, WindowId};
+use hanse::domain::ids::{AccountId, VoucherId, WindowId};
 use hanse::domain::lots::Parcel;
 use hanse::domain::money::Millionths;
 use hanse::domain::points::Points;
@@ -48,6 +48,8 @@ pub struct Walk {
     firsts: HashMap<DirectoryHash, Outcome>,
     recent: VecDeque<Vec<DirectoryHash>>,
     holds: Vec<(AccountId, Vec<Parcel>)>,
+    /// Codes of pools, by the vouchers they were given to.
+    pub coded: HashMap<VoucherId, DirectoryHash>,
     /// Erased accounts, to be dropped when nothing names them any more.
     graves: VecDeque<(u64, AccountId)>,
     batch_left: usize,
@@ -77,10 +79,12 @@ impl Walk {
             firsts: HashMap::new(),
             recent: VecDeque::new(),
             holds: Vec::new(),
+            coded: HashMap::new(),
             graves: VecDeque::new(),
             batch_left: 0,
         };
         walk.publish();
+        walk.offer_benefits();
         walk
     }
 
@@ -176,6 +180,7 @@ impl Walk {
             let person = Person { member: own, own, partner: write.partner.clone() };
             self.world.persons.entry(write.account).or_insert(person);
         }
+        self.keep_benefits(&writes);
         self.world.batch_no += 1;
         if self.chance.one_in(500) {
             // The window closes and the next one opens.
@@ -190,6 +195,9 @@ impl Walk {
         if self.chance.one_in(400) {
             alliance::change(&mut self.chance, &mut self.catalogue, self.at);
             self.publish();
+        }
+        if self.chance.one_in(150) {
+            self.change_benefit();
         }
         if self.chance.one_in(1_200) {
             self.settle();
@@ -299,6 +307,10 @@ impl Walk {
         }
         while self.graves.front().is_some_and(|(step, _)| step + 12_000 < self.step) {
             let (_, id) = self.graves.pop_front().expect("seen above");
+            // Its vouchers still count, and a till's mistake with one is still taken back.
+            if self.has_vouchers(id) {
+                continue;
+            }
             self.model.accounts.remove(&id);
             self.world.accounts.remove(&id);
             self.world.persons.remove(&id);

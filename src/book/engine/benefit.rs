@@ -3,6 +3,7 @@
 
 use super::account::EntryKind;
 use super::convert::{check_exposures, check_partners, check_statuses, is_capped, is_hosted};
+use super::membership::post_expired;
 use super::takeback::{arrive_back, end_of_return};
 use super::world::{EventData, EventKind, Halt, Subject, Taken, World};
 use super::{Effect, own_account, take};
@@ -11,12 +12,13 @@ use crate::book::exposures::ExposureKey;
 use crate::book::voucher::{Offered, RESERVED_FOR, UseKind};
 use crate::domain::benefit::{BenefitTerms, Claimant, Offer, Payer, SettlesAt, shown_tier};
 use crate::domain::catalogue::Catalogue;
+use crate::domain::expiry::Expiry;
 use crate::domain::ids::{AccountId, UseId, VoucherId};
 use crate::domain::lots::Parcel;
 use crate::domain::money::Millionths;
 use crate::domain::usage::Way;
 use crate::domain::voucher::{Event, Next, State};
-use chrono::TimeDelta;
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use std::sync::Arc;
 
 /// The order of the checks is the published order of refusals.
@@ -55,7 +57,7 @@ pub fn claim(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &
         lots_out: Vec::new(),
         entry_no: world.account(id)?.entry_no,
         use_by: benefit.use_until.last(day).filter(|last| *last >= day).ok_or(Code::NotEligible)?,
-        reserved_until: at.checked_add_signed(RESERVED_FOR),
+        reserved_until: reserved_until(catalogue, at, day),
         reference: request.reference.as_ref().map(|reference| reference.text.clone()),
         code: (!terms.pooled).then(|| ask.code.clone()),
         at,
@@ -78,6 +80,13 @@ pub fn claim(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &
     }
     let row = if reserved { keep(world, request, row) } else { issue(world, catalogue, request, row)? };
     Ok(finished(row))
+}
+
+/// Until when a place is kept, and never beyond its day: of another one, what it counts for and its last day would be others.
+fn reserved_until(catalogue: &Catalogue, at: DateTime<Utc>, day: NaiveDate) -> Option<DateTime<Utc>> {
+    let midnight = day.succ_opt()?.and_time(NaiveTime::MIN).and_local_timezone(catalogue.alliance.zone).earliest();
+    let midnight = midnight.map(|midnight| midnight.to_utc());
+    at.checked_add_signed(RESERVED_FOR).into_iter().chain(midnight).min()
 }
 
 /// Keeps its place, and tells its brand alone, which may have to debit before it confirms, whoever asked for the claim.
@@ -227,8 +236,7 @@ pub fn confirm(world: &mut World, catalogue: &Catalogue, request: &Request, id: 
         Next::Stays => return Ok(finished(row)),
         Next::Never => return Err(refusal(world, &row)),
     }
-    // Of another day, what it counts for and its last day would be others.
-    if row.reserved_until.is_some_and(|until| until <= world.now.at) || row.day != world.now.day {
+    if row.reserved_until.is_some_and(|until| until <= world.now.at) {
         return Err(Code::VoucherExpired.into());
     }
     check_statuses(&[world.account(row.account)?])?;
@@ -269,8 +277,10 @@ pub fn cancel(
             Status::Frozen => return Err(Code::MembershipFrozen.into()),
             Status::Closed => return Err(Code::MembershipClosed.into()),
         }
-        let back = returning(world, catalogue, &row)?;
+        let has_grace = row.terms.gives_grace(&request.caller, row.at, world.now.at);
+        let back = returning(world, catalogue, &row, has_grace)?;
         arrive_back(world, row.account, EntryKind::ClaimRefunded, &back, Some(row.id.0))?;
+        post_expired(world, request, row.account)?;
     }
     if !row.lots_out.is_empty() || is_apart(catalogue, &row.terms) {
         restore(world, &row)?;
@@ -287,11 +297,21 @@ pub fn cancel(
     if row.state == State::Reserved || !row.terms.pooled {
         world.stock(row.terms.benefit, -1);
     }
+    forget_claim(world, &row);
     row.state = State::Cancelled;
     world.writes.vouchers_changed.insert(row.id);
     let row = put(world, row);
     tell(world, request, &row, None, EventKind::VoucherCancelled);
     Ok(finished(row))
+}
+
+/// It counts no more in how often its member has the benefit.
+fn forget_claim(world: &mut World, row: &VoucherRow) {
+    if let Some(days) = world.claimed.get_mut(&(row.account, row.terms.benefit))
+        && let Some(own) = days.iter().position(|day| *day == row.day)
+    {
+        days.swap_remove(own);
+    }
 }
 
 /// What an unused voucher has settled, it settled when it was issued.
@@ -306,12 +326,14 @@ fn is_in_time(world: &World, request: &Request, issue: &UseRow) -> bool {
     request.caller == issue.terms.giver || world.now.at <= until
 }
 
-/// The lots a voucher was paid with, as they come back.
-fn returning(world: &World, catalogue: &Catalogue, row: &VoucherRow) -> Result<Vec<Parcel>, Halt> {
+/// The lots a voucher was paid with, as they come back; without grace, what has ended has ended.
+fn returning(world: &World, catalogue: &Catalogue, row: &VoucherRow, has_grace: bool) -> Result<Vec<Parcel>, Halt> {
     let (account, day) = (world.account(row.account)?, world.now.day);
     let back = row.lots_out.iter().rev().map(|parcel| {
         let old = account.end_today(parcel.expires, row.entry_no);
-        Parcel { points: parcel.points, expires: end_of_return(account, catalogue, old, row.terms.grace_days, day) }
+        let end = end_of_return(account, catalogue, old, row.terms.grace_days, day);
+        let expires = if has_grace || end == Expiry::Never { end } else { old };
+        Parcel { points: parcel.points, expires }
     });
     Ok(back.collect())
 }
@@ -332,6 +354,7 @@ pub fn expire(world: &mut World, catalogue: &Catalogue, request: &Request, id: V
     unreserve(world, &row.terms, left);
     if was_reserved {
         world.stock(row.terms.benefit, -1);
+        forget_claim(world, &row);
         if is_apart(catalogue, &row.terms) {
             restore(world, &row)?;
         }
@@ -346,13 +369,18 @@ pub fn expire(world: &mut World, catalogue: &Catalogue, request: &Request, id: V
 }
 
 /// The first answer to a claim: as it was then, whatever became of it.
-pub fn first_answer(world: &World, request: &Request, id: VoucherId) -> Option<Outcome> {
+pub fn first_answer(world: &World, catalogue: &Catalogue, request: &Request, id: VoucherId) -> Option<Outcome> {
     let row = world.vouchers.get(&id)?;
     if !matches!(request.command, Command::Claim(_)) {
         return Some(Outcome::Voucher(row.clone()));
     }
     let mut first = row.as_ref().clone();
     (first.state, first.used) = (first.first, 0);
+    if first.state == State::Reserved {
+        // Confirmed since, perhaps, which keeps no trace of it.
+        let day = first.at.with_timezone(&catalogue.alliance.zone).date_naive();
+        first.reserved_until = reserved_until(catalogue, first.at, day);
+    }
     Some(Outcome::Voucher(Arc::new(first)))
 }
 

@@ -48,6 +48,9 @@ pub fn register(world: &mut World, catalogue: &Catalogue, request: &Request, ask
     account.as_of = ask.as_of.or(account.as_of);
     let data = EventData::Membership { account: id, status: account.status, tier: account.tier.clone() };
     let changed = known.is_none() || (before.status, &before.tier) != (account.status, &account.tier);
+    if let Some(facts) = world.facts.get_mut(&id) {
+        facts.show(&ask.profile);
+    }
     world.writes.memberships.push(MembershipWrite {
         account: id,
         partner: request.caller.clone(),
@@ -139,7 +142,7 @@ pub fn expire(world: &mut World, request: &Request, id: AccountId) -> Result<Eff
 }
 
 /// Posts what ended before today. The engine judges every date at the instant, so this only makes it visible.
-fn post_expired(world: &mut World, request: &Request, id: AccountId) -> Result<Points, Halt> {
+pub(super) fn post_expired(world: &mut World, request: &Request, id: AccountId) -> Result<Points, Halt> {
     let day = world.now.day;
     if world.account(id)?.lots.iter().all(|lot| lot.expires.covers(day)) {
         return Ok(Points::ZERO);

@@ -66,7 +66,7 @@ impl Priced {
 
 /// Decides one request, after the replay look-up.
 pub fn decide(world: &mut World, catalogue: &Catalogue, priced: &mut Priced, request: &Request) -> Verdict {
-    if let Some(verdict) = replay(world, request) {
+    if let Some(verdict) = replay(world, catalogue, request) {
         return verdict;
     }
     let decided = run(world, catalogue, priced, request);
@@ -120,7 +120,7 @@ fn run(world: &mut World, catalogue: &Catalogue, priced: &mut Priced, request: &
 }
 
 /// The first answer to this key, if there was one.
-fn replay(world: &World, request: &Request) -> Option<Verdict> {
+fn replay(world: &World, catalogue: &Catalogue, request: &Request) -> Option<Verdict> {
     let key = request.key?;
     let taken = world.taken.get(&key.hash)?;
     if taken.fingerprint != Some(key.fingerprint) {
@@ -139,7 +139,7 @@ fn replay(world: &World, request: &Request) -> Option<Verdict> {
         (None, Subject::Membership(_)) if matches!(request.command, Command::Erase(_)) => Some(Outcome::Erased),
         (None, Subject::Membership(id)) => Some(Outcome::Membership(id)),
         (None, Subject::Link(id)) => Some(Outcome::Link(id)),
-        (None, Subject::Voucher(id)) => benefit::first_answer(world, request, id),
+        (None, Subject::Voucher(id)) => benefit::first_answer(world, catalogue, request, id),
         (None, Subject::Use(id)) => till::used_before(world, id),
         (None, Subject::Nothing | Subject::Code(_)) => None,
     };

@@ -116,12 +116,23 @@ pub fn reverse(
     changed.reversed = true;
     world.uses.insert(first.id, Arc::new(changed));
     world.writes.uses_changed.insert(first.id);
+    forget_receipt(world, &first);
     (row.state, row.used) = (state, row.used - 1);
     row.settled = row.settled.minus(first.cost).unwrap_or(row.settled);
     world.writes.vouchers_changed.insert(row.id);
     let row = put(world, row);
     tell(world, request, &row, Some(&back), EventKind::VoucherReversed);
     Ok(finished(back, row))
+}
+
+/// On its bill there is one less.
+fn forget_receipt(world: &mut World, first: &UseRow) {
+    let bill = first.receipt.clone().map(|number| (first.terms.giver.clone(), number));
+    if let Some(stacks) = bill.and_then(|bill| world.receipts.get_mut(&bill))
+        && let Some(own) = stacks.iter().position(|stacks| *stacks == first.terms.stacks)
+    {
+        stacks.swap_remove(own);
+    }
 }
 
 /// The first answer to a redemption or a reversal: the use, and its voucher.

@@ -291,6 +291,17 @@ pub struct Facts {
     pub birth_month: Option<i16>,
 }
 
+impl Facts {
+    /// As its brand tells it now; what is not said of tags and birthday stays.
+    pub fn show(&mut self, profile: &Profile) {
+        (self.tier, self.tier_until) = (profile.tier.clone(), profile.tier_until);
+        self.birth_month = profile.birth_month.or(self.birth_month);
+        if let Some(tags) = &profile.tags {
+            self.tags.clone_from(tags);
+        }
+    }
+}
+
 /// How the stock of a benefit moves in this batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StockDelta {

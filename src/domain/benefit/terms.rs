@@ -6,11 +6,12 @@ use crate::domain::catalogue::{Catalogue, Name};
 use crate::domain::ids::{BenefitId, Slug};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 /// Days that points of a voucher that was given back live at least when their own end is past.
 const GRACE_DAYS: u32 = 30;
-/// Seconds within which the brand takes back a voucher that settled at its issue; then the giver alone does.
+/// Seconds within which the brand takes back a voucher that settled at its issue; then the giver alone does. So long an
+/// undo lasts.
 const UNDO_S: u32 = 900;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +35,7 @@ pub struct BenefitTerms {
     pub cash: Millionths,
     pub funder: Funder,
     pub cost: Millionths,
-    /// From its issue, where it settled then.
+    /// From its issue.
     pub undo_s: u32,
     pub grace_days: u32,
     pub giver_entity: String,
@@ -74,6 +75,13 @@ impl BenefitTerms {
             brand_entity: brand.legal_entity.clone(),
             brand_tax_code: brand.tax_code.clone(),
         })
+    }
+
+    /// Whether points whose own end is past live for the grace days more when the voucher comes back: where the giver takes it
+    /// away, or as long as an undo lasts. Else whoever claims and gives back would keep points alive for ever.
+    pub fn gives_grace(&self, by: &Slug, claimed: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        let by_another = *by == self.giver && self.giver != self.brand;
+        by_another || now <= claimed + TimeDelta::seconds(i64::from(self.undo_s))
     }
 
     /// Who owes the giver; `None` when the giver pays it itself.

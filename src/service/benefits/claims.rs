@@ -124,20 +124,35 @@ pub async fn cancel(
     Ok(exchange::expect(exchange.book.submit(request).await, voucher_of)?.row)
 }
 
-/// Whether this brand may take it back for its member now; the book alone decides, when it does.
-pub async fn may_cancel(exchange: &Exchange, caller: &Slug, row: &VoucherRow, uses: &[UseRow]) -> Result<bool, Error> {
+/// What comes of giving a voucher back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The last day of some of its points is past, and they end as they come.
+    pub ends_some: bool,
+}
+
+/// What comes of it if this brand takes it back for its member now, which it may: the book alone decides, when it does.
+pub async fn give_back(
+    exchange: &Exchange,
+    caller: &Slug,
+    row: &VoucherRow,
+    uses: &[UseRow],
+) -> Result<Option<GivenBack>, Error> {
     let zone = exchange.catalogue.load().alliance.zone;
     let now = exchange.database.run(|conn| Ok::<_, Error>(catalogue::business_now(conn)?)).await?;
     let mut settled = uses.iter().filter(|one| one.kind == UseKind::Issue);
-    Ok(match row.state {
+    let today = now.with_timezone(&zone).date_naive();
+    let may = match row.state {
         State::Reserved => row.reserved_until.is_some_and(|until| now < until),
         State::Issued => {
-            let is_good = row.use_by >= now.with_timezone(&zone).date_naive();
+            let is_good = row.use_by >= today;
             let undo = TimeDelta::seconds(i64::from(row.terms.undo_s));
             is_good && (row.terms.giver == *caller || settled.all(|issue| now <= issue.at + undo))
         }
         State::PartlyRedeemed | State::Redeemed | State::Expired | State::Cancelled => false,
-    })
+    };
+    let has_ended = row.lots_out.iter().any(|parcel| !parcel.expires.covers(today));
+    Ok(may.then(|| GivenBack { ends_some: has_ended && !row.terms.gives_grace(caller, row.at, now) }))
 }
 
 /// A voucher by its id, with its uses: to its brand, its giver, and operators.

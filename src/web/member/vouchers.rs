@@ -7,7 +7,7 @@ use crate::domain::holder::Holder;
 use crate::domain::ids::VoucherId;
 use crate::domain::voucher::State;
 use crate::service::benefits::Vouchers;
-use crate::service::benefits::claims;
+use crate::service::benefits::claims::{self, GivenBack};
 use crate::service::command::VoucherRow;
 use crate::service::exchange::Exchange;
 use crate::service::member_sessions::Scope;
@@ -95,7 +95,7 @@ pub async fn show(
     let reader = Holder::Partner(member.session.brand.clone());
     let (row, uses) = claims::get(&exchange, &reader, id).await.map_err(&no)?;
     let brand = &member.session.brand;
-    let may_cancel = claims::may_cancel(&exchange, brand, &row, &uses).await.map_err(&no)?;
+    let back = claims::give_back(&exchange, brand, &row, &uses).await.map_err(&no)?;
     let held = claims::held(&vouchers, row).await.map_err(&no)?;
     let shell = Shell::new(&exchange, &member, &request, Place::Vouchers);
     let (row, lang) = (&held.row, member.lang);
@@ -113,18 +113,20 @@ pub async fn show(
             .reserved_until
             .filter(|_| row.state == State::Reserved)
             .map(|until| lang.reserved_until(shell.instant(until))),
-        give_back: (shell.may_claim && may_cancel).then(|| give_back(&shell, row)),
+        give_back: back.filter(|_| shell.may_claim).map(|back| give_back(&shell, row, back)),
         shell: &shell,
     };
     page::html(StatusCode::OK, &voucher)
 }
 
-fn give_back(shell: &Shell, row: &VoucherRow) -> String {
+fn give_back(shell: &Shell, row: &VoucherRow, back: GivenBack) -> String {
+    let lang = shell.lang;
     // Of a reservation nothing has been taken yet.
-    match row.state == State::Reserved || row.terms.points.is_zero() {
-        true => shell.lang.give_back_free().to_owned(),
-        false => shell.lang.give_back_what(shell.lang.so_many_points(row.terms.points.get())),
+    if row.state == State::Reserved || row.terms.points.is_zero() {
+        return lang.give_back_free().to_owned();
     }
+    let what = lang.give_back_what(lang.so_many_points(row.terms.points.get()));
+    if back.ends_some { format!("{what} {}", lang.give_back_ended()) } else { what }
 }
 
 fn id_of(member: &Member, text: &str) -> Result<VoucherId, Trouble> {

@@ -113,6 +113,7 @@ words! {
     uses_left(left, uses): "{left} of {uses} uses left", "剩余 {left}/{uses} 次";
     give_back: "Give back", "退回";
     give_back_what(points): "The place is given back, and you get {points} back.", "名额释放，{points}退回。";
+    give_back_ended: "Those of them whose last day is past end at once.", "其中已过有效期的积分退回后即失效。";
     give_back_free: "The place is given back.", "名额释放。";
     black_day(day): "Not good on {day}", "{day}不可用";
     black_days(from, to): "Not good from {from} to {to}", "{from}至{to}不可用";
