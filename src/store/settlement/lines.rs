@@ -7,7 +7,7 @@ use crate::store::Error;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Text, Uuid as SqlUuid};
 use uuid::Uuid;
 
 /// Lines of one participant that follow each other.
@@ -212,6 +212,21 @@ pub fn taken_back(conn: &mut PgConnection, conversion: Uuid, campaign: u16) -> R
     .bind::<Integer, _>(i32::from(campaign))
     .get_result(conn)?;
     Ok(row.back)
+}
+
+#[derive(QueryableByName)]
+struct IsSql {
+    #[diesel(sql_type = Bool)]
+    is: bool,
+}
+
+/// Whether a use of a benefit with an id between these, ends included, was taken back.
+pub fn use_taken_back(conn: &mut PgConnection, (from, to): (Uuid, Uuid)) -> Result<bool, Error> {
+    let row: IsSql = sql_query("SELECT EXISTS (SELECT FROM voucher_uses WHERE reverses BETWEEN $1 AND $2) AS is")
+        .bind::<SqlUuid, _>(from)
+        .bind::<SqlUuid, _>(to)
+        .get_result(conn)?;
+    Ok(row.is)
 }
 
 /// The sides of a conversion.

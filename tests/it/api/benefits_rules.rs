@@ -387,6 +387,26 @@ fn a_use_is_disputed_like_any_line_and_who_paid_too_much_gets_it_back() {
 }
 
 #[test]
+fn what_the_giver_has_taken_back_is_not_given_once_more_by_a_decision() {
+    let api = Api::new("benefit-twice", "");
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("family-park", &ticket());
+    let code = text(&api.claim(&id, "A-1", "k1"), "code");
+    let used = till(&api.bb, &code, "t1", json!({})).status(201);
+    let window = api.close_window().id;
+    let own = line(&api, window, "aa", "benefit");
+    let opened = api.aa.post(&place(window), "", &amount(&own, "0.00")).status(201);
+    answer(&api.bb, &opened, "rejected");
+    let mistake = format!("/v1/redemptions/{}/reversals", text(&used, "redemption_id"));
+    api.bb.post(&mistake, "r1", &json!({ "reason": "the park was closed" })).status(201);
+    let decided = api.operator().post(&path(&opened, "/decision"), "", &upheld("80.00")).refused(409, "stale");
+    assert!(decided["detail"].as_str().is_some_and(|why| why.contains("taken back since")), "{decided:#}");
+    let next = api.close_window().id;
+    let back: Vec<String> = api.lines(next, "aa").iter().map(|line| text(line, "amount")).collect();
+    assert_eq!(back, ["80.00"], "once");
+}
+
+#[test]
 fn a_partner_takes_along_what_it_gave_without_codes_and_names() {
     let api = Api::new("benefit-export", "");
     tier(&api.aa, "A-1", "top");

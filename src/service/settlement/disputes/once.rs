@@ -39,6 +39,9 @@ fn of_line(conn: &mut PgConnection, row: &Row, line: LineId, award: Millionths) 
     let amount = line::of_amount(line);
     stored::hold(conn, &amount.0.to_string())?;
     let before = stored::upheld_line(conn, amount, (row.id, &row.parties))?;
+    if lines::use_taken_back(conn, line::of_posting(line))? {
+        return Err(Error::Stale("The use of it has been taken back since: nothing is left to be given.".to_owned()));
+    }
     if before.is_none() {
         stands(conn, row, line, award)?;
     }
