@@ -207,7 +207,7 @@ fn list(partner: Option<&Slug>, config: &Config, global: &Global) -> Result<(), 
             one.login.to_string(),
             one.partner.as_ref().map_or("operator", Slug::as_str).to_owned(),
             one.role.to_string(),
-            one.signed_in_at.map_or("never".to_owned(), instant),
+            one.signed_in_at.map_or(if one.is_invited { "invited" } else { "never" }.to_owned(), instant),
             one.sessions.to_string(),
             one.locked_until.map(instant).unwrap_or_default(),
         ]);
@@ -220,6 +220,6 @@ fn to_json(one: &Person) -> Value {
     json!({
         "staff_id": one.staff.to_string(), "login": one.login.as_str(), "partner": one.partner.as_ref().map(Slug::as_str),
         "role": one.role.text(), "created_at": instant(one.created_at), "signed_in_at": one.signed_in_at.map(instant),
-        "locked_until": one.locked_until.map(instant), "sessions": one.sessions,
+        "locked_until": one.locked_until.map(instant), "sessions": one.sessions, "is_invited": one.is_invited,
     })
 }

@@ -84,6 +84,14 @@ impl Trouble {
         matches!(self.status_code(), StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
     }
 
+    /// When to come again (RFC 9110 §10.2.3), where it is a matter of time.
+    pub fn say_when(&self, answer: &mut HttpResponse) {
+        let (What::Problem(problem) | What::Told(problem)) = &self.what else { return };
+        if let Some(seconds) = problem.retry_after_s() {
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+    }
+
     /// What is said of it, beside a form.
     pub fn reason(&self) -> String {
         self.said().1
@@ -249,11 +257,8 @@ impl ResponseError for Trouble {
         let body = page.render().unwrap_or_else(|_| title.to_owned());
         let mut answer = HttpResponse::build(self.status_code());
         answer.insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/html; charset=utf-8");
-        if let What::Problem(problem) = &self.what
-            && let Some(seconds) = problem.retry_after_s()
-        {
-            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
-        }
-        answer.body(body)
+        let mut answer = answer.body(body);
+        self.say_when(&mut answer);
+        answer
     }
 }

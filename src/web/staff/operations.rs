@@ -227,6 +227,8 @@ struct OnePage<'a> {
     /// The same from this person would be carried out.
     is_confirmation: bool,
     choices: Vec<Choice>,
+    /// Whoever is here will say one day, and does not yet.
+    is_too_new: bool,
     documents: Vec<DocumentShown>,
 }
 
@@ -257,7 +259,8 @@ pub async fn show(
         text: kept.document.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
     });
     let documents = documents.collect();
-    page::html(StatusCode::OK, &OnePage { documents, ..one_page(&shell, staff.holder().name(), &found) })
+    let is_too_new = staff.is_too_new(Permission::ResolveInDoubt);
+    page::html(StatusCode::OK, &OnePage { documents, is_too_new, ..one_page(&shell, staff.holder().name(), &found) })
 }
 
 fn one_page<'a>(shell: &'a Shell, reader: &str, found: &Seen) -> OnePage<'a> {
@@ -297,6 +300,7 @@ fn one_page<'a>(shell: &'a Shell, reader: &str, found: &Seen) -> OnePage<'a> {
         is_confirmation: proposal.is_some() && !is_own,
         choices: choices.collect(),
         documents: Vec::new(),
+        is_too_new: false,
         shell,
     }
 }

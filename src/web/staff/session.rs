@@ -55,6 +55,11 @@ impl Staff {
         Err(Trouble::new(What::New, self.lang).back_to("/console"))
     }
 
+    /// Whether they would be one of two if they had been here for longer.
+    pub fn is_too_new(&self, permission: Permission) -> bool {
+        self.signed.may(permission) && !self.signed.may_be_one_of_two(permission)
+    }
+
     /// The partner whose own things these are: an operator has none.
     pub fn partner(&self) -> Result<&Slug, Trouble> {
         self.signed.partner().ok_or_else(|| Trouble::new(What::Role, self.lang).back_to("/console"))
@@ -169,8 +174,10 @@ pub async fn sign_in(
     // Shown again if it is a login: what is none may be a password.
     let typed = login.parse::<Login>().map(|login| login.to_string()).unwrap_or_default();
     let no = |status, why| sign_in_page(&request, status, (why, &typed));
-    if tried(&doors, &request).is_err() {
-        return no(StatusCode::TOO_MANY_REQUESTS, lang.why_rate_limited());
+    if let Err(early) = tried(&doors, &request) {
+        let mut again = no(StatusCode::TOO_MANY_REQUESTS, lang.why_rate_limited())?;
+        early.say_when(&mut again);
+        return Ok(again);
     }
     let totp = code.trim().to_owned().into();
     let attempt = Attempt { login: login.to_owned().into(), password: password.into(), totp };

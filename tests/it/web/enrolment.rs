@@ -126,7 +126,10 @@ fn who_adds_somebody_and_opens_their_address_is_still_one() {
     ada.follow(&proposed).ok();
     for puppet in [&mut bob, &mut carol, &mut as_grace] {
         let page = puppet.get(&path).ok();
-        let no = puppet.fill(&page, &action, &said);
+        page.says("id=\"too-new\"");
+        page.is_silent_about(&action);
+        let token = page.form("/console/sign-out")[0].1.clone();
+        let no = puppet.post(&action, &[&[("form_token", token.as_str())], &said[..]].concat());
         assert_eq!(no.status, 403);
         no.says("does not count here yet");
     }

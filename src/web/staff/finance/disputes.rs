@@ -123,6 +123,8 @@ struct DisputePage<'a> {
     /// The proposal of somebody else, to be decided by the same words: outcome, amount, counterparty, reason.
     to_confirm: Option<[String; 4]>,
     may_take_back: bool,
+    /// Whoever is here will decide one day, and does not yet.
+    is_too_new: bool,
     /// Whoever is here wanted to dispute this once more.
     is_again: bool,
     typed: Typed,
@@ -198,7 +200,7 @@ fn dispute_page<'a>(shell: &'a Shell, staff: &Staff, whole: &Whole) -> DisputePa
     let row = &whole.row;
     let is_pending = matches!(row.state, State::Open | State::Answered);
     let may_dispute = staff.signed.may(Permission::Dispute) && is_pending;
-    let may_decide = staff.signed.may(Permission::DecideDisputes) && is_pending;
+    let may_decide = staff.signed.may_be_one_of_two(Permission::DecideDisputes) && is_pending;
     let proposed = whole.proposed.as_ref().filter(|proposed| proposed.settled.is_none() && may_decide);
     let confirm = proposed.filter(|proposed| proposed.by != staff.holder().name());
     DisputePage {
@@ -218,6 +220,7 @@ fn dispute_page<'a>(shell: &'a Shell, staff: &Staff, whole: &Whole) -> DisputePa
             ]
         }),
         may_take_back: proposed.is_some(),
+        is_too_new: staff.is_too_new(Permission::DecideDisputes) && is_pending,
         is_again: false,
         typed: Typed::default(),
         no: String::new(),
