@@ -16,6 +16,7 @@ use hanse::domain::catalogue::Name;
 use hanse::domain::ids::{AccountId, BenefitId, Slug, TokenId, UseId, VoucherId};
 use hanse::domain::money::Millionths;
 use hanse::domain::voucher::State;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -189,9 +190,36 @@ impl Walk {
         }
     }
 
-    /// Whether there are any of this account, in whatever state.
-    pub fn has_vouchers(&self, account: AccountId) -> bool {
-        self.model.by_account.get(&account).is_some_and(|own| !own.is_empty())
+    pub fn has_open_voucher(&self, account: AccountId) -> bool {
+        let mut own = self.model.by_account.get(&account).into_iter().flatten();
+        own.any(|id| self.model.open.contains(id))
+    }
+
+    /// What an account leaves that is gone: its vouchers are over, and hold their places for ever.
+    pub fn forget_vouchers(&mut self, account: AccountId) {
+        let own: BTreeSet<VoucherId> = self.model.by_account.remove(&account).into_iter().flatten().collect();
+        let model = &self.model;
+        let is_about = |request: &Request| match &request.command {
+            Command::Claim(_) => own.contains(&VoucherId(request.fresh)),
+            Command::Redeem(ask) => {
+                ask.codes.iter().any(|code| model.codes.get(code).is_some_and(|id| own.contains(id)))
+            }
+            Command::ReverseRedemption(ask) => {
+                model.uses.get(&ask.redemption).is_some_and(|used| own.contains(&used.voucher))
+            }
+            _ => false,
+        };
+        self.pool.requests.retain(|request| !is_about(request));
+        self.pool.vouchers.retain(|id| !own.contains(id));
+        self.model.vouchers.retain(|id, _| !own.contains(id));
+        self.model.uses.retain(|_, used| !own.contains(&used.voucher));
+        self.model.codes.retain(|_, id| !own.contains(id));
+        self.coded.retain(|id, _| !own.contains(id));
+        let world = &mut self.world;
+        world.vouchers.retain(|id, _| !own.contains(id));
+        world.uses.retain(|_, used| !own.contains(&used.voucher));
+        world.by_code.retain(|_, id| !own.contains(id));
+        world.claimed.retain(|(id, _), _| *id != account);
     }
 
     /// Mostly one that is granted.

@@ -174,8 +174,8 @@ impl Model {
 
     pub fn erase(&mut self, moment: Moment, request: &Request, who: DirectoryHash) -> Result<Expected, No> {
         let id = self.own(request, who)?;
-        let own = self.by_account.get(&id).into_iter().flatten();
-        let has_voucher = own.into_iter().any(|voucher| self.open.contains(voucher));
+        let mut own = self.by_account.get(&id).into_iter().flatten();
+        let has_voucher = own.any(|voucher| self.open.contains(voucher));
         if has_voucher || !self.acc(id).held.is_empty() {
             return Err(Code::OpenBusiness.into());
         }

@@ -307,10 +307,12 @@ impl Walk {
         }
         while self.graves.front().is_some_and(|(step, _)| step + 12_000 < self.step) {
             let (_, id) = self.graves.pop_front().expect("seen above");
-            // Its vouchers still count, and a till's mistake with one is still taken back.
-            if self.has_vouchers(id) {
+            // A till's mistake has made one good again.
+            if self.has_open_voucher(id) {
+                self.graves.push_back((self.step, id));
                 continue;
             }
+            self.forget_vouchers(id);
             self.model.accounts.remove(&id);
             self.world.accounts.remove(&id);
             self.world.persons.remove(&id);
