@@ -6,6 +6,7 @@ use super::settlement::reports::Heading;
 use crate::book::engine::account::EntryKind;
 use crate::book::figures;
 use crate::book::store::Error as BookError;
+use crate::domain::capped::{plus, total};
 use crate::domain::catalogue::{Catalogue, Partner};
 use crate::domain::ids::Slug;
 use crate::domain::kpi::{self, Bound, Bounds, Day, FLOW_DAYS, JUDGED_FROM, Kpi, Points};
@@ -190,7 +191,8 @@ fn brand(slug: &Slug, partner: &Partner, found: &Found, period: &Period) -> Resu
         let kind =
             EntryKind::from_number(row.kind).ok_or_else(|| Error::Broken(format!("entries of kind {}", row.kind)))?;
         if let Some(at) = place(row.day) {
-            *heading(&mut points.days[at], Heading::of(kind)) += row.points;
+            let sum = heading(&mut points.days[at], Heading::of(kind));
+            *sum = plus(*sum, row.points);
         }
     }
     let (mut conversions, mut uses) = (vec![0; length], vec![0; length]);
@@ -256,7 +258,7 @@ fn measure(kpi: Kpi, brand: &Brand, partner: &Partner, found: &Found, period: &P
         Kpi::BenefitUses => (Some(brand.uses.iter().sum()), i64::MAX),
         Kpi::BenefitCost => {
             let given = found.benefits.iter().filter(|row| row.giver == brand.slug.as_str());
-            (Some(given.map(|row| row.cost).sum()), i64::MAX)
+            (Some(total(given.map(|row| row.cost))), i64::MAX)
         }
     }
 }
@@ -280,7 +282,7 @@ fn flow(pairs: &[PairRow], slug: &Slug, last: NaiveDate) -> Option<i64> {
         };
         let Some(at) = usize::try_from((last - row.day).num_days()).ok().filter(|at| *at <= length) else { continue };
         let (net, conversions) = all.entry(other).or_insert_with(|| (vec![0; length + 1], 0));
-        net[length - at] += sign * (row.value - row.value_back);
+        net[length - at] = plus(net[length - at], sign * plus(row.value, -row.value_back));
         *conversions += if at == 0 { row.conversions } else { 0 };
     }
     let enough = all.values().filter(|(_, conversions)| *conversions >= JUDGED_FROM);

@@ -48,7 +48,7 @@ struct OpeningSql {
 /// Outstanding points of each brand before a day.
 pub fn outstanding_before(conn: &mut PgConnection, day: NaiveDate) -> Result<Vec<(String, i64)>, Error> {
     let rows = sql_query(
-        "SELECT partner, sum(points)::bigint AS points FROM figure_days WHERE day < $1 GROUP BY 1 ORDER BY 1",
+        "SELECT partner, capped(sum(points)) AS points FROM figure_days WHERE day < $1 GROUP BY 1 ORDER BY 1",
     );
     let rows: Vec<OpeningSql> = rows.bind::<Date, _>(day).load(conn)?;
     Ok(rows.into_iter().map(|row| (row.partner, row.points)).collect())
@@ -191,7 +191,7 @@ pub fn work_out(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>) ->
            FROM activity_months WHERE month IN ($1, ($1 - interval '1 month')::date) GROUP BY 1, 2) \
          SELECT $1, p.slug AS partner, coalesce(l.linked, 0) AS linked, coalesce(l.converted, 0) AS converted, \
          coalesce(b.bought, 0) AS bought, coalesce(b.again, 0) AS again, coalesce(b.before, 0) AS before, coalesce(b.kept, 0) AS kept, \
-         coalesce(b.spent, 0)::bigint AS spent, coalesce(b.spent_linked, 0)::bigint AS spent_linked, $2 FROM partners p \
+         capped(coalesce(b.spent, 0)) AS spent, capped(coalesce(b.spent_linked, 0)) AS spent_linked, $2 FROM partners p \
          LEFT JOIN (SELECT l.partner, count(*) AS linked, count(*) FILTER (WHERE f.conversions > 0) AS converted FROM linked l \
            LEFT JOIN figure_members f ON f.month = $1 AND f.account_id = l.account_id GROUP BY 1) l ON l.partner = p.slug \
          LEFT JOIN (SELECT b.partner, count(*) FILTER (WHERE b.now > 0) AS bought, count(*) FILTER (WHERE b.now > 1) AS again, \
