@@ -409,9 +409,11 @@ pub const INVARIANTS: &[Invariant] = &[
               SELECT concat_ws(' ', month, account_id) FROM figure_members f FULL JOIN (SELECT date_trunc('month', day::timestamp)::date AS month, account_id, sum(n) AS n \
               FROM (SELECT day, from_account AS account_id, 1 AS n FROM gone UNION ALL SELECT posted, from_account, -1 FROM back WHERE undo) s GROUP BY 1, 2) j \
               USING (month, account_id) WHERE f.conversions IS DISTINCT FROM j.n UNION ALL \
-              SELECT concat_ws(' ', day, benefit_id, brand) FROM figure_benefits f FULL JOIN (SELECT u.day, v.benefit_id, v.brand, count(*) FILTER (WHERE u.kind = 1) AS n, \
-              count(*) FILTER (WHERE u.kind = 2) AS taken, capped(sum(u.cost)) AS cost, sum(abs(u.cost)) AS most FROM lines l JOIN voucher_uses u ON u.use_id = l.subject \
-              JOIN vouchers v USING (voucher_id) WHERE l.kind = 20 GROUP BY 1, 2, 3) j USING (day, benefit_id, brand) \
+              SELECT concat_ws(' ', day, benefit_id, brand) FROM figure_benefits f FULL JOIN (SELECT day, benefit_id, brand, count(*) FILTER (WHERE kind = 1) AS n, \
+              count(*) FILTER (WHERE kind = 2) AS taken, capped(sum(owed)) AS cost, sum(abs(owed)) AS most FROM (SELECT u.day, v.benefit_id, v.brand, u.kind, \
+              CASE WHEN t.body->>'funder' = 'operator' OR (t.body->>'funder' = 'brand' AND t.body->>'brand' <> t.body->>'giver') THEN u.cost ELSE 0 END AS owed \
+              FROM lines l JOIN voucher_uses u ON u.use_id = l.subject JOIN vouchers v USING (voucher_id) JOIN benefit_terms t ON t.terms_id = u.terms_id \
+              WHERE l.kind = 20) u GROUP BY 1, 2, 3) j USING (day, benefit_id, brand) \
               WHERE (f.redeemed, f.taken_back) IS DISTINCT FROM (j.n, j.taken) OR (f.cost <> j.cost AND j.most <= 9223372036854775807)",
     },
     Invariant {

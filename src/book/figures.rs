@@ -90,11 +90,14 @@ const MEMBERS: &str = concat!(
      ON CONFLICT (month, account_id) DO UPDATE SET conversions = f.conversions + excluded.conversions"
 );
 
+/// Its cost is somebody's as `BenefitTerms::payer` says: nobody owes a brand what it gives to its own members.
 const BENEFITS: &str = concat!(
     "INSERT INTO figure_benefits AS f SELECT u.day, v.benefit_id, v.brand, v.giver, count(*) FILTER (WHERE u.kind = 1), \
-     count(*) FILTER (WHERE u.kind = 2), capped(sum(u.cost)) FROM ",
+     count(*) FILTER (WHERE u.kind = 2), capped(coalesce(sum(u.cost) FILTER (WHERE t.body->>'funder' = 'operator' \
+     OR (t.body->>'funder' = 'brand' AND t.body->>'brand' <> t.body->>'giver')), 0)) FROM ",
     lines!("e.subject", " WHERE e.kind = 20"),
-    " l JOIN voucher_uses u ON u.use_id = l.subject JOIN vouchers v USING (voucher_id) GROUP BY 1, 2, 3, 4 \
+    " l JOIN voucher_uses u ON u.use_id = l.subject JOIN vouchers v USING (voucher_id) JOIN benefit_terms t ON t.terms_id = u.terms_id \
+     GROUP BY 1, 2, 3, 4 \
      ON CONFLICT (day, benefit_id, brand) DO UPDATE SET redeemed = f.redeemed + excluded.redeemed, \
      taken_back = f.taken_back + excluded.taken_back, cost = capped(f.cost::numeric + excluded.cost)"
 );

@@ -1,6 +1,6 @@
 //! The alliance in figures: what was posted is counted once, shown to whom it concerns, and held against its bounds.
 
-use super::benefits::{text, ticket, tier, till};
+use super::benefits::{changed, text, ticket, tier, till};
 use super::{Api, Expect};
 use crate::cli::{hanse, run};
 use crate::support::book::findings;
@@ -335,4 +335,30 @@ fn a_brand_that_says_nonsense_stops_nobodys_figures() {
     conn.batch_execute(put_back).expect("put back");
     conn.batch_execute("UPDATE batches SET counted = false; DELETE FROM figure_days; DELETE FROM figure_pairs; DELETE FROM figure_members")
         .expect("counted anew");
+}
+
+#[test]
+fn what_a_brand_gives_its_own_members_nobody_owes_it() {
+    let api = Api::new("figures-owed", "");
+    tier(&api.aa, "A-1", "top");
+    api.bb.register("B-1");
+    let offers = json!([{ "to": "aa", "tiers": ["top"], "funder": "brand", "cost": "80.00" },
+                        { "to": "bb", "funder": "brand", "cost": "70.00" }]);
+    let id = api.offer("family-park", &changed(ticket(), json!({ "offers": offers })));
+    let own = api.bb.post(&format!("/v1/benefits/{id}/claims"), "k0", &json!({ "member_ref": "B-1" })).status(201);
+    for (nth, voucher) in [own, api.claim(&id, "A-1", "k1")].iter().enumerate() {
+        till(&api.bb, &text(voucher, "code"), &format!("t{nth}"), json!({})).status(201);
+    }
+    let board = api.board(None);
+    assert_eq!(value(&board, "bb", Kpi::BenefitUses), Some(2));
+    assert_eq!(value(&board, "bb", Kpi::BenefitCost), Some(80_000_000), "what aa owes");
+    let mut conn = api.connection();
+    assert_eq!(findings(&mut conn), [] as [&str; 0]);
+    // As it was counted before, and as the migration leaves it.
+    let planted = "UPDATE figure_benefits SET cost = cost + 70000000 WHERE brand = giver";
+    conn.batch_execute(planted).expect("counted as before");
+    assert_eq!(findings(&mut conn), ["figures = journal"]);
+    let corrected = include_str!("../../../migrations/0024_figures_owed/up.sql");
+    conn.batch_execute(corrected).expect("corrected");
+    assert_eq!(findings(&mut conn), [] as [&str; 0]);
 }
