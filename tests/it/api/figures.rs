@@ -172,6 +172,11 @@ fn figures_that_are_not_the_journals_are_found() {
     let api = Api::new("figures-audit", "");
     api.linked();
     api.convert("k1", 100);
+    let taken_back = api.convert("k2", 20);
+    api.undo(&taken_back);
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("family-park", &ticket());
+    till(&api.bb, &text(&api.claim(&id, "A-1", "k3"), "code"), "t1", json!({})).status(201);
     api.count();
     let mut conn = api.connection();
     let mut broken_by = |wrong: &str, right: &str| -> Vec<&'static str> {
@@ -185,7 +190,19 @@ fn figures_that_are_not_the_journals_are_found() {
             "UPDATE figure_days SET points = points + 1 WHERE partner = 'aa' AND kind = 7",
             "UPDATE figure_days SET points = points - 1 WHERE partner = 'aa' AND kind = 7",
         ),
-        ("UPDATE figure_pairs SET conversions = 2", "UPDATE figure_pairs SET conversions = 1"),
+        ("UPDATE figure_pairs SET conversions = 3", "UPDATE figure_pairs SET conversions = 2"),
+        ("UPDATE figure_pairs SET value = value + 1", "UPDATE figure_pairs SET value = value - 1"),
+        ("UPDATE figure_pairs SET value_back = value_back + 1", "UPDATE figure_pairs SET value_back = value_back - 1"),
+        ("UPDATE figure_pairs SET released = 1", "UPDATE figure_pairs SET released = 0"),
+        ("UPDATE figure_benefits SET cost = cost + 1", "UPDATE figure_benefits SET cost = cost - 1"),
+        (
+            "INSERT INTO figure_pairs SELECT day - 1, from_partner, to_partner, 0, 0, 0, 0, 0, 0, 0, 1 FROM figure_pairs",
+            "DELETE FROM figure_pairs WHERE conversions = 0",
+        ),
+        (
+            "INSERT INTO figure_waits SELECT day, from_partner, to_partner, 20, 1 FROM figure_pairs",
+            "DELETE FROM figure_waits",
+        ),
         ("UPDATE figure_members SET conversions = 0", "UPDATE figure_members SET conversions = 1"),
         ("UPDATE batches SET counted = false", "UPDATE batches SET counted = true"),
     ] {
