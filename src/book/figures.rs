@@ -116,17 +116,27 @@ struct SizeSql {
     entries: i32,
 }
 
-/// Counts some batches that are sealed and not counted yet; returns how many. 0 when there are none or another server counts.
-pub fn count(conn: &mut PgConnection) -> Result<usize, Error> {
+/// What a run has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Batches(usize),
+    /// All that is sealed is counted.
+    Nothing,
+    /// Another server counts: what is left is not known.
+    Busy,
+}
+
+/// Counts some batches that are sealed and not counted yet.
+pub fn count(conn: &mut PgConnection) -> Result<Counted, Error> {
     conn.transaction(|conn| {
         let turn: Turn =
             sql_query("SELECT pg_try_advisory_xact_lock($1) AS free").bind::<BigInt, _>(COUNTING).get_result(conn)?;
-        if turn.free { some(conn) } else { Ok(0) }
+        if turn.free { some(conn) } else { Ok(Counted::Busy) }
     })
 }
 
 /// With the lock held.
-fn some(conn: &mut PgConnection) -> Result<usize, Error> {
+fn some(conn: &mut PgConnection) -> Result<Counted, Error> {
     // How many entries is told by the size of a list of two bytes each, without reading it.
     let sizes: Vec<SizeSql> = sql_query(
         "SELECT batch_no, pg_column_size(entry_kinds) / 2 AS entries FROM batches WHERE sealed AND NOT counted \
@@ -142,7 +152,7 @@ fn some(conn: &mut PgConnection) -> Result<usize, Error> {
     let many = sizes.iter().take_while(fits).count().max(1);
     let batches: Vec<i64> = sizes.iter().take(many).map(|size| size.batch_no).collect();
     if batches.is_empty() {
-        return Ok(0);
+        return Ok(Counted::Nothing);
     }
     for sql in [DAYS, POSTED, TAKEN_BACK, WAITS, MEMBERS, BENEFITS] {
         Statement::new(sql, vec![Column::BigInts(batches.clone())]).execute(conn)?;
@@ -154,5 +164,5 @@ fn some(conn: &mut PgConnection) -> Result<usize, Error> {
         vec![Column::BigInts(batches.clone())],
     )
     .execute(conn)?;
-    Ok(batches.len())
+    Ok(Counted::Batches(batches.len()))
 }

@@ -321,6 +321,8 @@ const SAID: [(Kpi, Said); 14] = [
 pub const JUDGED_FROM: i64 = 20;
 /// Days before the last with which a pair's flow is compared.
 pub const FLOW_DAYS: i64 = 28;
+/// For so long after its end a month takes in what comes late: purchases of its last days, conversions that are undone.
+pub const LATE_DAYS: u64 = 7;
 
 impl Kpi {
     pub fn all() -> impl Iterator<Item = Kpi> {

@@ -2,6 +2,7 @@
 //! time counts, all show the same.
 
 use super::Tick;
+use crate::book::figures::Counted;
 use crate::clock;
 use crate::service::figures::{Counting, Crossed, Error};
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ pub struct Gauges {
 
 /// One bounded run, after which it rests, however much is left; figures are judged when nothing is.
 pub fn tick(counting: &mut Counting, gauges: &mut Gauges) -> Result<Tick, Error> {
-    if counting.count()? > 0 {
+    if matches!(counting.count()?, Counted::Batches(_)) {
         return Ok(Tick::Idle);
     }
     let begun = clock::instant();
