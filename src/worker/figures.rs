@@ -2,7 +2,6 @@
 //! time counts, all show the same.
 
 use super::Tick;
-use crate::book::figures::Counted;
 use crate::clock;
 use crate::service::figures::{Counting, Crossed, Error};
 use std::collections::BTreeSet;
@@ -19,11 +18,10 @@ pub struct Gauges {
     due: Option<Instant>,
 }
 
-/// One bounded run, after which it rests, however much is left; figures are judged when nothing is.
+/// One bounded run, after which it rests, however much is left; figures are judged whenever that is due: while members go on
+/// there is always something left to count.
 pub fn tick(counting: &mut Counting, gauges: &mut Gauges) -> Result<Tick, Error> {
-    if matches!(counting.count()?, Counted::Batches(_)) {
-        return Ok(Tick::Idle);
-    }
+    counting.count()?;
     let begun = clock::instant();
     if gauges.due.is_none_or(|due| begun >= due) {
         gauges.show(counting.crossed()?);

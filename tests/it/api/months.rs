@@ -1,4 +1,4 @@
-//! Months of the alliance: worked out, whoever counts, until what comes late is in them.
+//! Months of the alliance: worked out while members go on, whoever counts, until what comes late is in them.
 
 use super::{Api, Expect};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
@@ -6,14 +6,17 @@ use chrono_tz::Asia::Shanghai;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Bool, Date};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
-use hanse::book::figures::Counted;
+use hanse::book::figures::{Counted, count};
 use hanse::book::seal;
-use hanse::domain::kpi::LATE_DAYS;
+use hanse::domain::kpi::{Bounds, Kpi, LATE_DAYS};
 use hanse::domain::plan::day_start;
 use hanse::service::figures::{self, Counting};
 use hanse::store::catalogue::business_now;
 use hanse::store::locks::COUNTING;
+use hanse::worker::figures::{Gauges, tick};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// A month of `aa`'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
@@ -143,4 +146,38 @@ fn a_clock_that_jumps_leaves_no_month_out() {
     assert_eq!(found.iter().map(|row| row.month).collect::<Vec<_>>(), all);
     assert_eq!(found.iter().map(|row| row.converted).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 0]);
     assert!(found.iter().all(|row| row.is_final == (row.month != last)), "{found:?}");
+}
+
+#[test]
+fn figures_are_judged_while_members_go_on() {
+    let api = Api::new("months-traffic", "");
+    api.linked();
+    let mut conn = api.connection();
+    let least = Bounds { at_least: Some(1), at_most: None };
+    figures::set_bound(&mut conn, Kpi::BenefitUses, None, least, "ada").expect("set");
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let (mut counting, mut gauges, mut nth) = (Counting::new(&api.url()), Gauges::default(), 0);
+    // Each finds something to count.
+    let mut tick_amid_traffic = || {
+        nth += 1;
+        api.turned(&format!("k{nth}"));
+        seal::seal_now(&mut api.connection()).expect("sealed");
+        metrics::with_local_recorder(&recorder, || tick(&mut counting, &mut gauges)).expect("ticked");
+    };
+    let gauge = |value: u8| {
+        let line = format!("hanse_kpi_out_of_bounds{{partner=\"aa\",kpi=\"benefit_uses\"}} {value}\n");
+        shown.render().contains(&line)
+    };
+    tick_amid_traffic();
+    assert!(gauge(1), "{}", shown.render());
+    assert_eq!(api.month(api.this_month()), (1, 0, false));
+    figures::clear_bound(&mut conn, Kpi::BenefitUses, None).expect("cleared");
+    let begun = Instant::now();
+    while !gauge(0) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", shown.render());
+        std::thread::sleep(Duration::from_millis(500));
+        tick_amid_traffic();
+    }
+    assert_eq!(count(&mut conn).expect("counted"), Counted::Nothing, "and all of it was counted");
 }
