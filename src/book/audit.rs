@@ -387,36 +387,50 @@ pub const INVARIANTS: &[Invariant] = &[
         sql: "SELECT m.member_id::text AS id FROM memberships m GROUP BY m.member_id, m.partner HAVING count(*) > 1 \
               UNION ALL SELECT a.account_id::text FROM accounts a WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.account_id = a.account_id)",
     },
+    // What signs are mixed in comes to the same in any order as long as all of it is no more than is kept.
     Invariant {
         name: "figures = journal",
-        says: "what is counted by day, brand, pair, member and benefit is the batches that are counted, each once",
+        says: "what is counted by day, brand, pair, wait, member and benefit is the batches that are counted, each once",
         sql: "WITH lines AS MATERIALIZED (SELECT b.batch_no, b.day, a.partner, e.kind, e.delta, e.subject FROM batches b \
               CROSS JOIN LATERAL unnest(b.entry_accounts, b.entry_kinds, b.entry_deltas, b.entry_subjects) e(account_id, kind, delta, subject) \
               JOIN accounts a USING (account_id) WHERE b.counted), \
-              gone AS (SELECT c.* FROM lines l JOIN conversions c ON c.conversion_id = l.subject WHERE l.kind IN (7, 16)), \
-              back AS (SELECT r.*, c.from_partner, c.to_partner, c.from_account, c.day AS posted FROM lines l JOIN reversals r ON r.reversal_id = l.subject \
-              AND r.batch_no = l.batch_no AND r.state = 1 JOIN conversions c USING (conversion_id) WHERE l.kind = 10) \
-              SELECT concat_ws(' ', day, partner, kind) AS id FROM figure_days f FULL JOIN (SELECT day, partner, kind, count(*) AS n, sum(delta) AS total \
-              FROM lines GROUP BY 1, 2, 3) j USING (day, partner, kind) WHERE (f.entries, f.points) IS DISTINCT FROM (j.n, j.total) UNION ALL \
-              SELECT concat_ws(' ', day, from_partner, to_partner) FROM (SELECT day, from_partner, to_partner, conversions, debit, credit, taken_back, credit_back \
-              FROM figure_pairs WHERE conversions > 0 OR taken_back > 0) f FULL JOIN (SELECT day, from_partner, to_partner, sum(n) AS n, sum(debit) AS debit, \
-              sum(credit) AS credit, sum(taken) AS taken, sum(credit_back) AS credit_back FROM (SELECT day, from_partner, to_partner, 1 AS n, debit, credit, 0 AS taken, \
-              0 AS credit_back FROM gone UNION ALL SELECT day, from_partner, to_partner, 0, 0, 0, 1, credit FROM back) s GROUP BY 1, 2, 3) j \
-              USING (day, from_partner, to_partner) WHERE (f.conversions, f.debit, f.credit, f.taken_back, f.credit_back) IS DISTINCT FROM \
-              (j.n, j.debit, j.credit, j.taken, j.credit_back) UNION ALL \
+              gone AS (SELECT c.*, c.credit * (t.body->>'settlement_price')::numeric AS value FROM lines l JOIN conversions c ON c.conversion_id = l.subject \
+              JOIN terms t USING (terms_id) WHERE l.kind IN (7, 16)), \
+              back AS (SELECT r.*, c.from_partner, c.to_partner, c.from_account, c.day AS posted, r.credit * (t.body->>'settlement_price')::numeric AS value \
+              FROM lines l JOIN reversals r ON r.reversal_id = l.subject AND r.batch_no = l.batch_no AND r.state = 1 JOIN conversions c USING (conversion_id) \
+              JOIN terms t USING (terms_id) WHERE l.kind = 10), \
+              ended AS (SELECT DISTINCT x.crossing_id, x.from_partner, x.to_partner, (b.business_at AT TIME ZONE (SELECT zone FROM alliance))::date AS day \
+              FROM events e JOIN batches b USING (batch_no) JOIN crossings x ON x.crossing_id = e.subject WHERE e.kind = 25 AND b.counted AND x.kind = 0) \
+              SELECT concat_ws(' ', day, partner, kind) AS id FROM figure_days f FULL JOIN (SELECT day, partner, kind, count(*) AS n, capped(sum(delta)) AS total, \
+              sum(abs(delta)) AS most FROM lines GROUP BY 1, 2, 3) j USING (day, partner, kind) WHERE f.entries IS DISTINCT FROM j.n \
+              OR (f.points <> j.total AND j.most <= 9223372036854775807) UNION ALL \
+              SELECT concat_ws(' ', day, from_partner, to_partner) FROM figure_pairs f FULL JOIN (SELECT day, from_partner, to_partner, sum(n) AS n, \
+              capped(sum(debit)) AS debit, capped(sum(credit)) AS credit, capped(sum(value)) AS value, sum(taken) AS taken, \
+              capped(sum(credit_back)) AS credit_back, capped(sum(value_back)) AS value_back, sum(released) AS released FROM \
+              (SELECT day, from_partner, to_partner, 1 AS n, debit, credit, value, 0 AS taken, 0 AS credit_back, 0 AS value_back, 0 AS released FROM gone \
+              UNION ALL SELECT day, from_partner, to_partner, 0, 0, 0, 0, 1, credit, value, 0 FROM back \
+              UNION ALL SELECT day, from_partner, to_partner, 0, 0, 0, 0, 0, 0, 0, 1 FROM ended) s GROUP BY 1, 2, 3) j \
+              USING (day, from_partner, to_partner) WHERE (f.conversions, f.debit, f.credit, f.value, f.taken_back, f.credit_back, f.value_back, f.released) \
+              IS DISTINCT FROM (j.n, j.debit, j.credit, j.value, j.taken, j.credit_back, j.value_back, j.released) UNION ALL \
+              SELECT concat_ws(' ', day, from_partner, to_partner, step) FROM figure_waits f FULL JOIN (SELECT g.day, g.from_partner, g.to_partner, \
+              least(200, ceil(4 * log(2, greatest(1, 1000 * extract(epoch FROM g.at - x.at)))))::smallint AS step, count(*) AS n FROM gone g \
+              JOIN crossings x ON x.crossing_id = g.conversion_id WHERE g.accepted_batch IS NOT NULL GROUP BY 1, 2, 3, 4) j \
+              USING (day, from_partner, to_partner, step) WHERE f.conversions IS DISTINCT FROM j.n UNION ALL \
               SELECT concat_ws(' ', month, account_id) FROM figure_members f FULL JOIN (SELECT date_trunc('month', day::timestamp)::date AS month, account_id, sum(n) AS n \
               FROM (SELECT day, from_account AS account_id, 1 AS n FROM gone UNION ALL SELECT posted, from_account, -1 FROM back WHERE undo) s GROUP BY 1, 2) j \
               USING (month, account_id) WHERE f.conversions IS DISTINCT FROM j.n UNION ALL \
-              SELECT concat_ws(' ', day, benefit_id, brand) FROM figure_benefits f FULL JOIN (SELECT u.day, v.benefit_id, v.brand, count(*) FILTER (WHERE u.kind = 1) AS n, \
-              count(*) FILTER (WHERE u.kind = 2) AS taken, sum(u.cost) AS cost FROM lines l JOIN voucher_uses u ON u.use_id = l.subject \
-              JOIN vouchers v USING (voucher_id) WHERE l.kind = 20 GROUP BY 1, 2, 3) j USING (day, benefit_id, brand) \
-              WHERE (f.redeemed, f.taken_back, f.cost) IS DISTINCT FROM (j.n, j.taken, j.cost)",
+              SELECT concat_ws(' ', day, benefit_id, brand) FROM figure_benefits f FULL JOIN (SELECT day, benefit_id, brand, count(*) FILTER (WHERE kind = 1) AS n, \
+              count(*) FILTER (WHERE kind = 2) AS taken, capped(sum(owed)) AS cost, sum(abs(owed)) AS most FROM (SELECT u.day, v.benefit_id, v.brand, u.kind, \
+              CASE WHEN t.body->>'funder' = 'operator' OR (t.body->>'funder' = 'brand' AND t.body->>'brand' <> t.body->>'giver') THEN u.cost ELSE 0 END AS owed \
+              FROM lines l JOIN voucher_uses u ON u.use_id = l.subject JOIN vouchers v USING (voucher_id) JOIN benefit_terms t ON t.terms_id = u.terms_id \
+              WHERE l.kind = 20) u GROUP BY 1, 2, 3) j USING (day, benefit_id, brand) \
+              WHERE (f.redeemed, f.taken_back) IS DISTINCT FROM (j.n, j.taken) OR (f.cost <> j.cost AND j.most <= 9223372036854775807)",
     },
     Invariant {
         name: "spending = activities",
         says: "what members spent in a month is the sum of their activities that have an amount",
         sql: "SELECT concat_ws(' ', month, account_id, currency) AS id FROM activity_months m FULL JOIN (SELECT \
-              date_trunc('month', occurred_at AT TIME ZONE (SELECT zone FROM alliance))::date AS month, account_id, currency, count(*) AS n, sum(amount) AS total \
+              date_trunc('month', occurred_at AT TIME ZONE (SELECT zone FROM alliance))::date AS month, account_id, currency, count(*) AS n, capped(sum(amount)) AS total \
               FROM activities WHERE amount IS NOT NULL GROUP BY 1, 2, 3) a USING (month, account_id, currency) \
               WHERE (m.purchases, m.amount) IS DISTINCT FROM (a.n, a.total)",
     },

@@ -1,5 +1,6 @@
 //! What the alliance comes to day by day, counted from sealed batches: each once, whoever counts, and in the transaction
-//! that says so. What the figures mean is `domain::kpi`'s; see docs/kpis.md.
+//! that says so. What comes to more than a bigint holds is counted as the most it holds (`capped`, of migration 0023). What
+//! the figures mean is `domain::kpi`'s; see docs/kpis.md.
 
 use super::engine::world::EventKind;
 use super::store::Error;
@@ -31,33 +32,35 @@ macro_rules! lines {
 
 /// By day, brand and kind. A batch that tells a brand nothing has no place for it.
 const DAYS: &str = concat!(
-    "INSERT INTO figure_days AS f (day, partner, kind, entries, points) SELECT l.day, l.partner, l.kind, count(*), sum(l.delta)::bigint FROM ",
+    "INSERT INTO figure_days AS f (day, partner, kind, entries, points) SELECT l.day, l.partner, l.kind, count(*), capped(sum(l.delta)) FROM ",
     lines!(
         "b.day, coalesce(b.partners[e.place], (SELECT a.partner FROM accounts a WHERE a.account_id = e.account_id)) AS partner, e.kind, e.delta",
         ""
     ),
-    " l GROUP BY 1, 2, 3 ON CONFLICT (day, partner, kind) DO UPDATE SET entries = f.entries + excluded.entries, points = f.points + excluded.points"
+    " l GROUP BY 1, 2, 3 ON CONFLICT (day, partner, kind) DO UPDATE SET entries = f.entries + excluded.entries, points = capped(f.points::numeric + excluded.points)"
 );
 
 /// By pair, priced once for all that stand under the same terms.
 const POSTED: &str = concat!(
-    "INSERT INTO figure_pairs AS f SELECT g.day, g.from_partner, g.to_partner, sum(g.count), sum(g.debit), sum(g.credit), \
-     sum(g.credit * (t.body->>'settlement_price')::bigint), 0, 0, 0, 0 FROM (SELECT c.day, c.from_partner, c.to_partner, c.terms_id, \
+    "INSERT INTO figure_pairs AS f SELECT g.day, g.from_partner, g.to_partner, sum(g.count), capped(sum(g.debit)), capped(sum(g.credit)), \
+     capped(sum(g.credit * (t.body->>'settlement_price')::numeric)), 0, 0, 0, 0 FROM (SELECT c.day, c.from_partner, c.to_partner, c.terms_id, \
      count(*) AS count, sum(c.debit) AS debit, sum(c.credit) AS credit FROM ",
     lines!("e.subject", " WHERE e.kind IN (7, 16)"),
     " l JOIN conversions c ON c.conversion_id = l.subject GROUP BY 1, 2, 3, 4) g JOIN terms t USING (terms_id) GROUP BY 1, 2, 3 \
      ON CONFLICT (day, from_partner, to_partner) DO UPDATE SET conversions = f.conversions + excluded.conversions, \
-     debit = f.debit + excluded.debit, credit = f.credit + excluded.credit, value = f.value + excluded.value"
+     debit = capped(f.debit::numeric + excluded.debit), credit = capped(f.credit::numeric + excluded.credit), \
+     value = capped(f.value::numeric + excluded.value)"
 );
 
 const TAKEN_BACK: &str = concat!(
-    "INSERT INTO figure_pairs AS f SELECT r.day, c.from_partner, c.to_partner, 0, 0, 0, 0, count(*), sum(r.credit), \
-     sum(r.credit * (t.body->>'settlement_price')::bigint), 0 FROM ",
+    "INSERT INTO figure_pairs AS f SELECT r.day, c.from_partner, c.to_partner, 0, 0, 0, 0, count(*), capped(sum(r.credit)), \
+     capped(sum(r.credit * (t.body->>'settlement_price')::numeric)), 0 FROM ",
     lines!("e.subject", " WHERE e.kind = 10"),
     " l JOIN reversals r ON r.reversal_id = l.subject AND r.batch_no = l.batch_no AND r.state = 1 \
      JOIN conversions c USING (conversion_id) JOIN terms t USING (terms_id) GROUP BY 1, 2, 3 \
      ON CONFLICT (day, from_partner, to_partner) DO UPDATE SET taken_back = f.taken_back + excluded.taken_back, \
-     credit_back = f.credit_back + excluded.credit_back, value_back = f.value_back + excluded.value_back"
+     credit_back = capped(f.credit_back::numeric + excluded.credit_back), \
+     value_back = capped(f.value_back::numeric + excluded.value_back)"
 );
 
 /// Told to both sides, ended once.
@@ -87,13 +90,16 @@ const MEMBERS: &str = concat!(
      ON CONFLICT (month, account_id) DO UPDATE SET conversions = f.conversions + excluded.conversions"
 );
 
+/// Its cost is somebody's as `BenefitTerms::payer` says: nobody owes a brand what it gives to its own members.
 const BENEFITS: &str = concat!(
     "INSERT INTO figure_benefits AS f SELECT u.day, v.benefit_id, v.brand, v.giver, count(*) FILTER (WHERE u.kind = 1), \
-     count(*) FILTER (WHERE u.kind = 2), sum(u.cost) FROM ",
+     count(*) FILTER (WHERE u.kind = 2), capped(coalesce(sum(u.cost) FILTER (WHERE t.body->>'funder' = 'operator' \
+     OR (t.body->>'funder' = 'brand' AND t.body->>'brand' <> t.body->>'giver')), 0)) FROM ",
     lines!("e.subject", " WHERE e.kind = 20"),
-    " l JOIN voucher_uses u ON u.use_id = l.subject JOIN vouchers v USING (voucher_id) GROUP BY 1, 2, 3, 4 \
+    " l JOIN voucher_uses u ON u.use_id = l.subject JOIN vouchers v USING (voucher_id) JOIN benefit_terms t ON t.terms_id = u.terms_id \
+     GROUP BY 1, 2, 3, 4 \
      ON CONFLICT (day, benefit_id, brand) DO UPDATE SET redeemed = f.redeemed + excluded.redeemed, \
-     taken_back = f.taken_back + excluded.taken_back, cost = f.cost + excluded.cost"
+     taken_back = f.taken_back + excluded.taken_back, cost = capped(f.cost::numeric + excluded.cost)"
 );
 
 #[derive(QueryableByName)]
@@ -110,17 +116,27 @@ struct SizeSql {
     entries: i32,
 }
 
-/// Counts some batches that are sealed and not counted yet; returns how many. 0 when there are none or another server counts.
-pub fn count(conn: &mut PgConnection) -> Result<usize, Error> {
+/// What a run has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Batches(usize),
+    /// All that is sealed is counted.
+    Nothing,
+    /// Another server counts: what is left is not known.
+    Busy,
+}
+
+/// Counts some batches that are sealed and not counted yet.
+pub fn count(conn: &mut PgConnection) -> Result<Counted, Error> {
     conn.transaction(|conn| {
         let turn: Turn =
             sql_query("SELECT pg_try_advisory_xact_lock($1) AS free").bind::<BigInt, _>(COUNTING).get_result(conn)?;
-        if turn.free { some(conn) } else { Ok(0) }
+        if turn.free { some(conn) } else { Ok(Counted::Busy) }
     })
 }
 
 /// With the lock held.
-fn some(conn: &mut PgConnection) -> Result<usize, Error> {
+fn some(conn: &mut PgConnection) -> Result<Counted, Error> {
     // How many entries is told by the size of a list of two bytes each, without reading it.
     let sizes: Vec<SizeSql> = sql_query(
         "SELECT batch_no, pg_column_size(entry_kinds) / 2 AS entries FROM batches WHERE sealed AND NOT counted \
@@ -136,7 +152,7 @@ fn some(conn: &mut PgConnection) -> Result<usize, Error> {
     let many = sizes.iter().take_while(fits).count().max(1);
     let batches: Vec<i64> = sizes.iter().take(many).map(|size| size.batch_no).collect();
     if batches.is_empty() {
-        return Ok(0);
+        return Ok(Counted::Nothing);
     }
     for sql in [DAYS, POSTED, TAKEN_BACK, WAITS, MEMBERS, BENEFITS] {
         Statement::new(sql, vec![Column::BigInts(batches.clone())]).execute(conn)?;
@@ -148,5 +164,5 @@ fn some(conn: &mut PgConnection) -> Result<usize, Error> {
         vec![Column::BigInts(batches.clone())],
     )
     .execute(conn)?;
-    Ok(batches.len())
+    Ok(Counted::Batches(batches.len()))
 }

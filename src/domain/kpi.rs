@@ -3,6 +3,7 @@
 //! Everything is a whole number in the figure's unit, worked out from sums of the journal; a figure whose denominator is
 //! nothing is no figure. Sources: docs/kpis.md.
 
+use super::capped::{plus, total};
 use super::ids::Slug;
 use super::money::{Millionths, parse_decimal};
 use std::fmt;
@@ -320,6 +321,8 @@ const SAID: [(Kpi, Said); 14] = [
 pub const JUDGED_FROM: i64 = 20;
 /// Days before the last with which a pair's flow is compared.
 pub const FLOW_DAYS: i64 = 28;
+/// For so long after its end a month takes in what comes late: purchases of its last days, conversions that are undone.
+pub const LATE_DAYS: u64 = 7;
 
 impl Kpi {
     pub fn all() -> impl Iterator<Item = Kpi> {
@@ -382,21 +385,21 @@ pub struct Day {
 
 impl Day {
     pub fn total(&self) -> i64 {
-        self.issued + self.converted_in + self.converted_out + self.redeemed + self.expired + self.adjusted
+        total([self.issued, self.converted_in, self.converted_out, self.redeemed, self.expired, self.adjusted])
     }
 
     /// What was used: never less than nothing, though more may come back on a day than goes.
     pub fn burned(&self) -> i64 {
-        (self.converted_out + self.redeemed).saturating_neg().max(0)
+        plus(self.converted_out, self.redeemed).saturating_neg().max(0)
     }
 
     fn add(&mut self, other: &Day) {
-        self.issued += other.issued;
-        self.converted_in += other.converted_in;
-        self.converted_out += other.converted_out;
-        self.redeemed += other.redeemed;
-        self.expired += other.expired;
-        self.adjusted += other.adjusted;
+        self.issued = plus(self.issued, other.issued);
+        self.converted_in = plus(self.converted_in, other.converted_in);
+        self.converted_out = plus(self.converted_out, other.converted_out);
+        self.redeemed = plus(self.redeemed, other.redeemed);
+        self.expired = plus(self.expired, other.expired);
+        self.adjusted = plus(self.adjusted, other.adjusted);
     }
 }
 
@@ -417,22 +420,22 @@ impl Points {
     }
 
     pub fn closing(&self) -> i64 {
-        self.opening + self.sum().total()
+        plus(self.opening, self.sum().total())
     }
 
     /// Twice the mean of what was outstanding at the beginning and end of each day, summed.
-    fn twice_outstanding(&self) -> i64 {
+    fn twice_outstanding(&self) -> i128 {
         let (mut opening, mut sum) = (self.opening, 0);
         for day in &self.days {
-            let closing = opening + day.total();
-            sum += opening + closing;
+            let closing = plus(opening, day.total());
+            sum += i128::from(opening) + i128::from(closing);
             opening = closing;
         }
         sum
     }
 
     pub fn burn_velocity(&self) -> Option<i64> {
-        share(2 * self.sum().burned(), self.twice_outstanding())
+        share(2 * i128::from(self.sum().burned()), self.twice_outstanding())
     }
 
     pub fn burn_ratio(&self) -> Option<i64> {
@@ -442,16 +445,17 @@ impl Points {
     pub fn breakage(&self) -> Option<i64> {
         let sum = self.sum();
         let expired = sum.expired.saturating_neg().max(0);
-        share(expired, expired + sum.burned())
+        share(expired, i128::from(expired) + i128::from(sum.burned()))
     }
 }
 
 /// `part` of `whole` in hundredths of a per cent, rounded down; nothing of nothing is no share.
-pub fn share(part: i64, whole: i64) -> Option<i64> {
+pub fn share(part: impl Into<i128>, whole: impl Into<i128>) -> Option<i64> {
+    let whole = whole.into();
     if whole <= 0 {
         return None;
     }
-    i64::try_from(i128::from(part) * 10_000 / i128::from(whole)).ok()
+    i64::try_from(part.into() * 10_000 / whole).ok()
 }
 
 /// Counts by step of waiting; a step's time is at most 2^(step / 4) milliseconds.
@@ -554,6 +558,14 @@ mod tests {
     fn more_may_come_back_than_goes() {
         let points = Points { opening: 10, days: vec![Day { converted_out: 5, ..Day::default() }] };
         assert_eq!((points.burn_velocity(), points.breakage()), (Some(0), None));
+    }
+
+    #[test]
+    fn nonsense_gives_a_figure_or_none_and_stops_nothing() {
+        let day = Day { issued: i64::MAX, redeemed: -i64::MAX, converted_out: -i64::MAX, ..Day::default() };
+        let points = Points { opening: i64::MAX, days: vec![day; 2] };
+        assert_eq!((points.closing(), points.burn_ratio(), points.breakage()), (0, Some(10_000), Some(0)));
+        assert_eq!(points.burn_velocity(), None, "what was there comes to nothing");
     }
 
     #[test]

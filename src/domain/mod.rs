@@ -5,6 +5,7 @@
 //! currency; rates are exact fractions. There is no float anywhere below this module.
 
 pub mod benefit;
+pub mod capped;
 pub mod catalogue;
 pub mod change;
 pub mod confirmation;

@@ -4,21 +4,25 @@
 
 use super::settlement::reports::Heading;
 use crate::book::engine::account::EntryKind;
-use crate::book::figures;
+use crate::book::figures::{self, Counted};
 use crate::book::store::Error as BookError;
+use crate::domain::capped::{plus, total};
 use crate::domain::catalogue::{Catalogue, Partner};
 use crate::domain::ids::Slug;
-use crate::domain::kpi::{self, Bound, Bounds, Day, FLOW_DAYS, JUDGED_FROM, Kpi, Points};
+use crate::domain::kpi::{self, Bound, Bounds, Day, FLOW_DAYS, JUDGED_FROM, Kpi, LATE_DAYS, Points};
+use crate::domain::plan::day_start;
 use crate::store::figures::{self as stored, BoundRow, MonthRow, WaitRow};
 pub use crate::store::figures::{BenefitRow, PairRow};
 use crate::store::settlement::reports;
 use crate::store::{self, catalogue};
-use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeZone};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use diesel::{Connection, PgConnection};
 use std::collections::BTreeMap;
 
 /// Days of one board.
 pub const DAYS_MAX: u64 = 400;
+/// Months that are over and are worked out in one run.
+const ENDED_MAX: i64 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -131,21 +135,27 @@ pub fn board(
     })
 }
 
-/// Works out the present month of every brand, and the one before once, after its end.
+/// Works out the present month of every brand, and some of those that are over and not final.
 pub fn work_out(conn: &mut PgConnection) -> Result<(), Error> {
     let zone = catalogue::load(conn)?.alliance.zone;
+    let now = catalogue::business_now(conn)?;
+    let month = first_of(now.with_timezone(&zone).date_naive());
+    work_out_month(conn, month, now, false)?;
+    for ended in stored::open_months(conn, first_of(back(month, 1)), ENDED_MAX)? {
+        let next = ended.checked_add_months(Months::new(1)).unwrap_or(month);
+        let closes = day_start(zone, next.checked_add_days(Days::new(LATE_DAYS)).unwrap_or(next));
+        // Asked first: what is counted while it is worked out is only more.
+        let is_final = now >= closes && stored::is_counted_before(conn, closes)?;
+        // Its last instant is the other's first.
+        work_out_month(conn, ended, day_start(zone, next), is_final)?;
+    }
+    Ok(())
+}
+
+fn work_out_month(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>, is_final: bool) -> Result<(), Error> {
     conn.transaction(|conn| {
         reports::begin(conn)?;
-        let now = catalogue::business_now(conn)?;
-        let month = first_of(now.with_timezone(&zone).date_naive());
-        let before = first_of(back(month, 1));
-        // Its first instant is the other's last.
-        let begin = zone.from_local_datetime(&month.and_time(NaiveTime::MIN)).earliest();
-        let end = begin.map_or(now, |begin| begin.to_utc());
-        if !stored::is_final(conn, before, end)? {
-            stored::work_out(conn, before, end)?;
-        }
-        Ok(stored::work_out(conn, month, now)?)
+        Ok(stored::work_out(conn, month, at, is_final)?)
     })
 }
 
@@ -190,7 +200,8 @@ fn brand(slug: &Slug, partner: &Partner, found: &Found, period: &Period) -> Resu
         let kind =
             EntryKind::from_number(row.kind).ok_or_else(|| Error::Broken(format!("entries of kind {}", row.kind)))?;
         if let Some(at) = place(row.day) {
-            *heading(&mut points.days[at], Heading::of(kind)) += row.points;
+            let sum = heading(&mut points.days[at], Heading::of(kind));
+            *sum = plus(*sum, row.points);
         }
     }
     let (mut conversions, mut uses) = (vec![0; length], vec![0; length]);
@@ -256,7 +267,7 @@ fn measure(kpi: Kpi, brand: &Brand, partner: &Partner, found: &Found, period: &P
         Kpi::BenefitUses => (Some(brand.uses.iter().sum()), i64::MAX),
         Kpi::BenefitCost => {
             let given = found.benefits.iter().filter(|row| row.giver == brand.slug.as_str());
-            (Some(given.map(|row| row.cost).sum()), i64::MAX)
+            (Some(total(given.map(|row| row.cost))), i64::MAX)
         }
     }
 }
@@ -280,7 +291,7 @@ fn flow(pairs: &[PairRow], slug: &Slug, last: NaiveDate) -> Option<i64> {
         };
         let Some(at) = usize::try_from((last - row.day).num_days()).ok().filter(|at| *at <= length) else { continue };
         let (net, conversions) = all.entry(other).or_insert_with(|| (vec![0; length + 1], 0));
-        net[length - at] += sign * (row.value - row.value_back);
+        net[length - at] = plus(net[length - at], sign * plus(row.value, -row.value_back));
         *conversions += if at == 0 { row.conversions } else { 0 };
     }
     let enough = all.values().filter(|(_, conversions)| *conversions >= JUDGED_FROM);
@@ -332,8 +343,8 @@ impl Counting {
         Counting { url: url.to_owned(), conn: None }
     }
 
-    /// Counts some of what is sealed; returns how many batches.
-    pub fn count(&mut self) -> Result<usize, Error> {
+    /// Counts some of what is sealed.
+    pub fn count(&mut self) -> Result<Counted, Error> {
         self.with(|conn| Ok(figures::count(conn)?))
     }
 

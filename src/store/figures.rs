@@ -48,7 +48,7 @@ struct OpeningSql {
 /// Outstanding points of each brand before a day.
 pub fn outstanding_before(conn: &mut PgConnection, day: NaiveDate) -> Result<Vec<(String, i64)>, Error> {
     let rows = sql_query(
-        "SELECT partner, sum(points)::bigint AS points FROM figure_days WHERE day < $1 GROUP BY 1 ORDER BY 1",
+        "SELECT partner, capped(sum(points)) AS points FROM figure_days WHERE day < $1 GROUP BY 1 ORDER BY 1",
     );
     let rows: Vec<OpeningSql> = rows.bind::<Date, _>(day).load(conn)?;
     Ok(rows.into_iter().map(|row| (row.partner, row.points)).collect())
@@ -179,9 +179,9 @@ pub struct MonthRow {
 }
 
 /// Works out a month of every brand, links as they stood at `at`; `month` is its first day.
-pub fn work_out(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>) -> Result<(), Error> {
+pub fn work_out(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>, is_final: bool) -> Result<(), Error> {
     let worked_out = sql_query(
-        "INSERT INTO figure_months AS f (month, partner, linked, converted, bought, again, before, kept, spent, spent_linked, at) \
+        "INSERT INTO figure_months AS f (month, partner, linked, converted, bought, again, before, kept, spent, spent_linked, at, is_final) \
          WITH open AS (SELECT a_account AS account_id FROM links WHERE opens_at <= $2 AND (ended_at IS NULL OR ended_at > $2) \
            UNION SELECT b_account FROM links WHERE opens_at <= $2 AND (ended_at IS NULL OR ended_at > $2)), \
          linked AS (SELECT m.partner, m.account_id FROM open JOIN memberships m USING (account_id) WHERE m.status = 'active'), \
@@ -191,7 +191,7 @@ pub fn work_out(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>) ->
            FROM activity_months WHERE month IN ($1, ($1 - interval '1 month')::date) GROUP BY 1, 2) \
          SELECT $1, p.slug AS partner, coalesce(l.linked, 0) AS linked, coalesce(l.converted, 0) AS converted, \
          coalesce(b.bought, 0) AS bought, coalesce(b.again, 0) AS again, coalesce(b.before, 0) AS before, coalesce(b.kept, 0) AS kept, \
-         coalesce(b.spent, 0)::bigint AS spent, coalesce(b.spent_linked, 0)::bigint AS spent_linked, $2 FROM partners p \
+         capped(coalesce(b.spent, 0)) AS spent, capped(coalesce(b.spent_linked, 0)) AS spent_linked, $2, $3 FROM partners p \
          LEFT JOIN (SELECT l.partner, count(*) AS linked, count(*) FILTER (WHERE f.conversions > 0) AS converted FROM linked l \
            LEFT JOIN figure_members f ON f.month = $1 AND f.account_id = l.account_id GROUP BY 1) l ON l.partner = p.slug \
          LEFT JOIN (SELECT b.partner, count(*) FILTER (WHERE b.now > 0) AS bought, count(*) FILTER (WHERE b.now > 1) AS again, \
@@ -200,23 +200,42 @@ pub fn work_out(conn: &mut PgConnection, month: NaiveDate, at: DateTime<Utc>) ->
            FROM bought b LEFT JOIN linked l USING (account_id) GROUP BY 1) b ON b.partner = p.slug \
          ORDER BY p.slug ON CONFLICT (month, partner) DO UPDATE SET linked = excluded.linked, converted = excluded.converted, \
          bought = excluded.bought, again = excluded.again, before = excluded.before, kept = excluded.kept, spent = excluded.spent, \
-         spent_linked = excluded.spent_linked, at = excluded.at",
+         spent_linked = excluded.spent_linked, at = excluded.at, is_final = excluded.is_final",
     );
-    worked_out.bind::<Date, _>(month).bind::<Timestamptz, _>(at).execute(conn)?;
+    worked_out.bind::<Date, _>(month).bind::<Timestamptz, _>(at).bind::<Bool, _>(is_final).execute(conn)?;
     Ok(())
 }
 
 #[derive(QueryableByName)]
-struct IsOverSql {
-    #[diesel(sql_type = Bool)]
-    is_over: bool,
+struct OpenSql {
+    #[diesel(sql_type = Date)]
+    month: NaiveDate,
 }
 
-/// Whether a month was worked out as of `end` or later.
-pub fn is_final(conn: &mut PgConnection, month: NaiveDate, end: DateTime<Utc>) -> Result<bool, Error> {
-    let sql = "SELECT EXISTS (SELECT FROM figure_months WHERE month = $1 AND at >= $2) AS is_over";
-    let row: IsOverSql = sql_query(sql).bind::<Date, _>(month).bind::<Timestamptz, _>(end).get_result(conn)?;
-    Ok(row.is_over)
+/// Up to `most` months up to `last` that are not final: first those that never were worked out, then the oldest. From the first that
+/// has anything counted on.
+pub fn open_months(conn: &mut PgConnection, last: NaiveDate, most: i64) -> Result<Vec<NaiveDate>, Error> {
+    let open = sql_query(
+        "SELECT m::date AS month FROM generate_series(date_trunc('month', least((SELECT min(day) FROM figure_days), $1)::timestamp), \
+         $1::timestamp, interval '1 month') m LEFT JOIN LATERAL (SELECT bool_or(f.is_final) AS is_final FROM figure_months f WHERE f.month = m::date) f ON true WHERE f.is_final IS NOT TRUE \
+         ORDER BY f.is_final IS NOT NULL, m LIMIT $2",
+    );
+    let rows: Vec<OpenSql> = open.bind::<Date, _>(last).bind::<BigInt, _>(most).load(conn)?;
+    Ok(rows.into_iter().map(|row| row.month).collect())
+}
+
+#[derive(QueryableByName)]
+struct IsCountedSql {
+    #[diesel(sql_type = Bool)]
+    is_counted: bool,
+}
+
+/// Whether no batch of before `end` is left to count.
+pub fn is_counted_before(conn: &mut PgConnection, end: DateTime<Utc>) -> Result<bool, Error> {
+    let sql = "SELECT NOT EXISTS (SELECT FROM batches WHERE NOT sealed AND business_at < $1) \
+               AND NOT EXISTS (SELECT FROM batches WHERE sealed AND NOT counted AND business_at < $1) AS is_counted";
+    let row: IsCountedSql = sql_query(sql).bind::<Timestamptz, _>(end).get_result(conn)?;
+    Ok(row.is_counted)
 }
 
 /// A month as it was worked out last; nothing of a month that never was.

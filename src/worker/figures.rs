@@ -18,11 +18,10 @@ pub struct Gauges {
     due: Option<Instant>,
 }
 
-/// One bounded run, after which it rests, however much is left; figures are judged when nothing is.
+/// One bounded run, after which it rests, however much is left; figures are judged whenever that is due: while members go on
+/// there is always something left to count.
 pub fn tick(counting: &mut Counting, gauges: &mut Gauges) -> Result<Tick, Error> {
-    if counting.count()? > 0 {
-        return Ok(Tick::Idle);
-    }
+    counting.count()?;
     let begun = clock::instant();
     if gauges.due.is_none_or(|due| begun >= due) {
         gauges.show(counting.crossed()?);

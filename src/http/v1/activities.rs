@@ -3,7 +3,6 @@
 use super::fields::{Fields, named};
 use super::reply::{self, Outcome, Outcomes};
 use crate::domain::ids::{AccountId, ActivityId};
-use crate::domain::money::Millionths;
 use crate::domain::text::Text;
 use crate::http::{Caller, Problem, RequestId, StrictJson};
 use crate::service::activities::{self, BATCH_MAX, Kept, Spent, Told};
@@ -170,9 +169,10 @@ fn spent(fields: &mut Fields, amount: Option<String>, currency: Option<String>) 
             return None;
         }
     };
-    let read = Millionths::parse(&amount).filter(|read| read.get() >= 0 && !amount.starts_with('-'));
-    if read.is_none() {
-        fields.fault("amount", "must be a decimal string with at most six decimals");
+    let mut read = fields.money("amount", &amount);
+    if read.is_some() && amount.starts_with('-') {
+        fields.fault("amount", "must not be negative");
+        read = None;
     }
     let known = currency.len() == 3 && currency.bytes().all(|b| b.is_ascii_uppercase());
     if !known {

@@ -1,6 +1,6 @@
 //! The alliance in figures: what was posted is counted once, shown to whom it concerns, and held against its bounds.
 
-use super::benefits::{text, ticket, tier, till};
+use super::benefits::{changed, text, ticket, tier, till};
 use super::{Api, Expect};
 use crate::cli::{hanse, run};
 use crate::support::book::findings;
@@ -172,6 +172,11 @@ fn figures_that_are_not_the_journals_are_found() {
     let api = Api::new("figures-audit", "");
     api.linked();
     api.convert("k1", 100);
+    let taken_back = api.convert("k2", 20);
+    api.undo(&taken_back);
+    tier(&api.aa, "A-1", "top");
+    let id = api.offer("family-park", &ticket());
+    till(&api.bb, &text(&api.claim(&id, "A-1", "k3"), "code"), "t1", json!({})).status(201);
     api.count();
     let mut conn = api.connection();
     let mut broken_by = |wrong: &str, right: &str| -> Vec<&'static str> {
@@ -185,7 +190,19 @@ fn figures_that_are_not_the_journals_are_found() {
             "UPDATE figure_days SET points = points + 1 WHERE partner = 'aa' AND kind = 7",
             "UPDATE figure_days SET points = points - 1 WHERE partner = 'aa' AND kind = 7",
         ),
-        ("UPDATE figure_pairs SET conversions = 2", "UPDATE figure_pairs SET conversions = 1"),
+        ("UPDATE figure_pairs SET conversions = 3", "UPDATE figure_pairs SET conversions = 2"),
+        ("UPDATE figure_pairs SET value = value + 1", "UPDATE figure_pairs SET value = value - 1"),
+        ("UPDATE figure_pairs SET value_back = value_back + 1", "UPDATE figure_pairs SET value_back = value_back - 1"),
+        ("UPDATE figure_pairs SET released = 1", "UPDATE figure_pairs SET released = 0"),
+        ("UPDATE figure_benefits SET cost = cost + 1", "UPDATE figure_benefits SET cost = cost - 1"),
+        (
+            "INSERT INTO figure_pairs SELECT day - 1, from_partner, to_partner, 0, 0, 0, 0, 0, 0, 0, 1 FROM figure_pairs",
+            "DELETE FROM figure_pairs WHERE conversions = 0",
+        ),
+        (
+            "INSERT INTO figure_waits SELECT day, from_partner, to_partner, 20, 1 FROM figure_pairs",
+            "DELETE FROM figure_waits",
+        ),
         ("UPDATE figure_members SET conversions = 0", "UPDATE figure_members SET conversions = 1"),
         ("UPDATE batches SET counted = false", "UPDATE batches SET counted = true"),
     ] {
@@ -287,4 +304,78 @@ fn the_page_shows_a_brand_its_own_and_the_operator_all() {
     operator.get("/console/figures?brand=%3Cscript%3E&days=-1&last=never").ok().is_silent_about("<script>");
     let mut clerk = api.sign_in(&api.hire("till@aa.test", Some("aa"), Role::Clerk));
     assert_eq!(clerk.get("/console/figures").status, 403);
+}
+
+#[test]
+fn a_brand_that_says_nonsense_stops_nobodys_figures() {
+    let api = Api::new("figures-capped", "");
+    api.linked();
+    api.aa.register("A-2");
+    let at = catalogue::business_now(&mut api.connection()).expect("a time");
+    let buy = |member: &str, amount: &str, reference: &str| {
+        let body = json!({ "type": "purchase", "occurred_at": at, "amount": amount, "currency": "CNY", "external_reference": reference });
+        api.aa.post(&format!("/v1/memberships/{member}/activities"), "", &body)
+    };
+    let problem = buy("A-1", "1000000000000.00", "13-digits").refused(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/amount", "{problem}");
+    buy("A-1", "-1.00", "less").refused(422, "invalid");
+    // Ten of the most that may be sent are more than is kept, of one member as of all.
+    for nth in 0..10 {
+        buy("A-1", "999999999999.999999", &format!("most-{nth}")).status(201);
+        buy("A-2", "999999999999.999999", &format!("more-{nth}")).status(201);
+    }
+    api.convert("k1", 100);
+    seal::seal_now(&mut api.connection()).expect("sealed");
+    // A day of 1,025 credits of the most there may be, in one batch and after another.
+    let plant = "UPDATE batches b SET entry_accounts = array_fill(b.entry_accounts[1], ARRAY[1025]), entry_numbers = array_fill(1::bigint, ARRAY[1025]), \
+                 entry_kinds = array_fill(2::smallint, ARRAY[1025]), entry_deltas = array_fill(9007199254740991, ARRAY[1025]), \
+                 entry_subjects = array_fill(b.entry_subjects[1], ARRAY[1025]), entry_previous = array_fill(0::bigint, ARRAY[1025]), \
+                 entry_partners = array_fill(b.entry_partners[1], ARRAY[1025]) WHERE 2 = ANY (b.entry_kinds)";
+    let mut conn = api.connection();
+    conn.batch_execute("CREATE TABLE kept AS SELECT * FROM batches").expect("kept");
+    conn.batch_execute(plant).expect("planted");
+    let board = api.board(None);
+    assert_eq!((of(&board, "aa").points.sum().issued, board.uncounted), (i64::MAX, 0));
+    assert_eq!((value(&board, "aa", Kpi::Liability), value(&board, "aa", Kpi::BurnRatio)), (None, Some(0)));
+    assert_eq!(value(&board, "aa", Kpi::UsageRate), Some(10_000));
+    assert_eq!(value(&board, "aa", Kpi::RevenueShare), Some(10_000), "as much as is kept, of as much");
+    assert!(!findings(&mut conn).iter().any(|name| ["figures = journal", "spending = activities"].contains(name)));
+    let mut operator = api.sign_in(&api.hire("ada", None, Role::Viewer));
+    operator.get("/console/figures").ok();
+    operator.get("/console/figures/days.csv?days=7").ok();
+    // Who is forgotten takes its months along, whatever they came to.
+    api.aa.post("/v1/memberships/A-1/erasures", "", &json!({})).status(201);
+    assert_eq!(value(&api.board(None), "aa", Kpi::Repurchase), Some(10_000), "A-2 alone");
+    let put_back = "UPDATE batches b SET entry_accounts = k.entry_accounts, entry_numbers = k.entry_numbers, entry_kinds = k.entry_kinds, \
+                    entry_deltas = k.entry_deltas, entry_subjects = k.entry_subjects, entry_previous = k.entry_previous, \
+                    entry_partners = k.entry_partners, counted = false FROM kept k WHERE k.batch_no = b.batch_no; DROP TABLE kept";
+    conn.batch_execute(put_back).expect("put back");
+    conn.batch_execute("UPDATE batches SET counted = false; DELETE FROM figure_days; DELETE FROM figure_pairs; DELETE FROM figure_members")
+        .expect("counted anew");
+}
+
+#[test]
+fn what_a_brand_gives_its_own_members_nobody_owes_it() {
+    let api = Api::new("figures-owed", "");
+    tier(&api.aa, "A-1", "top");
+    api.bb.register("B-1");
+    let offers = json!([{ "to": "aa", "tiers": ["top"], "funder": "brand", "cost": "80.00" },
+                        { "to": "bb", "funder": "brand", "cost": "70.00" }]);
+    let id = api.offer("family-park", &changed(ticket(), json!({ "offers": offers })));
+    let own = api.bb.post(&format!("/v1/benefits/{id}/claims"), "k0", &json!({ "member_ref": "B-1" })).status(201);
+    for (nth, voucher) in [own, api.claim(&id, "A-1", "k1")].iter().enumerate() {
+        till(&api.bb, &text(voucher, "code"), &format!("t{nth}"), json!({})).status(201);
+    }
+    let board = api.board(None);
+    assert_eq!(value(&board, "bb", Kpi::BenefitUses), Some(2));
+    assert_eq!(value(&board, "bb", Kpi::BenefitCost), Some(80_000_000), "what aa owes");
+    let mut conn = api.connection();
+    assert_eq!(findings(&mut conn), [] as [&str; 0]);
+    // As it was counted before, and as the migration leaves it.
+    let planted = "UPDATE figure_benefits SET cost = cost + 70000000 WHERE brand = giver";
+    conn.batch_execute(planted).expect("counted as before");
+    assert_eq!(findings(&mut conn), ["figures = journal"]);
+    let corrected = include_str!("../../../migrations/0024_figures_owed/up.sql");
+    conn.batch_execute(corrected).expect("corrected");
+    assert_eq!(findings(&mut conn), [] as [&str; 0]);
 }

@@ -14,6 +14,7 @@ mod lifecycle;
 mod links;
 mod made_good;
 mod memberships;
+mod months;
 mod movements;
 mod others;
 mod reconciliations;
@@ -25,6 +26,7 @@ use crate::support::{TestDatabase, poll, scratch};
 use crate::tls::{Answer, Client, Connection, House};
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
+use hanse::book::figures::Counted;
 use hanse::book::{self, seal};
 use hanse::domain::catalogue::Catalogue;
 use hanse::http::server::Limits;
@@ -150,7 +152,7 @@ impl Served {
         let mut conn = self.house.database.connection();
         seal::seal_now(&mut conn).expect("sealed");
         poll("everything counted", Duration::from_secs(10), || {
-            (book::figures::count(&mut conn).expect("counted") == 0).then_some(())
+            (book::figures::count(&mut conn).expect("counted") == Counted::Nothing).then_some(())
         });
         hanse::service::figures::work_out(&mut conn).expect("worked out");
     }

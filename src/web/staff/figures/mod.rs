@@ -5,6 +5,7 @@ mod chart;
 use super::one;
 use super::session::Staff;
 use super::shell::{Place, Shell};
+use crate::domain::capped::plus;
 use crate::domain::ids::Slug;
 use crate::domain::kpi::{self, Day, Kpi, Points, Unit};
 use crate::domain::money::Millionths;
@@ -252,7 +253,7 @@ fn chart_shown(
     let lang = shell.lang;
     let line = |brand: &Brand| Some((shell.brand_of(&brand.slug), values(brand)?));
     let mut all: Vec<(String, Vec<i64>)> = board.brands.iter().filter_map(line).collect();
-    all.sort_by_key(|(_, values)| std::cmp::Reverse(values.iter().sum::<i64>()));
+    all.sort_by_key(|(_, values)| std::cmp::Reverse(values.iter().copied().map(i128::from).sum::<i128>()));
     let drawn: Vec<&[i64]> = all.iter().take(chart::LINES_MAX).map(|(_, values)| values.as_slice()).collect();
     let labels: Vec<String> = board.days().map(|day| lang.short_day(day)).collect();
     let row = |(at, day): (usize, NaiveDate)| {
@@ -278,18 +279,18 @@ fn pairs(shell: &Shell, rows: &[PairRow]) -> Vec<PairShown> {
         let sum = sums.entry((&row.from_partner, &row.to_partner));
         let sum = sum.and_modify(|sum| {
             sum.conversions += row.conversions;
-            sum.debit += row.debit;
-            sum.credit += row.credit;
-            sum.value += row.value;
+            sum.debit = plus(sum.debit, row.debit);
+            sum.credit = plus(sum.credit, row.credit);
+            sum.value = plus(sum.value, row.value);
             sum.taken_back += row.taken_back;
-            sum.value_back += row.value_back;
+            sum.value_back = plus(sum.value_back, row.value_back);
             sum.released += row.released;
         });
         sum.or_insert_with(|| row.clone());
     }
     let mut sums: Vec<PairRow> = sums.into_values().collect();
     sums.sort_by_key(|row| std::cmp::Reverse(row.value));
-    let all: i64 = sums.iter().map(|row| row.value).sum();
+    let all: i128 = sums.iter().map(|row| i128::from(row.value)).sum();
     let shown = |row: &PairRow| PairShown {
         from: brand(shell, &row.from_partner),
         to: brand(shell, &row.to_partner),
@@ -314,7 +315,7 @@ fn benefits(shell: &Shell, rows: &[BenefitRow]) -> Vec<BenefitShown> {
     let mut sums: BTreeMap<(&str, &str, &str), (i64, i64)> = BTreeMap::new();
     for row in rows {
         let sum = sums.entry((&row.giver, &row.code, &row.brand)).or_default();
-        *sum = (sum.0 + row.redeemed - row.taken_back, sum.1 + row.cost);
+        *sum = (sum.0 + row.redeemed - row.taken_back, plus(sum.1, row.cost));
     }
     let shown = |((giver, code, of), (uses, cost)): ((&str, &str, &str), (i64, i64))| BenefitShown {
         code: code.to_owned(),
@@ -336,7 +337,7 @@ pub async fn file(exchange: Data<Exchange>, staff: Staff, asked: Query<Asked>) -
     for brand in &board.brands {
         let mut outstanding = brand.points.opening;
         for (at, (date, day)) in board.days().zip(&brand.points.days).enumerate() {
-            outstanding += day.total();
+            outstanding = plus(outstanding, day.total());
             let kept = if brand.is_hosted { outstanding.to_string() } else { String::new() };
             text += &format!(
                 "{},{date},{},{},{},{},{},{},{kept},{},{}\n",

@@ -1,0 +1,1 @@
+ALTER TABLE figure_months DROP COLUMN is_final;
