@@ -243,12 +243,13 @@ pub struct RedemptionAnswer {
     /// Which of the voucher's uses, from 1, and how many are left after it.
     pub nth: i32,
     pub uses_left: i32,
+    /// What the member has bought for: to the giver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bill: Option<String>,
     /// What came off the bill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discount: Option<String>,
-    /// What is left of the bill to pay.
+    /// What is left of the bill to pay: to the giver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_pay: Option<String>,
     /// What the member pays beside, for the voucher itself.
@@ -281,6 +282,7 @@ impl RedemptionAnswer {
         let is_brand_alone = matches!(reader, Holder::Partner(slug) if *slug != one.terms.giver);
         let to_giver = |text: &Option<String>| text.clone().filter(|_| !is_brand_alone);
         let money = |amount: Millionths| amount.to_string();
+        let to_pay = one.bill.zip(one.discount).and_then(|(bill, off)| bill.minus(off));
         let left = if one.kind == UseKind::Reversal { one.nth - 1 } else { one.nth };
         RedemptionAnswer {
             redemption_id: Shown(one.id),
@@ -289,9 +291,9 @@ impl RedemptionAnswer {
             kind: one.kind.code(),
             nth: one.nth,
             uses_left: one.terms.uses - left,
-            bill: one.bill.map(money),
+            bill: one.bill.filter(|_| !is_brand_alone).map(money),
             discount: one.discount.map(money),
-            to_pay: one.bill.zip(one.discount).and_then(|(bill, off)| bill.minus(off)).map(money),
+            to_pay: to_pay.filter(|_| !is_brand_alone).map(money),
             cash: one.terms.cash.to_string(),
             store: to_giver(&one.store),
             till: to_giver(&one.till),
