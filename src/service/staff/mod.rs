@@ -76,7 +76,8 @@ pub struct Signed {
     pub role: Role,
     /// What every form of the session must bring back.
     pub csrf: Secret,
-    /// Its partner has left: it may look, and nothing else.
+    /// Its partner has left and its books are closed: it may look, and nothing else. Until then vouchers are honoured, statements
+    /// signed and disputes answered, as through the API.
     pub read_only: bool,
     /// Set up on a page less than seven days ago: whoever has added them may be sitting there.
     pub is_new: bool,
