@@ -175,7 +175,35 @@ pub fn put(
     .bind::<Text, _>(by)
     .bind::<Timestamptz, _>(at)
     .execute(conn)?;
+    end_approvals(conn, benefit.id, None, by, at)?;
     stock(conn, benefit)
+}
+
+/// Ends what was approved of a benefit and is not what stands, so that nobody brings a bargain back by putting it again; and
+/// whatever this payer has approved. How many.
+fn end_approvals(
+    conn: &mut PgConnection,
+    id: BenefitId,
+    payer: Option<&str>,
+    by: &str,
+    at: DateTime<Utc>,
+) -> QueryResult<usize> {
+    sql_query(
+        "WITH over AS (DELETE FROM benefit_approvals a USING benefits b WHERE a.benefit_id = $1 AND b.benefit_id = $1 \
+         AND (a.payer = $2 OR encode(a.digest, 'hex') IS DISTINCT FROM (b.payers ->> a.payer)) RETURNING a.*) \
+         INSERT INTO benefit_approvals_ended (benefit_id, payer, digest, version, approved_by, at, ended_by, ended_at) \
+         SELECT benefit_id, payer, digest, version, approved_by, at, $3, $4 FROM over",
+    )
+    .bind::<SqlUuid, _>(id.0)
+    .bind::<Nullable<Text>, _>(payer)
+    .bind::<Text, _>(by)
+    .bind::<Timestamptz, _>(at)
+    .execute(conn)
+}
+
+/// Says that a payer no longer approves of a benefit. With the fence held exclusively.
+pub fn withdraw(conn: &mut PgConnection, id: BenefitId, payer: &str, by: &str, at: DateTime<Utc>) -> QueryResult<()> {
+    end_approvals(conn, id, Some(payer), by, at).map(drop)
 }
 
 /// How many there may be: the quota, and of a pool no more than its codes.

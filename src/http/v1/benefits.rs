@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, put, get, approve, add_codes, pool, recognise, claim, of_member, confirm, cancel, voucher))]
+#[openapi(paths(
+    list, put, get, approve, withdraw, add_codes, pool, recognise, claim, of_member, confirm, cancel, voucher
+))]
 pub struct Document;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -174,6 +176,24 @@ pub async fn approve(
 ) -> Result<HttpResponse, Problem> {
     let id = query::id::<BenefitId>(&id)?;
     let row = offers::approve(&exchange, &caller.kind, id, body.0.version, caller.x5t.to_string()).await?;
+    reply::json(StatusCode::OK, &BenefitAnswer::new(row, &caller.kind))
+}
+
+/// The caller no longer pays for this benefit: nobody claims it from then on, and vouchers that were claimed stay. Said again,
+/// it is the same.
+#[utoipa::path(
+    delete, path = "/v1/benefits/{id}/approvals", tag = "benefits",
+    params(("id" = String, Path, pattern = "^bnf_[0-9a-f]{32}$")),
+    responses((status = 200, description = "Not approved", body = BenefitAnswer))
+)]
+pub async fn withdraw(
+    exchange: Data<Exchange>,
+    caller: Caller,
+    id: Path<String>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    let (id, by) = (query::id::<BenefitId>(&id)?, caller.x5t.to_string());
+    let row = offers::withdraw_and(&exchange, &caller.kind, id, by, |_, _| Ok(())).await?;
     reply::json(StatusCode::OK, &BenefitAnswer::new(row, &caller.kind))
 }
 

@@ -217,14 +217,8 @@ pub async fn approve_and(
     let holder = holder.clone();
     let unit = move |conn: &mut PgConnection| {
         conn.transaction(|conn| {
-            let payer = match &holder {
-                Holder::Partner(slug) => slug.as_str(),
-                Holder::Operator(_) => OPERATOR,
-            };
             let look = |conn: &mut PgConnection| {
-                let row = benefits::find(conn, &[id])?.pop().filter(|row| is_seen(row, &holder));
-                let row = row.ok_or(Error::NotFound)?;
-                let digest = row.payers.get(payer).cloned().ok_or(Error::Forbidden)?;
+                let (row, digest) = paid(conn, &holder, id)?;
                 if row.benefit.version != version {
                     return Err(Error::field("/version", "must be the version that stands: read it again"));
                 }
@@ -234,7 +228,8 @@ pub async fn approve_and(
             look(conn)?;
             fence::exclusive(conn, FENCE_ROUNDS)?;
             let (row, digest) = look(conn)?;
-            let (digest, is_new) = (digest.as_str(), row.approved.iter().all(|known| known != payer));
+            let (payer, digest) = (paying(&holder), digest.as_str());
+            let is_new = row.approved.iter().all(|known| known != payer);
             let at = catalogue::business_now(conn)?;
             benefits::approve(conn, id, payer, (digest, version), &by, at)?;
             expose(conn, &row.benefit)?;
@@ -246,6 +241,55 @@ pub async fn approve_and(
         })
     };
     exchange.database.run(unit).await
+}
+
+/// Who pays for another's benefit takes its yes back: there are no claims of it from then on, and vouchers that were claimed
+/// stay. Said again, it is the same; what was taken back is shown to `also` in the transaction that writes it.
+pub async fn withdraw_and(
+    exchange: &Exchange,
+    holder: &Holder,
+    id: BenefitId,
+    by: String,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error> + Send + 'static,
+) -> Result<Row, Error> {
+    let holder = holder.clone();
+    let unit = move |conn: &mut PgConnection| {
+        conn.transaction(|conn| {
+            let payer = paying(&holder);
+            let stands = |row: &Row| row.approved.iter().any(|known| known == payer);
+            // Who has nothing to take back keeps nobody waiting.
+            let (row, _) = paid(conn, &holder, id)?;
+            if !stands(&row) {
+                return Ok(row);
+            }
+            fence::exclusive(conn, FENCE_ROUNDS)?;
+            let (row, _) = paid(conn, &holder, id)?;
+            if !stands(&row) {
+                return Ok(row);
+            }
+            let at = catalogue::business_now(conn)?;
+            benefits::withdraw(conn, id, payer, &by, at)?;
+            let (row, _) = paid(conn, &holder, id)?;
+            also(conn, &row)?;
+            Ok(row)
+        })
+    };
+    exchange.database.run(unit).await
+}
+
+/// As whom a holder pays.
+fn paying(holder: &Holder) -> &str {
+    match holder {
+        Holder::Partner(slug) => slug.as_str(),
+        Holder::Operator(_) => OPERATOR,
+    }
+}
+
+/// A benefit as it stands with the digest of what this holder pays for in it.
+fn paid(conn: &mut PgConnection, holder: &Holder, id: BenefitId) -> Result<(Row, String), Error> {
+    let row = benefits::find(conn, &[id])?.pop().filter(|row| is_seen(row, holder)).ok_or(Error::NotFound)?;
+    let digest = row.payers.get(paying(holder)).cloned().ok_or(Error::Forbidden)?;
+    Ok((row, digest))
 }
 
 /// What is owed for a benefit between two partners without an agreement has an exposure of its own, without a stop line.

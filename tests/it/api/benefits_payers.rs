@@ -2,7 +2,8 @@
 
 use super::benefits::{changed, text, ticket, tier, till};
 use super::disputes::{amount, answer, line, path, place, upheld};
-use super::{Api, Expect};
+use super::{Api, Caller, Expect};
+use diesel::{QueryableByName, RunQueryDsl};
 use serde_json::{Value, json};
 
 #[test]
@@ -48,4 +49,81 @@ fn nobody_is_forgotten_while_a_use_of_a_voucher_is_in_dispute() {
     erase("A-1").refused(422, "open_business");
     api.bb.post(&path(&again, "/withdrawal"), "", &json!({})).status(200);
     erase("A-1").status(201);
+}
+
+/// `ticket()` at this cost.
+fn at_cost(cost: &str) -> Value {
+    let offer = json!({ "to": "aa", "funder": "brand", "cost": cost });
+    changed(ticket(), json!({ "offers": [offer] }))
+}
+
+impl Api {
+    /// How many approvals of benefits have ended.
+    fn ended(&self) -> i64 {
+        let count = "SELECT count(*) AS count FROM benefit_approvals_ended";
+        diesel::sql_query(count).get_result::<Count>(&mut self.connection()).expect("counted").count
+    }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    count: i64,
+}
+
+#[test]
+fn a_bargain_that_was_approved_before_is_not_brought_back_by_putting_it_again() {
+    let api = Api::new("payers-again", "");
+    api.aa.register("A-1");
+    let put = |document: &Value| api.bb.put("/v1/benefits/park", document).status(200);
+    let approved = |answer: &Value| answer["approvals"][0]["approved"] == true;
+    let id = api.offer("park", &at_cost("100.00"));
+    assert!(approved(&put(&at_cost("100.00"))), "the same again");
+    let name = json!({ "name": { "en": "Park", "zh": "乐园" } });
+    let renamed = put(&changed(at_cost("100.00"), name));
+    assert!(approved(&renamed) && renamed["version"] == 2, "another name is no other bargain");
+    assert_eq!(api.ended(), 0);
+    api.offer("park", &at_cost("10.00"));
+    assert_eq!(api.ended(), 1);
+    let dear = put(&at_cost("100.00"));
+    assert!(!approved(&dear), "{dear:#}");
+    assert_eq!(api.ended(), 2);
+    let claims = format!("/v1/benefits/{id}/claims");
+    let ask = json!({ "member_ref": "A-1" });
+    assert_eq!(api.aa.post(&claims, "k1", &ask).refused(422, "not_eligible")["unmet"], "brand");
+    // Nor by leaving its payer out meanwhile.
+    api.offer("park", &at_cost("10.00"));
+    put(&changed(ticket(), json!({ "offers": [{ "to": "cc" }] })));
+    assert!(!approved(&put(&at_cost("10.00"))));
+    // Said anew, it counts anew.
+    api.offer("park", &at_cost("100.00"));
+    api.claim(&id, "A-1", "k2");
+}
+
+#[test]
+fn who_pays_takes_its_yes_back_and_vouchers_that_were_claimed_stay() {
+    let api = Api::new("payers-back", "");
+    api.aa.register("A-1");
+    let id = api.offer("park", &at_cost("80.00"));
+    let code = text(&api.claim(&id, "A-1", "k1"), "code");
+    let approvals = format!("/v1/benefits/{id}/approvals");
+    let withdraw = |caller: &Caller| caller.send("DELETE", &approvals, "", None);
+    withdraw(&api.cc).refused(404, "not_found");
+    withdraw(&api.bb).refused(403, "forbidden");
+    let first = withdraw(&api.aa).status(200);
+    assert_eq!(first["approvals"], json!([{ "payer": "aa", "approved": false }]));
+    assert_eq!(withdraw(&api.aa).status(200), first, "said again");
+    assert_eq!(api.ended(), 1);
+    let claims = format!("/v1/benefits/{id}/claims");
+    let ask = json!({ "member_ref": "A-1" });
+    let refused = |key: &str| api.aa.post(&claims, key, &ask).refused(422, "not_eligible")["unmet"].clone();
+    assert_eq!(refused("k2"), "brand");
+    // Whatever its giver does then.
+    for state in ["closed", "open"] {
+        api.bb.put("/v1/benefits/park", &changed(at_cost("80.00"), json!({ "state": state }))).status(200);
+    }
+    assert_eq!(refused("k3"), "brand");
+    till(&api.bb, &code, "t1", json!({})).status(201);
+    api.offer("park", &at_cost("80.00"));
+    api.claim(&id, "A-1", "k4");
 }
