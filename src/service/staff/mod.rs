@@ -89,7 +89,8 @@ impl Signed {
         staff::may(&self.holder, self.role, permission) && (permission.reads() || !self.read_only)
     }
 
-    /// Whether their word may be one of the two that a decision takes: as [`Signed::may`], and not of somebody new.
+    /// Whether their word may be one of the two that a decision takes, or one by which money is paid: as [`Signed::may`], and not
+    /// of somebody new. Two roles that are kept from one person are kept from whoever would be both.
     pub fn may_be_one_of_two(&self, permission: Permission) -> bool {
         self.may(permission) && !self.is_new
     }

@@ -46,13 +46,18 @@ impl Staff {
         Err(Trouble::new(What::Role, self.lang).back_to("/console"))
     }
 
-    /// For what takes two who say the same: somebody new is not one of them.
+    /// For what takes two who say the same, and for what money is paid by: who is new may be whoever has added them.
     pub fn check_one_of_two(&self, permission: Permission) -> Result<(), Trouble> {
         self.check(permission)?;
         if self.signed.may_be_one_of_two(permission) {
             return Ok(());
         }
         Err(Trouble::new(What::New, self.lang).back_to("/console"))
+    }
+
+    /// Whether their role may, and they cannot yet: a page says so where its form would be.
+    pub fn is_too_new(&self, permission: Permission) -> bool {
+        self.signed.may(permission) && !self.signed.may_be_one_of_two(permission)
     }
 
     /// The partner whose own things these are: an operator has none.

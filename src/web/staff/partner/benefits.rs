@@ -41,6 +41,7 @@ struct BenefitShown {
     /// What this house is to pay, offer by offer, where it has not said yes.
     to_pay: Vec<PaidShown>,
     may_approve: bool,
+    too_new: bool,
     /// This house pays, and may take its yes back.
     may_withdraw: bool,
 }
@@ -121,7 +122,8 @@ fn shown(shell: &Shell, staff: &Staff, row: Row, pool: Option<(i64, i64)>) -> Be
     let awaits = row.payers.contains_key(own) && !has_approved;
     let to_pay = if awaits { to_pay(shell, &row, own) } else { Vec::new() };
     BenefitShown {
-        may_approve: !to_pay.is_empty() && staff.signed.may(Permission::ApproveRates),
+        may_approve: !to_pay.is_empty() && staff.signed.may_be_one_of_two(Permission::ApproveRates),
+        too_new: staff.is_too_new(Permission::ApproveRates),
         may_withdraw: has_approved && staff.signed.may(Permission::ApproveRates),
         to_pay,
         id: benefit.id.to_string(),
@@ -174,7 +176,7 @@ pub async fn approve(
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::ApproveRates)?;
+    staff.check_one_of_two(Permission::ApproveRates)?;
     let not_found = || Trouble::not_found(staff.lang).back_to(BACK);
     let id: BenefitId = id.parse().map_err(|_| not_found())?;
     let version: i64 = form.version.parse().map_err(|_| not_found())?;
@@ -187,7 +189,7 @@ pub async fn approve(
     Ok(page::see_other(BACK))
 }
 
-/// Takes that yes back.
+/// Takes that yes back. Whoever is new here may: nothing is paid by it.
 pub async fn withdraw(
     exchange: Data<Exchange>,
     posted: Posted<Staff, Nothing>,
