@@ -230,6 +230,7 @@ pub async fn pool(exchange: Data<Exchange>, caller: Caller, id: Path<String>) ->
 }
 
 /// Which tier of its own ladder the caller sees in each earned tier of another brand; granted and trial tiers lead nowhere.
+/// Who pays for an offer on that ladder is asked for a new yes where other tiers lead to it then.
 #[utoipa::path(
     put, path = "/v1/tier-maps/{brand}", tag = "benefits", request_body = RecogniseRequest,
     params(("brand" = String, Path, pattern = "^[a-z][a-z0-9-]{1,31}$")),
@@ -243,7 +244,8 @@ pub async fn recognise(
 ) -> Result<HttpResponse, Problem> {
     let giver = caller.partner()?.clone();
     let brand = query::id::<Slug>(&brand)?;
-    let tiers = offers::recognise(&exchange, &giver, brand.clone(), body.0.tiers).await?;
+    let by = caller.x5t.to_string();
+    let tiers = offers::recognise(&exchange, &giver, brand.clone(), body.0.tiers, by).await?;
     reply::json(StatusCode::OK, &RecogniseAnswer { brand: brand.to_string(), tiers })
 }
 

@@ -2,7 +2,7 @@
 
 use super::claims::Held;
 use super::till::Used;
-use super::{BenefitJson, Row};
+use super::{BenefitJson, Row, TierMaps};
 use crate::book::command::VoucherRow;
 use crate::book::voucher::{UseKind, UseRow};
 use crate::domain::benefit::{BenefitTerms, Discount};
@@ -14,6 +14,7 @@ use crate::domain::voucher::State;
 use crate::service::answer::Shown;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A benefit as it stands.
@@ -38,6 +39,10 @@ pub struct BenefitAnswer {
     pub left: Option<i64>,
     /// Who pays beside the giver: their offers can be claimed once they have approved.
     pub approvals: Vec<ApprovalAnswer>,
+    /// What the giver sees in tiers of brands with an offer on its ladder, by brand and its tier: part of what is approved.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({ "lumen": { "gold": "l2" } }))]
+    pub recognised: TierMaps,
     #[serde(flatten)]
     pub document: BenefitJson,
 }
@@ -64,7 +69,10 @@ impl BenefitAnswer {
         let approvals = approvals
             .map(|payer| ApprovalAnswer { approved: row.approved.contains(payer), payer: payer.clone() })
             .collect();
+        let mut recognised = row.recognised;
+        recognised.retain(|brand, _| other.is_none_or(|own| own == brand));
         BenefitAnswer {
+            recognised,
             benefit_id: Shown(row.benefit.id),
             giver: row.benefit.giver.to_string(),
             code: row.benefit.code.clone(),

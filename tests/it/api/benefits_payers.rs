@@ -127,3 +127,43 @@ fn who_pays_takes_its_yes_back_and_vouchers_that_were_claimed_stay() {
     api.offer("park", &at_cost("80.00"));
     api.claim(&id, "A-1", "k4");
 }
+
+#[test]
+fn a_giver_that_sees_its_tiers_in_others_asks_who_pays_for_them() {
+    let api = Api::new("payers-tiers", "");
+    tier(&api.aa, "A-1", "basic");
+    let see = |tiers: Value| {
+        api.bb.put("/v1/tier-maps/aa", &json!({ "tiers": tiers })).status(200);
+    };
+    let offer = json!({ "to": "aa", "funder": "brand", "cost": "80.00", "ladder": "giver", "tiers": ["top"] });
+    see(json!({ "top": "top" }));
+    let id = api.offer("park", &changed(ticket(), json!({ "offers": [offer] })));
+    let plain = api.offer("plain", &ticket());
+    let stands = |id: &str| {
+        let answer = api.aa.get(&format!("/v1/benefits/{id}")).status(200);
+        (answer["version"].clone(), answer["approvals"][0]["approved"].clone(), answer["recognised"].clone())
+    };
+    let claims = format!("/v1/benefits/{id}/claims");
+    let ask = json!({ "member_ref": "A-1" });
+    let refused = |key: &str| api.aa.post(&claims, key, &ask).refused(422, "not_eligible")["unmet"].clone();
+    let approve =
+        |version: i64| api.aa.post(&format!("/v1/benefits/{id}/approvals"), "", &json!({ "version": version }));
+    assert_eq!(refused("k1"), "tier");
+    // The same again, and what leads to no tier of the offer.
+    for tiers in [json!({ "top": "top" }), json!({ "top": "top", "basic": "basic" })] {
+        see(tiers.clone());
+        assert_eq!(stands(&id), (json!(1), json!(true), json!({ "aa": tiers })));
+    }
+    see(json!({ "top": "top", "basic": "top" }));
+    let wide = json!({ "aa": { "top": "top", "basic": "top" } });
+    assert_eq!(stands(&id), (json!(2), json!(false), wide));
+    assert_eq!(refused("k2"), "brand");
+    approve(1).refused(422, "invalid");
+    assert_eq!(refused("k3"), "brand", "what was read before is not what stands");
+    approve(2).status(200);
+    api.claim(&id, "A-1", "k4");
+    see(json!({ "top": "top" }));
+    see(json!({ "top": "top", "basic": "top" }));
+    assert_eq!((stands(&id).0, stands(&id).1), (json!(4), json!(false)), "nor is what was approved before");
+    assert_eq!(stands(&plain), (json!(1), json!(true), Value::Null), "on the brand's own ladder it is of no account");
+}
