@@ -24,7 +24,7 @@ pub struct Erased {
     pub at: DateTime<Utc>,
 }
 
-/// Erases the caller's member; refused while business is open, a dispute of one of its conversions included.
+/// Erases the caller's member; refused while business is open, a dispute of one of its conversions or vouchers included.
 pub async fn erase(exchange: &Exchange, caller: &Slug, request_id: Uuid, member_ref: Text) -> Result<Erased, Error> {
     let now = clock::now();
     let who = exchange::member_hash(caller, &member_ref);

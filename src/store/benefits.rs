@@ -25,6 +25,9 @@ pub fn payer_text(payer: Payer<'_>) -> &str {
     }
 }
 
+/// By brand, from its tiers to those of a giver's ladder.
+pub type TierMaps = BTreeMap<String, BTreeMap<String, String>>;
+
 /// A benefit as it stands.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -34,6 +37,8 @@ pub struct Row {
     pub payers: BTreeMap<String, String>,
     /// Those of them that have approved just that.
     pub approved: Vec<String>,
+    /// What the giver sees in tiers of the brands with an offer on its ladder: by brand, from its tiers.
+    pub recognised: TierMaps,
     pub quota: Option<i64>,
     pub taken: i64,
 }
@@ -70,6 +75,8 @@ struct RowSql {
     changed_at: DateTime<Utc>,
     #[diesel(sql_type = Array<Text>)]
     approved: Vec<String>,
+    #[diesel(sql_type = Text)]
+    recognised: String,
     #[diesel(sql_type = Nullable<BigInt>)]
     quota: Option<i64>,
     #[diesel(sql_type = BigInt)]
@@ -78,8 +85,11 @@ struct RowSql {
 
 const ROWS: &str = "SELECT b.benefit_id, b.giver, b.code, b.version, b.document::text AS document, b.payers::text AS payers, \
      b.changed_at, ARRAY(SELECT a.payer FROM benefit_approvals a JOIN jsonb_each_text(b.payers) p ON p.key = a.payer \
-     WHERE a.benefit_id = b.benefit_id AND encode(a.digest, 'hex') = p.value ORDER BY a.payer) AS approved, s.quota, \
-     coalesce(s.taken, 0) AS taken FROM benefits b LEFT JOIN stocks s USING (benefit_id) ";
+     WHERE a.benefit_id = b.benefit_id AND encode(a.digest, 'hex') = p.value ORDER BY a.payer) AS approved, \
+     coalesce((SELECT jsonb_object_agg(m.brand, m.tiers) FROM (SELECT t.brand, jsonb_object_agg(t.tier, t.recognised) AS tiers \
+     FROM tier_maps t WHERE t.giver = b.giver \
+     AND b.document->'offers' @> jsonb_build_array(jsonb_build_object('to', t.brand, 'ladder', 'giver')) \
+     GROUP BY t.brand) m), '{}')::text AS recognised, s.quota, coalesce(s.taken, 0) AS taken FROM benefits b LEFT JOIN stocks s USING (benefit_id) ";
 
 impl RowSql {
     fn checked(self) -> Result<Row, Error> {
@@ -92,6 +102,7 @@ impl RowSql {
             changed_at: self.changed_at,
             payers: serde_json::from_str(&self.payers).map_err(|why| damaged(why.to_string()))?,
             approved: self.approved,
+            recognised: serde_json::from_str(&self.recognised).map_err(|why| damaged(why.to_string()))?,
             quota: self.quota,
             taken: self.taken,
         })
@@ -142,6 +153,17 @@ pub fn list(conn: &mut PgConnection, search: &Search, limit: i64) -> Result<Vec<
     found.into_iter().map(RowSql::checked).collect()
 }
 
+/// Those of a giver with an offer to this brand's members by the giver's own ladder.
+pub fn on_own_ladder(conn: &mut PgConnection, giver: &Slug, brand: &Slug) -> Result<Vec<Row>, Error> {
+    let sql = format!(
+        "{ROWS} WHERE b.giver = $1 \
+         AND b.document->'offers' @> jsonb_build_array(jsonb_build_object('to', $2::text, 'ladder', 'giver')) ORDER BY b.code"
+    );
+    let found: Vec<RowSql> =
+        sql_query(sql).bind::<Text, _>(giver.as_str()).bind::<Text, _>(brand.as_str()).load(conn)?;
+    found.into_iter().map(RowSql::checked).collect()
+}
+
 /// Writes a version. In a transaction that holds the fence exclusively, so that no batch decides with half of it.
 pub fn put(
     conn: &mut PgConnection,
@@ -175,7 +197,35 @@ pub fn put(
     .bind::<Text, _>(by)
     .bind::<Timestamptz, _>(at)
     .execute(conn)?;
+    end_approvals(conn, benefit.id, None, by, at)?;
     stock(conn, benefit)
+}
+
+/// Ends what was approved of a benefit and is not what stands, so that nobody brings a bargain back by putting it again; and
+/// whatever this payer has approved. How many.
+fn end_approvals(
+    conn: &mut PgConnection,
+    id: BenefitId,
+    payer: Option<&str>,
+    by: &str,
+    at: DateTime<Utc>,
+) -> QueryResult<usize> {
+    sql_query(
+        "WITH over AS (DELETE FROM benefit_approvals a USING benefits b WHERE a.benefit_id = $1 AND b.benefit_id = $1 \
+         AND (a.payer = $2 OR encode(a.digest, 'hex') IS DISTINCT FROM (b.payers ->> a.payer)) RETURNING a.*) \
+         INSERT INTO benefit_approvals_ended (benefit_id, payer, digest, version, approved_by, at, ended_by, ended_at) \
+         SELECT benefit_id, payer, digest, version, approved_by, at, $3, $4 FROM over",
+    )
+    .bind::<SqlUuid, _>(id.0)
+    .bind::<Nullable<Text>, _>(payer)
+    .bind::<Text, _>(by)
+    .bind::<Timestamptz, _>(at)
+    .execute(conn)
+}
+
+/// Says that a payer no longer approves of a benefit. With the fence held exclusively.
+pub fn withdraw(conn: &mut PgConnection, id: BenefitId, payer: &str, by: &str, at: DateTime<Utc>) -> QueryResult<()> {
+    end_approvals(conn, id, Some(payer), by, at).map(drop)
 }
 
 /// How many there may be: the quota, and of a pool no more than its codes.

@@ -429,7 +429,7 @@ async fn a_brands_admin_manages_and_reads_of_its_own_alone() {
 }
 
 #[actix_web::test]
-async fn a_suspended_brands_staff_works_on_and_one_that_has_left_only_looks() {
+async fn a_suspended_brands_staff_works_on_and_one_that_has_left_looks_on_when_its_books_are_closed() {
     let house = House::new("staff-left");
     let finance = house.add("fin.aa", Some("aa"), Role::Finance);
     let session = house.sign_in(&finance).await;
@@ -438,6 +438,8 @@ async fn a_suspended_brands_staff_works_on_and_one_that_has_left_only_looks() {
     assert!(!signed.is_read_only() && signed.may(Permission::SignStatements));
     assert!(!house.sign_in(&finance).await.signed.is_read_only());
     house.sql("UPDATE partners SET status = 'left', leaves_at = clock_timestamp() WHERE slug = 'aa'");
+    assert!(house.find(&session).await.expect("signed in").may(Permission::SignStatements), "its last one");
+    house.sql("UPDATE partners SET closed_at = clock_timestamp() WHERE slug = 'aa'");
     for signed in [house.find(&session).await.expect("signed in"), house.sign_in(&finance).await.signed] {
         assert!(
             signed.is_read_only() && signed.may(Permission::SeeSettlement) && !signed.may(Permission::SignStatements)

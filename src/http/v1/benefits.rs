@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 #[derive(OpenApi)]
-#[openapi(paths(list, put, get, approve, add_codes, pool, recognise, claim, of_member, confirm, cancel, voucher))]
+#[openapi(paths(
+    list, put, get, approve, withdraw, add_codes, pool, recognise, claim, of_member, confirm, cancel, voucher
+))]
 pub struct Document;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -177,6 +179,24 @@ pub async fn approve(
     reply::json(StatusCode::OK, &BenefitAnswer::new(row, &caller.kind))
 }
 
+/// The caller no longer pays for this benefit: nobody claims it from then on, and vouchers that were claimed stay. Said again,
+/// it is the same.
+#[utoipa::path(
+    delete, path = "/v1/benefits/{id}/approvals", tag = "benefits",
+    params(("id" = String, Path, pattern = "^bnf_[0-9a-f]{32}$")),
+    responses((status = 200, description = "Not approved", body = BenefitAnswer))
+)]
+pub async fn withdraw(
+    exchange: Data<Exchange>,
+    caller: Caller,
+    id: Path<String>,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    let (id, by) = (query::id::<BenefitId>(&id)?, caller.x5t.to_string());
+    let row = offers::withdraw_and(&exchange, &caller.kind, id, by, |_, _| Ok(())).await?;
+    reply::json(StatusCode::OK, &BenefitAnswer::new(row, &caller.kind))
+}
+
 /// Adds codes of the giver's own to a benefit whose codes are a pool; known ones are passed over.
 #[utoipa::path(
     post, path = "/v1/benefits/{id}/codes", tag = "benefits", request_body = CodesRequest,
@@ -210,6 +230,7 @@ pub async fn pool(exchange: Data<Exchange>, caller: Caller, id: Path<String>) ->
 }
 
 /// Which tier of its own ladder the caller sees in each earned tier of another brand; granted and trial tiers lead nowhere.
+/// Who pays for an offer on that ladder is asked for a new yes where other tiers lead to it then.
 #[utoipa::path(
     put, path = "/v1/tier-maps/{brand}", tag = "benefits", request_body = RecogniseRequest,
     params(("brand" = String, Path, pattern = "^[a-z][a-z0-9-]{1,31}$")),
@@ -223,7 +244,8 @@ pub async fn recognise(
 ) -> Result<HttpResponse, Problem> {
     let giver = caller.partner()?.clone();
     let brand = query::id::<Slug>(&brand)?;
-    let tiers = offers::recognise(&exchange, &giver, brand.clone(), body.0.tiers).await?;
+    let by = caller.x5t.to_string();
+    let tiers = offers::recognise(&exchange, &giver, brand.clone(), body.0.tiers, by).await?;
     reply::json(StatusCode::OK, &RecogniseAnswer { brand: brand.to_string(), tiers })
 }
 

@@ -68,7 +68,10 @@ fn configure_benefits(config: &mut ServiceConfig) {
     config
         .service(one("/v1/benefits", web::get().to(benefits::list)))
         .service(benefit.route(web::put().to(benefits::put)))
-        .service(one("/v1/benefits/{id}/approvals", web::post().to(benefits::approve)))
+        .service(
+            one("/v1/benefits/{id}/approvals", web::post().to(benefits::approve))
+                .route(web::delete().to(benefits::withdraw)),
+        )
         .service(codes.route(web::get().to(benefits::pool)))
         .service(one("/v1/benefits/{id}/claims", web::post().to(benefits::claim)))
         .service(one("/v1/tier-maps/{brand}", web::put().to(benefits::recognise)))

@@ -2,7 +2,7 @@
 
 use super::claims::Held;
 use super::till::Used;
-use super::{BenefitJson, Row};
+use super::{BenefitJson, Row, TierMaps};
 use crate::book::command::VoucherRow;
 use crate::book::voucher::{UseKind, UseRow};
 use crate::domain::benefit::{BenefitTerms, Discount};
@@ -14,6 +14,7 @@ use crate::domain::voucher::State;
 use crate::service::answer::Shown;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A benefit as it stands.
@@ -38,6 +39,10 @@ pub struct BenefitAnswer {
     pub left: Option<i64>,
     /// Who pays beside the giver: their offers can be claimed once they have approved.
     pub approvals: Vec<ApprovalAnswer>,
+    /// What the giver sees in tiers of brands with an offer on its ladder, by brand and its tier: part of what is approved.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({ "lumen": { "gold": "l2" } }))]
+    pub recognised: TierMaps,
     #[serde(flatten)]
     pub document: BenefitJson,
 }
@@ -64,7 +69,10 @@ impl BenefitAnswer {
         let approvals = approvals
             .map(|payer| ApprovalAnswer { approved: row.approved.contains(payer), payer: payer.clone() })
             .collect();
+        let mut recognised = row.recognised;
+        recognised.retain(|brand, _| other.is_none_or(|own| own == brand));
         BenefitAnswer {
+            recognised,
             benefit_id: Shown(row.benefit.id),
             giver: row.benefit.giver.to_string(),
             code: row.benefit.code.clone(),
@@ -243,12 +251,13 @@ pub struct RedemptionAnswer {
     /// Which of the voucher's uses, from 1, and how many are left after it.
     pub nth: i32,
     pub uses_left: i32,
+    /// What the member has bought for: to the giver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bill: Option<String>,
     /// What came off the bill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discount: Option<String>,
-    /// What is left of the bill to pay.
+    /// What is left of the bill to pay: to the giver.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_pay: Option<String>,
     /// What the member pays beside, for the voucher itself.
@@ -281,6 +290,7 @@ impl RedemptionAnswer {
         let is_brand_alone = matches!(reader, Holder::Partner(slug) if *slug != one.terms.giver);
         let to_giver = |text: &Option<String>| text.clone().filter(|_| !is_brand_alone);
         let money = |amount: Millionths| amount.to_string();
+        let to_pay = one.bill.zip(one.discount).and_then(|(bill, off)| bill.minus(off));
         let left = if one.kind == UseKind::Reversal { one.nth - 1 } else { one.nth };
         RedemptionAnswer {
             redemption_id: Shown(one.id),
@@ -289,9 +299,9 @@ impl RedemptionAnswer {
             kind: one.kind.code(),
             nth: one.nth,
             uses_left: one.terms.uses - left,
-            bill: one.bill.map(money),
+            bill: one.bill.filter(|_| !is_brand_alone).map(money),
             discount: one.discount.map(money),
-            to_pay: one.bill.zip(one.discount).and_then(|(bill, off)| bill.minus(off)).map(money),
+            to_pay: to_pay.filter(|_| !is_brand_alone).map(money),
             cash: one.terms.cash.to_string(),
             store: to_giver(&one.store),
             till: to_giver(&one.till),

@@ -17,7 +17,7 @@ use crate::signing::sealing::SealingKey;
 use crate::store::Database;
 use std::sync::Arc;
 
-pub use crate::store::benefits::{BenefitJson, OPERATOR, Pool, Row, Unfit};
+pub use crate::store::benefits::{BenefitJson, OPERATOR, Pool, Row, TierMaps, Unfit};
 
 /// What use cases of benefits need beside the exchange.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use crate::domain::ids::{BenefitId, Slug};
 use crate::service::exchange::{Error, Exchange, Fault};
 use crate::signing::canonical;
 use crate::signing::digest::Sha256;
-use crate::store::benefits::{self, BenefitJson, OPERATOR, Pool, PooledCode, Row, Search, Unfit, payer_text};
+use crate::store::benefits::{self, BenefitJson, OPERATOR, Pool, PooledCode, Row, Search, TierMaps, Unfit, payer_text};
 use crate::store::catalogue;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -85,7 +85,8 @@ async fn put_and(
             }
             let benefit = Benefit { version: version + 1, ..wanted };
             let at = catalogue::business_now(conn)?;
-            benefits::put(conn, &benefit, &payers(&benefit)?, &by, at)?;
+            let maps = tier_maps(conn, &giver)?;
+            benefits::put(conn, &benefit, &payers(&benefit, &maps)?, &by, at)?;
             let row = benefits::find(conn, &[id])?.pop().ok_or(Error::Broken("a benefit was put and is not there"))?;
             also(conn, &row)?;
             Ok(row)
@@ -140,15 +141,20 @@ fn fits(catalogue: &Catalogue, benefit: &Benefit) -> Result<(), Error> {
 }
 
 /// Who pays beside the giver, each with the digest of what it pays for: the benefit but for its names and the offers to
-/// others, and its own offers whole.
-fn payers(benefit: &Benefit) -> Result<BTreeMap<String, String>, Error> {
+/// others, and its own offers whole; where the giver's ladder counts, with the tiers that lead to those of the offer.
+fn payers(benefit: &Benefit, maps: &TierMaps) -> Result<BTreeMap<String, String>, Error> {
     let document = serde_json::to_value(BenefitJson::from(benefit));
     let Ok(Value::Object(mut bargain)) = document else { return Err(Error::Broken("a benefit is no JSON")) };
     // Another picture or name is no other bargain, nor is a pause.
     bargain.retain(|member, _| !["name", "description", "state"].contains(&member.as_str()));
     let Some(Value::Array(offers)) = bargain.remove("offers") else { return Err(Error::Broken("no offers")) };
     let mut paid: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (offer, json) in benefit.offers.iter().zip(offers) {
+    for (offer, mut json) in benefit.offers.iter().zip(offers) {
+        if offer.ladder == Ladder::Giver {
+            let all = maps.get(offer.to.as_str()).into_iter().flatten();
+            let led: BTreeMap<_, _> = all.filter(|(_, recognised)| offer.tiers.contains(recognised)).collect();
+            json["recognised"] = json!(led);
+        }
         if let Some(payer) = benefit.payer(offer) {
             paid.entry(payer_text(payer).to_owned()).or_default().push(json);
         }
@@ -217,14 +223,8 @@ pub async fn approve_and(
     let holder = holder.clone();
     let unit = move |conn: &mut PgConnection| {
         conn.transaction(|conn| {
-            let payer = match &holder {
-                Holder::Partner(slug) => slug.as_str(),
-                Holder::Operator(_) => OPERATOR,
-            };
             let look = |conn: &mut PgConnection| {
-                let row = benefits::find(conn, &[id])?.pop().filter(|row| is_seen(row, &holder));
-                let row = row.ok_or(Error::NotFound)?;
-                let digest = row.payers.get(payer).cloned().ok_or(Error::Forbidden)?;
+                let (row, digest) = paid(conn, &holder, id)?;
                 if row.benefit.version != version {
                     return Err(Error::field("/version", "must be the version that stands: read it again"));
                 }
@@ -234,7 +234,8 @@ pub async fn approve_and(
             look(conn)?;
             fence::exclusive(conn, FENCE_ROUNDS)?;
             let (row, digest) = look(conn)?;
-            let (digest, is_new) = (digest.as_str(), row.approved.iter().all(|known| known != payer));
+            let (payer, digest) = (paying(&holder), digest.as_str());
+            let is_new = row.approved.iter().all(|known| known != payer);
             let at = catalogue::business_now(conn)?;
             benefits::approve(conn, id, payer, (digest, version), &by, at)?;
             expose(conn, &row.benefit)?;
@@ -246,6 +247,55 @@ pub async fn approve_and(
         })
     };
     exchange.database.run(unit).await
+}
+
+/// Who pays for another's benefit takes its yes back: there are no claims of it from then on, and vouchers that were claimed
+/// stay. Said again, it is the same; what was taken back is shown to `also` in the transaction that writes it.
+pub async fn withdraw_and(
+    exchange: &Exchange,
+    holder: &Holder,
+    id: BenefitId,
+    by: String,
+    also: impl FnOnce(&mut PgConnection, &Row) -> Result<(), Error> + Send + 'static,
+) -> Result<Row, Error> {
+    let holder = holder.clone();
+    let unit = move |conn: &mut PgConnection| {
+        conn.transaction(|conn| {
+            let payer = paying(&holder);
+            let stands = |row: &Row| row.approved.iter().any(|known| known == payer);
+            // Who has nothing to take back keeps nobody waiting.
+            let (row, _) = paid(conn, &holder, id)?;
+            if !stands(&row) {
+                return Ok(row);
+            }
+            fence::exclusive(conn, FENCE_ROUNDS)?;
+            let (row, _) = paid(conn, &holder, id)?;
+            if !stands(&row) {
+                return Ok(row);
+            }
+            let at = catalogue::business_now(conn)?;
+            benefits::withdraw(conn, id, payer, &by, at)?;
+            let (row, _) = paid(conn, &holder, id)?;
+            also(conn, &row)?;
+            Ok(row)
+        })
+    };
+    exchange.database.run(unit).await
+}
+
+/// As whom a holder pays.
+fn paying(holder: &Holder) -> &str {
+    match holder {
+        Holder::Partner(slug) => slug.as_str(),
+        Holder::Operator(_) => OPERATOR,
+    }
+}
+
+/// A benefit as it stands with the digest of what this holder pays for in it.
+fn paid(conn: &mut PgConnection, holder: &Holder, id: BenefitId) -> Result<(Row, String), Error> {
+    let row = benefits::find(conn, &[id])?.pop().filter(|row| is_seen(row, holder)).ok_or(Error::NotFound)?;
+    let digest = row.payers.get(paying(holder)).cloned().ok_or(Error::Forbidden)?;
+    Ok((row, digest))
 }
 
 /// What is owed for a benefit between two partners without an agreement has an exposure of its own, without a stop line.
@@ -314,12 +364,23 @@ pub async fn pool(exchange: &Exchange, giver: &Slug, id: BenefitId) -> Result<Po
     exchange.database.run(unit).await
 }
 
-/// Says which tier of the giver's own ladder it sees in each earned tier of another brand.
+/// What the giver sees in the tiers of all others.
+fn tier_maps(conn: &mut PgConnection, giver: &Slug) -> Result<TierMaps, Error> {
+    let mut maps = TierMaps::new();
+    for one in benefits::recognised(conn, &[giver.to_string()])? {
+        maps.entry(one.brand).or_default().insert(one.tier, one.recognised);
+    }
+    Ok(maps)
+}
+
+/// Says which tier of the giver's own ladder it sees in each earned tier of another brand. Benefits whose payers would pay for
+/// others by it have a new version, which asks for a new yes.
 pub async fn recognise(
     exchange: &Exchange,
     giver: &Slug,
     brand: Slug,
     tiers: BTreeMap<String, String>,
+    by: String,
 ) -> Result<BTreeMap<String, String>, Error> {
     let catalogue = exchange.catalogue.load_full();
     let theirs = catalogue.partners.get(&brand).filter(|_| brand != *giver).ok_or(Error::NotFound)?;
@@ -334,9 +395,28 @@ pub async fn recognise(
     let unit = move |conn: &mut PgConnection| {
         conn.transaction(|conn| {
             fence::exclusive(conn, FENCE_ROUNDS)?;
+            let before = tier_maps(conn, &giver)?;
             benefits::put_recognised(conn, &giver, &brand, &tiers)?;
+            let maps = tier_maps(conn, &giver)?;
+            if maps != before {
+                renew(conn, (&giver, &brand), &maps, &by)?;
+            }
             Ok::<_, Error>(tiers)
         })
     };
     exchange.database.run(unit).await
+}
+
+/// Puts benefits again whose payers pay for something else by a changed map. As a new version, so that nobody approves of
+/// it by one that was read before.
+fn renew(conn: &mut PgConnection, (giver, brand): (&Slug, &Slug), maps: &TierMaps, by: &str) -> Result<(), Error> {
+    let at = catalogue::business_now(conn)?;
+    for row in benefits::on_own_ladder(conn, giver, brand)? {
+        let payers = payers(&row.benefit, maps)?;
+        if payers != row.payers {
+            let benefit = Benefit { version: row.benefit.version + 1, ..row.benefit };
+            benefits::put(conn, &benefit, &payers, by, at)?;
+        }
+    }
+    Ok(())
 }

@@ -76,7 +76,8 @@ pub struct Signed {
     pub role: Role,
     /// What every form of the session must bring back.
     pub csrf: Secret,
-    /// Its partner has left: it may look, and nothing else.
+    /// Its partner has left and its books are closed: it may look, and nothing else. Until then vouchers are honoured, statements
+    /// signed and disputes answered, as through the API.
     pub read_only: bool,
     /// Set up on a page less than seven days ago: whoever has added them may be sitting there.
     pub is_new: bool,
@@ -88,7 +89,8 @@ impl Signed {
         staff::may(&self.holder, self.role, permission) && (permission.reads() || !self.read_only)
     }
 
-    /// Whether their word may be one of the two that a decision takes: as [`Signed::may`], and not of somebody new.
+    /// Whether their word may be one of the two that a decision takes, or one by which money is paid: as [`Signed::may`], and not
+    /// of somebody new. Two roles that are kept from one person are kept from whoever would be both.
     pub fn may_be_one_of_two(&self, permission: Permission) -> bool {
         self.may(permission) && !self.is_new
     }

@@ -27,7 +27,7 @@ fn signed(row: Row) -> Signed {
         login: row.login,
         role: row.role,
         csrf: row.csrf,
-        read_only: row.left,
+        read_only: row.closed,
         is_new: row.new,
         ends_at: row.ends_at,
     }

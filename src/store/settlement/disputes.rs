@@ -306,11 +306,20 @@ pub fn is_any_pending(conn: &mut PgConnection, window: WindowId, opener: &Partic
     Ok(row.any)
 }
 
-/// Whether a dispute that is not over is about a conversion from or to this account.
+/// Whether a dispute that is not over is about a conversion from or to this account, a use of one of its vouchers, or what was
+/// decided of such a use.
 pub fn is_any_about(conn: &mut PgConnection, account: AccountId) -> Result<bool, Error> {
+    // No column names the use: a line's id is the one of what was posted, but for the twelve bits of its place.
     let row: Any = sql_query(
-        "SELECT EXISTS (SELECT FROM disputes d JOIN conversions c USING (conversion_id) \
-         WHERE d.state IN ('open', 'answered') AND $1 IN (c.from_account, c.to_account)) AS any",
+        "WITH RECURSIVE about AS (\
+         SELECT conversion_id, line_id FROM disputes WHERE state IN ('open', 'answered') UNION \
+         SELECT d.conversion_id, d.line_id FROM about b JOIN adjustments a ON a.adjustment_id BETWEEN \
+         (left(b.line_id::text, 33) || '000')::uuid AND (left(b.line_id::text, 33) || 'fff')::uuid \
+         JOIN disputes d USING (dispute_id)) \
+         SELECT EXISTS (SELECT FROM about b JOIN conversions c USING (conversion_id) \
+         WHERE $1 IN (c.from_account, c.to_account)) OR EXISTS (SELECT FROM about b JOIN voucher_uses u ON u.use_id BETWEEN \
+         (left(b.line_id::text, 33) || '000')::uuid AND (left(b.line_id::text, 33) || 'fff')::uuid \
+         WHERE u.account_id = $1) AS any",
     )
     .bind::<SqlUuid, _>(account.0)
     .get_result(conn)?;

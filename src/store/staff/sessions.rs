@@ -24,8 +24,8 @@ pub struct Row {
     pub login: Login,
     /// `None`: the operator's.
     pub partner: Option<Slug>,
-    /// Whether that partner has left.
-    pub left: bool,
+    /// Whether that partner has left and its books are closed.
+    pub closed: bool,
     pub role: Role,
     pub csrf: Secret,
     /// Whether it is too new to be one of two who say the same.
@@ -79,7 +79,7 @@ struct RowSql {
     #[diesel(sql_type = Nullable<Text>)]
     partner: Option<String>,
     #[diesel(sql_type = Bool)]
-    gone: bool,
+    closed: bool,
     #[diesel(sql_type = Text)]
     role: String,
     #[diesel(sql_type = Text)]
@@ -95,7 +95,7 @@ struct RowSql {
 /// The session, while it lasts.
 pub fn find(conn: &mut PgConnection, token_sha256: &[u8; 32]) -> Result<Option<Row>, Error> {
     let row: Option<RowSql> = sql_query(format!(
-        "SELECT s.staff_id, s.login, s.partner, coalesce(p.status = 'left', false) AS gone, s.role, n.csrf, n.ends_at, \
+        "SELECT s.staff_id, s.login, s.partner, p.closed_at IS NOT NULL AS closed, s.role, n.csrf, n.ends_at, \
          coalesce(s.trusted_from > clock_timestamp(), false) AS new, \
          n.last_seen_at < clock_timestamp() - interval '1 minute' AS stale \
          FROM staff_sessions n JOIN staff s USING (staff_id) LEFT JOIN partners p ON p.slug = s.partner \
@@ -109,7 +109,7 @@ pub fn find(conn: &mut PgConnection, token_sha256: &[u8; 32]) -> Result<Option<R
             staff: StaffId(row.staff_id),
             login: login(&row.login)?,
             partner: partner(row.partner)?,
-            left: row.gone,
+            closed: row.closed,
             role: role(&row.role)?,
             csrf: row.csrf.into(),
             new: row.new,

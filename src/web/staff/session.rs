@@ -46,7 +46,7 @@ impl Staff {
         Err(Trouble::new(What::Role, self.lang).back_to("/console"))
     }
 
-    /// For what takes two who say the same: somebody new is not one of them.
+    /// For what takes two who say the same, and for what money is paid by: who is new may be whoever has added them.
     pub fn check_one_of_two(&self, permission: Permission) -> Result<(), Trouble> {
         self.check(permission)?;
         if self.signed.may_be_one_of_two(permission) {
@@ -55,7 +55,7 @@ impl Staff {
         Err(Trouble::new(What::New, self.lang).back_to("/console"))
     }
 
-    /// Whether they would be one of two if they had been here for longer.
+    /// Whether their role may, and they cannot yet: a page says so where its form would be.
     pub fn is_too_new(&self, permission: Permission) -> bool {
         self.signed.may(permission) && !self.signed.may_be_one_of_two(permission)
     }

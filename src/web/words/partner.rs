@@ -101,6 +101,7 @@ words! {
     settles_at_issue: "It is owed when a voucher is claimed.", "领取时结算。";
     settles_at_redemption: "It is owed when a voucher is used.", "核销时结算。";
     approve_paying: "Approve paying", "同意付费";
+    withdraw_paying: "Pay for no more of it", "不再付费";
     approvals_pending: "Has not approved yet", "待批准";
     open_word: "Open", "开放";
     closed_word: "Closed", "关闭";

@@ -33,8 +33,8 @@ words! {
     invited_what(login): "Give this address to {login} alone: it opens their login once. It is shown here and nowhere else.",
         "请将此链接仅交给 {login} 本人：只能用来启用一次登录。仅在此显示一次。";
     invited_until(at): "Good until {at}.", "有效期至 {at}。";
-    invited_eyes: "Password and authenticator they choose themselves. For seven days from then on they are not one of two who decide something together.",
-        "密码与验证器由本人设置。此后七天内不能参与双人确认。";
+    invited_eyes: "Password and authenticator they choose themselves. For seven days from then on they are not one of two who decide something together, and do not say what is paid.",
+        "密码与验证器由本人设置。此后七天内不能参与双人确认，也不能确认付款。";
     change_role: "Change the role", "更改角色";
     reset_person: "New password and authenticator", "重置密码与验证器";
     sure_reset(login): "Reset {login}? Password and authenticator of now are good no more, and its sessions end at once.",

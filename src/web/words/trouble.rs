@@ -22,10 +22,10 @@ words! {
     not_your_role: "Your role may not do this", "您的角色无此权限";
     not_your_role_why: "Nothing was done. Somebody who manages staff here can give you another role.", "没有执行任何操作。员工管理员可为您调整角色。";
     too_new: "Your word does not count here yet", "您暂不能参与双人确认";
-    too_new_why: "Nothing was done. Whoever was added or reset on a page is not one of two who say the same for seven days: whoever did it could be sitting at both places.",
-        "没有执行任何操作。经页面添加或重置的登录在七天内不能参与双人确认，以防同一人两头操作。";
-    too_new_here: "Whoever was added or reset on a page is not one of two who say the same for seven days: whoever did it could be sitting at both places.",
-        "经页面添加或重置的登录在七天内不能参与双人确认，以防同一人两头操作。";
+    too_new_why: "Nothing was done. Whoever was added or reset on a page is not one of two who say the same, and does not say what is paid, for seven days: whoever did it could be sitting at both places.",
+        "没有执行任何操作。经页面添加或重置的登录在七天内不能参与双人确认，也不能确认付款，以防同一人两头操作。";
+    too_new_here: "Whoever was added or reset on a page is not one of two who say the same, and does not say what is paid, for seven days: whoever did it could be sitting at both places.",
+        "经页面添加或重置的登录在七天内不能参与双人确认，也不能确认付款，以防同一人两头操作。";
     enrolment_over_why: "It can be used once, within a day, and a code is asked for within a quarter of an hour. If it was not you who used it, tell whoever gave it to you, and ask for another.",
         "链接一天内有效且只能使用一次，设置密码后须在一刻钟内输入验证码。如不是您本人使用，请立即告知给您链接的人，并索取新链接。";
     why_operator_login_unfit: "An operator's login begins with a letter and has no @.", "运营方的登录名须以字母开头，且不含 @。";

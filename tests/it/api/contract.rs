@@ -57,6 +57,7 @@ fn what_is_said_by_the_address_alone_takes_no_body_but_an_empty_object() {
     }
     found.sort();
     let known = [
+        "DELETE /v1/benefits/{id}/approvals",
         "DELETE /v1/certificates/{x5t}",
         "DELETE /v1/disputes/{id}/decision",
         "DELETE /v1/links/{id}",

@@ -1,6 +1,7 @@
 //! The partner API of members and points, over real TLS on a real database, from the outside.
 
 mod benefits;
+mod benefits_payers;
 mod benefits_rules;
 mod contract;
 mod conversions;

@@ -1,8 +1,9 @@
 //! Staff are added and reset on a page, and set up their logins themselves: nobody who adds somebody is two people.
 
 use super::{Browser, PASSWORD, Person, Shown};
-use crate::api::Api;
+use crate::api::{Api, Expect};
 use hanse::domain::staff::Role;
+use serde_json::json;
 
 /// An address of an enrolment that a page shows, as its path.
 fn path_of(page: &Shown) -> String {
@@ -154,6 +155,41 @@ fn who_is_new_decides_no_dispute() {
     assert_eq!(fin.post(path, &fields).status, 403);
     api.sql("UPDATE staff SET trusted_from = NULL").expect("days pass");
     assert_eq!(fin.post(path, &fields).status, 404);
+}
+
+#[test]
+fn who_is_new_neither_pays_nor_says_what_is_paid_for() {
+    let api = Api::new("enrol-pays", "");
+    api.a_window();
+    let offer = json!({
+        "kind": "ticket", "name": { "en": "Park", "zh": "乐园" }, "use_days": 30,
+        "offers": [{ "to": "bb", "funder": "brand", "cost": "80.00" }],
+    });
+    api.aa.put("/v1/benefits/park", &offer).status(200);
+    // An admin who makes itself finance as well.
+    let mut admin = api.sign_in(&api.hire("boss@bb.test", Some("bb"), Role::Admin));
+    let path = admin.invite("fin@bb.test", "finance");
+    let (_, mut fin) = enrolled(&api, "fin@bb.test", &path);
+    let mut known = api.finance("known@bb.test", Some("bb"));
+    let token = fin.get("/console").ok().form("/console/sign-out")[0].1.clone();
+    let payment = [("form_token", token.as_str()), ("amount", "1.00"), ("on", ""), ("reference", "bank-1")];
+    let approval = [("form_token", token.as_str()), ("version", "1")];
+    for (page, fields) in [("/console/payments", &payment[..]), ("/console/benefits", &approval[..])] {
+        let start = format!("{page}/");
+        let action = known.get(page).ok().address(&start);
+        let shown = fin.get(page).ok();
+        shown.says("for seven days");
+        shown.is_silent_about(&start);
+        let no = fin.post(&action, fields);
+        assert_eq!(no.status, 403);
+        no.says("does not count here yet");
+    }
+    assert!(api.acts("payment.").is_empty() && api.acts("benefit.").is_empty());
+    api.sql("UPDATE staff SET trusted_from = NULL").expect("days pass");
+    for (page, fields) in [("/console/payments", &payment[..]), ("/console/benefits", &approval[..])] {
+        let action = fin.get(page).ok().address(&format!("{page}/"));
+        assert_eq!(fin.post(&action, fields).status, 303);
+    }
 }
 
 #[test]

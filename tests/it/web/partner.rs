@@ -168,6 +168,15 @@ fn who_pays_reads_what_it_would_pay_and_says_yes_to_exactly_that() {
     finance.follow(&done).ok().is_silent_about("由您付费");
     claim("k3").status(201);
     assert_eq!(api.acts("benefit.").len(), 1);
+    // And takes it back, for claims from then on.
+    let page = finance.get("/console/benefits").ok();
+    let back = page.address("/console/benefits/bnf_");
+    assert!(back.ends_with("/withdrawal"), "{back}");
+    let done = finance.submit(&page, &back);
+    assert_eq!(finance.follow(&done).ok().address("/console/benefits/bnf_"), action);
+    assert_eq!(claim("k4").status, 422);
+    assert_eq!(finance.submit(&page, &back).status, 303, "said again");
+    assert_eq!(api.acts("benefit.approval_withdrawn").len(), 1);
     // A viewer reads it and cannot; the giver sees who has not said yes.
     api.bb.put("/v1/benefits/family-park", &offer("95.00")).status(200);
     let mut viewer = api.sign_in(&api.hire("viewer@aa.test", Some("aa"), Role::Viewer));

@@ -62,6 +62,7 @@ const TABLE: &[Line] = &[
     line("GET /console/exposures", &[], "fa", "fa", OK),
     line("GET /console/benefits", &[], ALL, ALL, OK),
     line("POST /console/benefits/{benefit}/approvals", &[("version", "1")], "fa", "fa", [403, 404, 403]),
+    line("POST /console/benefits/{benefit}/withdrawal", &[], "fa", "fa", [403, 404, 403]),
     line("POST /console/benefits/{benefit}/state", &[("version", "1"), ("state", "open")], "a", "a", [303, 404, 403]),
     line("GET /console/webhooks", &[], "ea", "ea", [200, 200, 403]),
     line("GET /console/webhooks/{webhook}", &[], "ea", "ea", [200, 404, 403]),

@@ -186,6 +186,27 @@ fn what_is_too_old_to_be_taken_back_is_not_offered_to_be() {
 }
 
 #[test]
+fn a_brand_that_has_left_honours_its_vouchers_until_its_books_are_closed() {
+    let api = Api::new("till-left", "");
+    api.aa.register("A-1");
+    let code = api.voucher("coupon", "A-1", json!({}));
+    let mut till = api.till("clerk@bb.test", "bb", "1");
+    let to = |step: &str| {
+        let sql = format!(
+            "UPDATE partners SET {step} = clock_timestamp(), status = 'left' WHERE slug = 'bb'; \
+             UPDATE alliance SET catalogue_version = catalogue_version + 1"
+        );
+        api.sql(&sql).expect("a step");
+    };
+    to("leaves_at");
+    let done = redeem(&mut till, &code, "300", "");
+    till.follow(&done).ok().says("Redeemed");
+    to("closed_at");
+    till.get("/console").ok().says("has left the alliance");
+    assert_eq!(till.get("/till").status, 403);
+}
+
+#[test]
 fn twenty_tills_race_for_one_voucher_and_exactly_one_redeems_it() {
     let api = Api::new("till-race", "");
     api.aa.register("A-1");

@@ -41,6 +41,7 @@ struct PaymentsPage<'a> {
     shell: &'a Shell,
     dues: Vec<OpenShown>,
     currency: String,
+    too_new: bool,
 }
 
 /// What is not paid in full, by due date.
@@ -48,7 +49,8 @@ pub async fn list(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) 
     staff.check(Permission::SeeSettlement)?;
     let dues = desk::dues(&exchange, staff.holder()).await.map_err(no(&staff, "/console"))?;
     let shell = Shell::new(&exchange, &staff, &request, Place::Payments);
-    let may_pay = staff.signed.may(Permission::Pay);
+    let may_pay = staff.signed.may_be_one_of_two(Permission::Pay);
+    let too_new = staff.is_too_new(Permission::Pay) && dues.iter().any(|due| due.may_record);
     let open = |due: &Due| OpenShown {
         window: due.window,
         due: due_shown(&shell, &due.row),
@@ -57,7 +59,7 @@ pub async fn list(exchange: Data<Exchange>, request: HttpRequest, staff: Staff) 
         may_record: may_pay && due.may_record,
     };
     let dues = dues.iter().map(open).collect();
-    page::html(StatusCode::OK, &PaymentsPage { dues, currency: exchange.currency(), shell: &shell })
+    page::html(StatusCode::OK, &PaymentsPage { dues, currency: exchange.currency(), too_new, shell: &shell })
 }
 
 #[derive(Deserialize)]
@@ -74,7 +76,7 @@ pub async fn record(
     obligation: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::Pay)?;
+    staff.check_one_of_two(Permission::Pay)?;
     let obligation: ObligationId = obligation.parse().map_err(|_| not_found(&staff, PAYMENTS))?;
     let paid = paid(&staff, obligation, &form)?;
     let (holder, actor) = (staff.holder().clone(), Actor::from(&staff.signed));

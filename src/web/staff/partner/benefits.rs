@@ -8,7 +8,7 @@ use crate::service::benefits::{OPERATOR, Row, offers};
 use crate::service::exchange::{Error, Exchange};
 use crate::service::staff::Act;
 use crate::service::staff::log::{self, Actor};
-use crate::web::form::Posted;
+use crate::web::form::{Nothing, Posted};
 use crate::web::page;
 use crate::web::staff::session::Staff;
 use crate::web::staff::shell::{Place, Shell};
@@ -41,6 +41,9 @@ struct BenefitShown {
     /// What this house is to pay, offer by offer, where it has not said yes.
     to_pay: Vec<PaidShown>,
     may_approve: bool,
+    too_new: bool,
+    /// This house pays, and may take its yes back.
+    may_withdraw: bool,
 }
 
 /// An offer that somebody else pays for than its giver.
@@ -115,10 +118,13 @@ fn shown(shell: &Shell, staff: &Staff, row: Row, pool: Option<(i64, i64)>) -> Be
         Ok(slug) if payer != OPERATOR => shell.brand_of(&slug),
         _ => lang.operator().to_owned(),
     };
-    let awaits = row.payers.contains_key(own) && !row.approved.iter().any(|payer| payer == own);
+    let has_approved = row.approved.iter().any(|payer| payer == own);
+    let awaits = row.payers.contains_key(own) && !has_approved;
     let to_pay = if awaits { to_pay(shell, &row, own) } else { Vec::new() };
     BenefitShown {
-        may_approve: !to_pay.is_empty() && staff.signed.may(Permission::ApproveRates),
+        may_approve: !to_pay.is_empty() && staff.signed.may_be_one_of_two(Permission::ApproveRates),
+        too_new: staff.is_too_new(Permission::ApproveRates),
+        may_withdraw: has_approved && staff.signed.may(Permission::ApproveRates),
         to_pay,
         id: benefit.id.to_string(),
         version: benefit.version,
@@ -170,7 +176,7 @@ pub async fn approve(
     id: Path<String>,
 ) -> Result<HttpResponse, Trouble> {
     let Posted { visitor: staff, form } = posted;
-    staff.check(Permission::ApproveRates)?;
+    staff.check_one_of_two(Permission::ApproveRates)?;
     let not_found = || Trouble::not_found(staff.lang).back_to(BACK);
     let id: BenefitId = id.parse().map_err(|_| not_found())?;
     let version: i64 = form.version.parse().map_err(|_| not_found())?;
@@ -180,6 +186,24 @@ pub async fn approve(
         written(conn, Act::new("benefit.approved", id).with("code", &row.benefit.code).with("version", version))
     };
     offers::approve_and(&exchange, staff.holder(), id, version, by, also).await.map_err(staff.no(BACK))?;
+    Ok(page::see_other(BACK))
+}
+
+/// Takes that yes back. Whoever is new here may: nothing is paid by it.
+pub async fn withdraw(
+    exchange: Data<Exchange>,
+    posted: Posted<Staff, Nothing>,
+    id: Path<String>,
+) -> Result<HttpResponse, Trouble> {
+    let staff = posted.visitor;
+    staff.check(Permission::ApproveRates)?;
+    let id: BenefitId = id.parse().map_err(|_| Trouble::not_found(staff.lang).back_to(BACK))?;
+    let by = format!("staff/{}", staff.signed.login);
+    let written = log::witness(Actor::from(&staff.signed));
+    let also = move |conn: &mut _, row: &Row| {
+        written(conn, Act::new("benefit.approval_withdrawn", id).with("code", &row.benefit.code))
+    };
+    offers::withdraw_and(&exchange, staff.holder(), id, by, also).await.map_err(staff.no(BACK))?;
     Ok(page::see_other(BACK))
 }
 

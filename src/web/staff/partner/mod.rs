@@ -25,6 +25,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/exposures", web::get().to(exposures::show)))
         .service(one("/benefits", web::get().to(benefits::list)))
         .service(one("/benefits/{id}/approvals", web::post().to(benefits::approve)))
+        .service(one("/benefits/{id}/withdrawal", web::post().to(benefits::withdraw)))
         .service(one("/benefits/{id}/state", web::post().to(benefits::set)))
         .service(one("/webhooks", web::get().to(webhooks::list)))
         .service(one("/webhooks/{id}", web::get().to(webhooks::show)))
