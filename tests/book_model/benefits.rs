@@ -8,7 +8,7 @@ use super::rules_benefits::{Offering, Phase, Vou};
 use super::walk::Walk;
 use chrono::{Days, TimeDelta};
 use hanse::book::command::*;
-use hanse::book::engine::world::{Exposure, Facts, Writes};
+use hanse::book::engine::world::{Exposure, Facts, Subject, Writes};
 use hanse::book::exposures::ExposureKey;
 use hanse::book::voucher::{MadeCode, Offered, Receipt, UseKind};
 use hanse::domain::benefit::{Benefit, Discount, Funder, Kind, Ladder, Offer, PerMember, Period, SettlesAt, UseUntil};
@@ -198,16 +198,14 @@ impl Walk {
     /// What an account leaves that is gone: its vouchers are over, and hold their places for ever.
     pub fn forget_vouchers(&mut self, account: AccountId) {
         let own: BTreeSet<VoucherId> = self.model.by_account.remove(&account).into_iter().flatten().collect();
-        let model = &self.model;
-        let is_about = |request: &Request| match &request.command {
-            Command::Claim(_) => own.contains(&VoucherId(request.fresh)),
-            Command::Redeem(ask) => {
-                ask.codes.iter().any(|code| model.codes.get(code).is_some_and(|id| own.contains(id)))
-            }
-            Command::ReverseRedemption(ask) => {
-                model.uses.get(&ask.redemption).is_some_and(|used| own.contains(&used.voucher))
-            }
-            _ => false,
+        let world = &self.world;
+        let is_about = |request: &Request| {
+            let taken = request.key.and_then(|key| world.taken.get(&key.hash));
+            taken.is_some_and(|taken| match taken.subject {
+                Subject::Voucher(id) => own.contains(&id),
+                Subject::Use(id) => world.uses.get(&id).is_some_and(|used| own.contains(&used.voucher)),
+                _ => false,
+            })
         };
         self.pool.requests.retain(|request| !is_about(request));
         self.pool.vouchers.retain(|id| !own.contains(id));

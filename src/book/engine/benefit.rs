@@ -16,9 +16,10 @@ use crate::domain::expiry::Expiry;
 use crate::domain::ids::{AccountId, UseId, VoucherId};
 use crate::domain::lots::Parcel;
 use crate::domain::money::Millionths;
+use crate::domain::plan::day_start;
 use crate::domain::usage::Way;
 use crate::domain::voucher::{Event, Next, State};
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 
 /// The order of the checks is the published order of refusals.
@@ -84,9 +85,8 @@ pub fn claim(world: &mut World, catalogue: &Catalogue, request: &Request, ask: &
 
 /// Until when a place is kept, and never beyond its day: of another one, what it counts for and its last day would be others.
 fn reserved_until(catalogue: &Catalogue, at: DateTime<Utc>, day: NaiveDate) -> Option<DateTime<Utc>> {
-    let midnight = day.succ_opt()?.and_time(NaiveTime::MIN).and_local_timezone(catalogue.alliance.zone).earliest();
-    let midnight = midnight.map(|midnight| midnight.to_utc());
-    at.checked_add_signed(RESERVED_FOR).into_iter().chain(midnight).min()
+    let midnight = day_start(catalogue.alliance.zone, day.succ_opt()?);
+    at.checked_add_signed(RESERVED_FOR).map(|until| until.min(midnight))
 }
 
 /// Keeps its place, and tells its brand alone, which may have to debit before it confirms, whoever asked for the claim.
