@@ -151,12 +151,18 @@ impl Walk {
             }
         }
         if let Expected::Erased = expected
-            && let Some(id) = self.model.dirty.iter().find(|id| self.model.acc(**id).status == Status::Closed)
+            && let Some(id) = self.model.dirty.iter().find(|id| self.is_erased(**id))
             && matches!(request.command, Command::Erase(_))
         {
             self.graves.push_back((self.step, *id));
         }
         self.pool.keep(request, expected, self.step);
+    }
+
+    /// Closed, and nobody's any more.
+    fn is_erased(&self, id: AccountId) -> bool {
+        let account = self.model.acc(id);
+        account.status == Status::Closed && self.model.refs.get(&account.who) != Some(&id)
     }
 
     /// What a commit does: versions step, rows are kept, the lists of writes start empty.
