@@ -3,7 +3,7 @@
 use super::alliance::{points, slugs};
 use super::calendar::day_of;
 use super::commands::who;
-use super::ledger::{Acc, No, total};
+use super::ledger::{Acc, Conv, No, total};
 use super::rules::Moment;
 use super::walk::Walk;
 use chrono::{Days, TimeDelta};
@@ -195,8 +195,9 @@ impl Walk {
                 Some(self.conversion(own, Direction::To(link.partner), Ask::Now { want, floor: None }))
             }
             4 => {
-                let rows: Vec<_> =
-                    self.model.conversions.values().filter(|row| row.from == id || row.to == id).collect();
+                let is_there = |id: &AccountId| self.model.accounts.contains_key(id);
+                let own = |row: &&Conv| [row.from, row.to].contains(&id) && is_there(&row.from) && is_there(&row.to);
+                let rows: Vec<_> = self.model.conversions.values().filter(own).collect();
                 let row = (*rows.last()?).clone();
                 let undo = self.chance.percent(50);
                 Some(if undo {

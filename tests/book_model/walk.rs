@@ -112,7 +112,9 @@ impl Walk {
             self.drain()?;
             verdict = self.decide(request)?;
         }
-        let Verdict::Answered(answer) = verdict else { return Err("asked to read again what was read".to_owned()) };
+        let Verdict::Answered(answer) = verdict else {
+            return Err(format!("asked to read again what was read, for {request:?}"));
+        };
         let compared = self.compare(request, &expected, &answer);
         compared
             .map_err(|why| format!("{why}\n  request {request:?}\n  expected {expected:?}\n  answered {answer:?}"))?;
