@@ -184,14 +184,15 @@ fn row(posting: &Posting, own: Option<i64>) -> Value {
     row
 }
 
-/// Lines of one posting follow each other. Adjustments, which two people decided, go into the list as they are.
+/// Lines of one posting follow each other. Adjustments, which two people decided, and uses of benefits, by which no point of
+/// this ledger moves, go into the list as they are.
 fn postings(partner: &str, lines: &[Value], rows: &mut Vec<Value>) -> Result<Vec<Posting>, String> {
     let mut all: Vec<Posting> = Vec::new();
     for line in lines {
         let text = |name: &str| line[name].as_str();
         let unread = || format!("line {} cannot be read", line["line_no"]);
         let amount = text("amount").and_then(Millionths::parse).ok_or_else(unread)?;
-        if line["kind"] == "adjustment" {
+        if matches!(line["kind"].as_str(), Some("adjustment" | "benefit")) {
             rows.push(json!({ "line_id": line["line_id"], "amount": amount.to_string() }));
             continue;
         }
@@ -258,6 +259,7 @@ mod tests {
             bonus,
             line(3, "cnv_2", "sprout", 7, Some(10)),
             back,
+            json!({"line_no": 6, "line_id": "lin_6", "kind": "benefit", "redemption_id": "use_6", "amount": "-30.00"}),
             json!({"line_no": 5, "line_id": "lin_5", "kind": "adjustment", "amount": "1.00"}),
         ];
         let own = vec![
@@ -268,7 +270,7 @@ mod tests {
         let mut compared = compare("sprout", &lines, own.clone()).expect("read");
         assert_eq!((&compared.differences, compared.left.len(), compared.settled.len()), (&Vec::new(), 0, 3));
         assert_eq!(compared.ours, compared.theirs);
-        assert_eq!(compared.rows.len(), 4);
+        assert_eq!(compared.rows.len(), 5);
         let list = compared.list();
         assert!(list.contains(r#"{"amount":"55.00","conversion_id":"cnv_1","points":55}"#), "{list}");
         assert!(list.contains(r#""debit_points":10"#) && list.contains(r#""points":-5"#), "{list}");
