@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Components, ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 /// No control character, the C1 ones included.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
@@ -48,6 +48,7 @@ fn build() -> utoipa::openapi::OpenApi {
             complete(path, method, operation);
         }
     }
+    document.components.iter_mut().for_each(spread);
     for schema in document.components.iter_mut().flat_map(|components| components.schemas.values_mut()) {
         say_plain(schema);
     }
@@ -102,6 +103,30 @@ fn say_plain(schema: &mut RefOr<Schema>) {
     object.properties.values_mut().for_each(say_plain);
 }
 
+/// What is flattened into an answer stands in it: an `allOf` with an object that takes no other members would take none of
+/// the answer's own.
+fn spread(components: &mut Components) {
+    let known = components.schemas.clone();
+    let object = |part: &RefOr<Schema>| match part {
+        RefOr::T(Schema::Object(object)) => Some(object.clone()),
+        RefOr::Ref(named) => match known.get(named.ref_location.rsplit('/').next().unwrap_or_default()) {
+            Some(RefOr::T(Schema::Object(object))) => Some(object.clone()),
+            _ => None,
+        },
+        RefOr::T(_) => None,
+    };
+    for schema in components.schemas.values_mut() {
+        let RefOr::T(Schema::AllOf(all)) = schema else { continue };
+        let Some(parts) = all.items.iter().map(object).collect::<Option<Vec<_>>>() else { continue };
+        let mut whole = ObjectBuilder::new().schema_type(Type::Object).description(all.description.clone());
+        for part in parts {
+            whole = part.properties.into_iter().fold(whole, |whole, (name, member)| whole.property(name, member));
+            whole = part.required.into_iter().fold(whole, ObjectBuilder::required);
+        }
+        *schema = whole.into();
+    }
+}
+
 /// Any list's: base64url, bounded.
 fn cursor() -> RefOr<Schema> {
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[A-Za-z0-9_-]{2,512}$"));
@@ -120,6 +145,19 @@ pub(super) fn methods(path: &str) -> Option<String> {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn an_answer_with_a_document_in_it_takes_the_members_of_both() {
+        let document = serde_json::to_value(document()).expect("a document");
+        let benefit = &document["components"]["schemas"]["Benefit"];
+        assert!(benefit.get("allOf").is_none() && benefit.get("additionalProperties").is_none(), "{benefit}");
+        for member in ["benefit_id", "version", "kind", "offers"] {
+            assert!(benefit["properties"].get(member).is_some(), "{member}");
+            assert!(benefit["required"].as_array().expect("a list").contains(&member.into()), "{member}");
+        }
+        let put = &document["components"]["schemas"]["BenefitJson"];
+        assert_eq!(put["additionalProperties"], false, "a member nobody knows is refused");
+    }
 
     #[test]
     fn every_operation_has_an_id_of_its_own_and_says_how_it_refuses() {

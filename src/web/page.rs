@@ -5,10 +5,11 @@ use super::trouble::{Trouble, What};
 use crate::http::v1::PagesAt;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::UrlencodedError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::web::{self, Data, QueryConfig};
+use actix_web::web::{self, Data, FormConfig, QueryConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route};
 use askama::Template;
 use qrcode::render::svg;
@@ -68,6 +69,19 @@ async fn wrong_method(lang: Lang) -> Result<HttpResponse, Trouble> {
 pub fn queries(home: &'static str) -> QueryConfig {
     let no = move |_, request: &HttpRequest| Trouble::new(What::Query, Lang::of(request)).back_to(home).into();
     QueryConfig::default().error_handler(no)
+}
+
+/// App data of doors, where nobody is there yet: a form that cannot be read is answered with a page, too. Elsewhere `Posted`
+/// does.
+pub fn forms(home: &'static str) -> FormConfig {
+    let no = move |error, request: &HttpRequest| {
+        let what = match error {
+            UrlencodedError::Overflow { .. } => What::TooLarge,
+            _ => What::Form,
+        };
+        Trouble::new(what, Lang::of(request)).back_to(home).into()
+    };
+    FormConfig::default().error_handler(no)
 }
 
 /// A page from its template.

@@ -86,7 +86,7 @@ pub struct ClaimRequest {
     #[schema(min_length = 1, max_length = 128, example = "L-1001")]
     member_ref: String,
     /// The version that was read: the claim is for no other terms.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 9007199254740991_i64)]
     version: Option<i64>,
     /// Keep a place for ten minutes: confirmed in time and on that day, it becomes a voucher.
     reserve: Option<bool>,
@@ -124,14 +124,20 @@ pub async fn list(
     let page = Page::new(search.0.limit, search.0.cursor.as_deref())?;
     let not_a_slug = || Problem::field("?giver", "must be a partner's slug");
     let giver: Option<Slug> = search.0.giver.map(|slug| slug.parse().map_err(|_| not_a_slug())).transpose()?;
-    let after: Option<String> = page.after()?;
-    let after = after.and_then(|place| place.split_once('.').map(|(giver, code)| (giver.to_owned(), code.to_owned())));
+    let after = page.after()?.map(|place: String| place_of(&place)).transpose()?;
     let found = offers::list(&exchange, &caller.kind, giver, after, page.limit + 1).await?;
     let items = found.into_iter().map(|row| BenefitAnswer::new(row, &caller.kind)).collect();
     reply::json(
         StatusCode::OK,
         &List::new(items, &page, |item: &BenefitAnswer| format!("{}.{}", item.giver, item.code)),
     )
+}
+
+/// Giver and code of the one a page ended with.
+fn place_of(text: &str) -> Result<(String, String), Problem> {
+    let (giver, code) = text.split_once('.').unwrap_or_default();
+    let place = offers::is_place(giver, code).then(|| (giver.to_owned(), code.to_owned()));
+    place.ok_or_else(|| Problem::field("?cursor", "is not a cursor of this list"))
 }
 
 /// Puts a benefit of the caller's under its own code: in force at once, for vouchers claimed from then on. What somebody

@@ -130,10 +130,10 @@ impl Fields {
     pub fn instant(&mut self, field: &str, raw: &str) -> Option<DateTime<Utc>> {
         let plain = raw.len() <= 40 && raw.as_bytes().get(4) == Some(&b'-');
         let read = DateTime::parse_from_rfc3339(raw).ok().filter(|_| plain).map(|time| time.with_timezone(&Utc));
-        // An offset can carry it over the edge of the years that can be written again.
-        let writable = read.filter(|time| (0..=9999).contains(&time.year()));
         // To the microsecond, as it is stored: so that it compares the same before and after.
-        let writable = writable.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
+        let stored = read.and_then(|time| DateTime::from_timestamp_micros(time.timestamp_micros()));
+        // An offset, or a sixtieth second, can carry it over the edge of the years that can be written again.
+        let writable = stored.filter(|time| (0..=9999).contains(&time.year()));
         self.keep(field, writable.ok_or(()), "must be a time, RFC 3339, of a year from 0 to 9999 in UTC")
     }
 
@@ -235,6 +235,7 @@ mod tests {
             "+12026-01-05T08:00:00Z",
             "9999-12-31T23:59:59-12:00",
             "0000-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:60Z",
         ] {
             assert_eq!(fields.instant("t", bad), None, "{bad}");
         }

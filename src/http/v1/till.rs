@@ -27,7 +27,7 @@ pub struct Document;
 #[schema(as = NewRedemption, example = json!({ "store": "Bund", "till": "3", "external_reference": "till-3-5521" }))]
 pub struct RedeemRequest {
     /// The bill, for a coupon: a decimal.
-    #[schema(example = "328.00")]
+    #[schema(pattern = "^[0-9]{1,12}(\\.[0-9]{1,6})?$", example = "328.00")]
     amount: Option<String>,
     #[schema(min_length = 1, max_length = 128)]
     store: String,
@@ -125,7 +125,7 @@ pub async fn redeem(
 
 fn read(fields: &mut Fields, code: String, body: RedeemRequest) -> Option<ShownVoucher> {
     let bill = fields.maybe_money("amount", body.amount.as_deref());
-    if bill.flatten().is_some_and(|bill| bill.get() < 0) {
+    if bill.flatten().is_some() && body.amount.as_deref().is_some_and(|raw| raw.starts_with('-')) {
         fields.fault("amount", "must not be negative");
     }
     let store = fields.text("store", body.store);

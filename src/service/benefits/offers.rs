@@ -36,6 +36,11 @@ pub fn is_code(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-')
 }
 
+/// Whether a list may go on after this benefit: what is typed into an address is anything.
+pub fn is_place(giver: &str, code: &str) -> bool {
+    giver.parse::<Slug>().is_ok() && is_code(code)
+}
+
 /// Puts a benefit: a new version of it if it differs from what stands, in force at once. Vouchers that were claimed keep
 /// the terms they were claimed under.
 pub async fn put(

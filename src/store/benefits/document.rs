@@ -9,7 +9,9 @@ use crate::domain::ids::{BenefitId, Slug};
 use crate::domain::money::Millionths;
 use crate::domain::points::Points;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// Tiers an offer may name, and blackouts a benefit may have.
@@ -29,6 +31,51 @@ fn unfit<T>(pointer: impl Into<String>, detail: &'static str) -> Result<T, Unfit
     Err(Unfit { pointer: pointer.into(), detail })
 }
 
+/// What a text is read as, and what is said of one that is none: as it is read, so that its place is known.
+struct Read<T>(fn(&str) -> Option<T>, &'static str);
+
+impl<T> Visitor<'_> for Read<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).ok_or_else(|| E::custom(self.1))
+    }
+}
+
+/// In one spelling: chrono alone would also read `2026-1-5`.
+fn day<'de, D: Deserializer<'de>>(reader: D) -> Result<NaiveDate, D::Error> {
+    let read = |text: &str| text.parse::<NaiveDate>().ok().filter(|day| day.to_string() == text);
+    reader.deserialize_str(Read(read, "must be a date, YYYY-MM-DD"))
+}
+
+/// To the microsecond, and never the sixtieth second, which hardly any reader of an answer reads.
+fn instant<'de, D: Deserializer<'de>>(reader: D) -> Result<DateTime<Utc>, D::Error> {
+    let read = |text: &str| {
+        let is_plain = matches!(text.as_bytes().get(10), Some(b'T' | b't'));
+        let at = DateTime::parse_from_rfc3339(text).ok().filter(|_| is_plain)?;
+        DateTime::from_timestamp_micros(at.timestamp_micros())
+    };
+    reader.deserialize_str(Read(read, "must be a time, RFC 3339"))
+}
+
+#[derive(Deserialize)]
+struct Day(#[serde(deserialize_with = "day")] NaiveDate);
+
+#[derive(Deserialize)]
+struct Instant(#[serde(deserialize_with = "instant")] DateTime<Utc>);
+
+fn maybe_day<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<NaiveDate>, D::Error> {
+    Ok(Option::<Day>::deserialize(reader)?.map(|day| day.0))
+}
+
+fn maybe_instant<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Ok(Option::<Instant>::deserialize(reader)?.map(|at| at.0))
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NameJson {
@@ -40,17 +87,23 @@ pub struct NameJson {
 #[serde(deny_unknown_fields)]
 pub struct DiscountJson {
     /// One of `amount` and `percent`.
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub amount: Option<String>,
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub percent: Option<String>,
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub from: Option<String>,
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub at_most: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DaysJson {
+    #[serde(deserialize_with = "day")]
     #[schema(value_type = String, format = Date)]
     pub from: NaiveDate,
+    #[serde(deserialize_with = "day")]
     #[schema(value_type = String, format = Date)]
     pub to: NaiveDate,
 }
@@ -58,26 +111,38 @@ pub struct DaysJson {
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerMemberJson {
+    #[schema(minimum = 1, maximum = 65535)]
     pub count: u16,
+    #[schema(pattern = "^(day|month|year|ever)$")]
     pub period: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfferJson {
+    #[schema(pattern = "^[a-z][a-z0-9-]{1,31}$")]
     pub to: String,
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub tiers: Vec<String>,
+    #[schema(pattern = "^(brand|giver)$")]
     pub ladder: Option<String>,
+    #[schema(pattern = "^[a-z0-9_-]{1,32}$")]
     pub tag: Option<String>,
+    #[schema(maximum = 65535)]
     pub link_days: Option<u16>,
     #[serde(default)]
     pub birthday_month: bool,
+    #[serde(default, deserialize_with = "maybe_instant")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub claims_from: Option<DateTime<Utc>>,
+    #[schema(minimum = 0, maximum = 9007199254740991_i64)]
     pub points: Option<i64>,
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub cash: Option<String>,
+    #[schema(pattern = "^(giver|brand|operator)$")]
     pub funder: Option<String>,
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub cost: Option<String>,
     pub per_member: Option<PerMemberJson>,
 }
@@ -85,28 +150,42 @@ pub struct OfferJson {
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BenefitJson {
+    #[schema(pattern = "^(ticket|coupon|goods|place|service|early_access|trial)$")]
     pub kind: String,
+    /// At most 80 characters in each language; a description at most 1,000.
     pub name: NameJson,
     pub description: Option<NameJson>,
+    #[schema(pattern = "^[0-9]{1,10}(\\.[0-9]{1,6})?$")]
     pub face_value: Option<String>,
     pub discount: Option<DiscountJson>,
+    #[serde(default, deserialize_with = "maybe_instant")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub claims_from: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "maybe_instant")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub claims_until: Option<DateTime<Utc>>,
     /// One of `use_until` and `use_days`.
+    #[serde(default, deserialize_with = "maybe_day")]
     #[schema(value_type = Option<String>, format = Date)]
     pub use_until: Option<NaiveDate>,
+    #[schema(maximum = 3660)]
     pub use_days: Option<u16>,
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub blackouts: Vec<DaysJson>,
+    #[schema(minimum = 0, maximum = 1000000000)]
     pub quota: Option<i64>,
+    #[schema(minimum = 1, maximum = 1000)]
     pub uses: Option<i32>,
     #[serde(default)]
     pub stacks: bool,
+    #[schema(pattern = "^(issue|redemption)$")]
     pub settles_at: Option<String>,
+    #[schema(pattern = "^(made|pool)$")]
     pub codes: Option<String>,
+    #[schema(pattern = "^(open|closed)$")]
     pub state: Option<String>,
+    #[schema(min_items = 1, max_items = 64)]
     pub offers: Vec<OfferJson>,
 }
 
@@ -236,7 +315,7 @@ impl DiscountJson {
             }
             (None, Some(percent)) => {
                 // Two decimals of a per cent are basis points.
-                let share = Millionths::parse(percent).map(|share| share.get()).filter(|share| share % 10_000 == 0);
+                let share = decimal(percent).map(|share| share.get()).filter(|share| share % 10_000 == 0);
                 match share.map(|share| share / 10_000).filter(|share| (1..=10_000).contains(share)) {
                     Some(basis_points) => Ok(Discount::Share { basis_points, from, at_most }),
                     None => unfit("/discount/percent", "must be above 0, at most 100, with at most two decimals"),
@@ -303,10 +382,15 @@ impl OfferJson {
     }
 }
 
+/// Of at most ten digits before the point, and without a sign: `-0` is no amount.
+fn decimal(text: &str) -> Option<Millionths> {
+    let is_plain = !text.starts_with('-') && text.split('.').next().is_some_and(|whole| whole.len() <= 10);
+    Millionths::parse(text).filter(|_| is_plain)
+}
+
 /// Not negative, and far below what sums of it overflow with.
 fn money(pointer: &str, text: &str) -> Result<Millionths, Unfit> {
-    let amount = Millionths::parse(text).filter(|amount| (0..=1_000_000_000_000_000).contains(&amount.get()));
-    match amount {
+    match decimal(text).filter(|amount| amount.get() <= 1_000_000_000_000_000) {
         Some(amount) => Ok(amount),
         None => unfit(pointer, "must be a decimal of 0 to 1000000000 with at most six decimals"),
     }

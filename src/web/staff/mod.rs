@@ -24,9 +24,9 @@ use super::lang::Lang;
 use super::limit;
 use super::page::{self, one};
 use super::trouble::Trouble;
-use actix_web::HttpResponse;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Resource};
 
 /// Days before its end from which a certificate is shown as near it.
 const NEAR_DAYS: i64 = 30;
@@ -55,11 +55,16 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(partner::configure)
         .default_service(web::to(nowhere));
     config
-        .service(sign_in.wrap(from_fn(page::headers)))
-        .service(enrol.wrap(from_fn(page::headers)))
-        .service(enrolment.wrap(from_fn(page::headers)))
+        .service(door(sign_in).wrap(from_fn(page::headers)))
+        .service(door(enrol).wrap(from_fn(page::headers)))
+        .service(door(enrolment).wrap(from_fn(page::headers)))
         .service(console)
         .configure(till::configure);
+}
+
+/// What is open to who has not signed in.
+fn door(resource: Resource) -> Resource {
+    resource.app_data(page::forms("/sign-in"))
 }
 
 async fn nowhere(lang: Lang) -> Result<HttpResponse, Trouble> {

@@ -453,6 +453,8 @@ fn what_is_no_benefit_is_told_by_its_place() {
         (json!({ "offers": [{ "to": "aa", "tiers": ["gold"] }] }), "/offers/0/tiers"),
         (json!({ "offers": [{ "to": "aa" }, { "to": "aa", "funder": "bb" }] }), "/offers/1/funder"),
         (json!({ "offers": [{ "to": "aa", "cost": "1.00" }] }), "/offers/0/cost"),
+        (json!({ "offers": [{ "to": "aa", "funder": "brand", "cost": "-0" }] }), "/offers/0/cost"),
+        (json!({ "face_value": "00000000001" }), "/face_value"),
         (json!({ "name": { "en": "", "zh": "票" } }), "/name/en"),
     ] {
         let problem = api.bb.put("/v1/benefits/park", &changed(ticket(), changes)).refused(422, "invalid");
@@ -461,6 +463,11 @@ fn what_is_no_benefit_is_told_by_its_place() {
     assert_eq!(api.bb.put("/v1/benefits/Park", &ticket()).status, 422);
     api.operator().put("/v1/benefits/park", &ticket()).refused(403, "forbidden");
     assert_eq!(api.bb.get("/v1/benefits").status(200)["items"], json!([]));
+    // `members`, and what ends a page of them.
+    for cursor in ["bWVtYmVycw", "MjAyNi0wMS0wNVQwODowMDowMFouYWE"] {
+        let problem = api.bb.get(&format!("/v1/benefits?cursor={cursor}")).refused(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "?cursor", "{problem}");
+    }
 }
 
 #[test]

@@ -330,12 +330,20 @@ fn days_that_no_date_can_be_written_with_are_refused_by_their_place() {
         (json!({ "claims_from": "+10000-01-01T00:00:00Z" }), "/claims_from"),
         (json!({ "claims_until": "+10000-01-01T00:00:00Z" }), "/claims_until"),
         (json!({ "offers": [{ "to": "aa", "claims_from": "+10000-01-01T00:00:00Z" }] }), "/offers/0/claims_from"),
+        // Each in one spelling, as everywhere.
+        (json!({ "use_days": null, "use_until": "2030-1-5" }), "/use_until"),
+        (json!({ "blackouts": [{ "from": "2030-01-01", "to": "2030-1-5" }] }), "/blackouts/0/to"),
+        (json!({ "claims_from": "2030-01-05 08:00:00Z" }), "/claims_from"),
+        (json!({ "claims_until": "9999-12-31T23:59:60Z" }), "/claims_until"),
     ] {
         let problem = api.bb.put("/v1/benefits/park", &changed(ticket(), changes)).refused(422, "invalid");
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
     }
     let last = json!({ "use_days": null, "use_until": "9999-12-31" });
     api.bb.put("/v1/benefits/park", &changed(ticket(), last)).status(200);
+    let leap = json!({ "claims_until": "2016-12-31T23:59:60Z" });
+    let put = api.bb.put("/v1/benefits/park", &changed(ticket(), leap)).status(200);
+    assert_eq!(put["claims_until"], "2017-01-01T00:00:00Z");
 }
 
 #[test]

@@ -125,3 +125,27 @@ fn a_members_cookie_opens_no_console_and_staffs_no_members_page() {
     assert_eq!(member.get("/console").status, 401);
     assert_eq!(staff.get("/member").status, 401);
 }
+
+#[test]
+fn what_cannot_be_read_is_answered_with_a_page_and_what_is_no_place_in_a_list_is_passed_over() {
+    let api = Api::new("door-unread", "");
+    let large = format!("code={}", "x".repeat(100_000));
+    for path in ["/sign-in", "/sign-in/enrol/x", "/sign-in/enrolment"] {
+        for (form, status) in [("form_token=x", 403), ("%ff", 403), (&large, 413)] {
+            let shown = Browser::new(api.pages()).ask("POST", path, &[], Some(form));
+            let is_page =
+                shown.body.starts_with("<!doctype html>") && shown.header("content-security-policy").is_some();
+            assert!(shown.status == status && is_page, "{path}: {}\n{}", shown.head, shown.body);
+        }
+    }
+    let mut browser = api.sign_in(&api.hire("aa-viewer", Some("aa"), Role::Viewer));
+    for path in [
+        "/console/benefits?giver=%00&code=x",
+        "/console/benefits?giver=aa&code=%00",
+        "/console/figures?last=-262143-01-01",
+        "/console/figures?last=%2B262142-12-31",
+        "/console/figures/days.csv?last=-262143-01-01",
+    ] {
+        assert_eq!(browser.get(path).status, 200, "{path}");
+    }
+}

@@ -20,7 +20,7 @@ use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{self, Data, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -45,7 +45,8 @@ pub struct Asked {
 
 async fn board(exchange: &Data<Exchange>, staff: &Staff, asked: &Asked) -> Result<(Board, Option<Slug>), Trouble> {
     let days = asked.days.parse().ok().filter(|days| PERIODS.contains(days)).unwrap_or(USUAL_DAYS);
-    let last: Option<NaiveDate> = asked.last.parse().ok();
+    // Days far from any calendar are beyond what the database counts.
+    let last: Option<NaiveDate> = asked.last.parse().ok().filter(|day: &NaiveDate| (1..=9_999).contains(&day.year()));
     let chosen = asked.brand.parse::<Slug>().ok();
     let whose = staff.signed.partner().cloned().or(chosen);
     let (catalogue, of) = (exchange.catalogue.load_full(), whose.clone());

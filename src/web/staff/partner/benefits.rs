@@ -79,7 +79,9 @@ pub async fn list(
 ) -> Result<HttpResponse, Trouble> {
     staff.check(Permission::SeeBenefits)?;
     let After { giver, code } = after.into_inner();
-    let found = offers::list(&exchange, staff.holder(), None, giver.zip(code), PAGE).await;
+    // What is no benefit's place is as if it were not there.
+    let after = giver.zip(code).filter(|(giver, code)| offers::is_place(giver, code));
+    let found = offers::list(&exchange, staff.holder(), None, after, PAGE).await;
     let found = found.map_err(staff.no("/console"))?;
     let is_full = i64::try_from(found.len()).is_ok_and(|count| count >= PAGE);
     let next = found.last().filter(|_| is_full).map(|row| row.benefit.clone());
