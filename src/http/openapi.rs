@@ -3,10 +3,11 @@
 use super::v1::NOTE_MAX;
 use super::{catalogue, certificates, enrolments, log, problem, proposals, public, signing_keys, v1};
 use crate::domain::text::Text;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayItems, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Components, ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 /// No control character, the C1 ones included.
@@ -107,6 +108,10 @@ fn say_plain(schema: &mut RefOr<Schema>) {
 /// the answer's own.
 fn spread(components: &mut Components) {
     let known = components.schemas.clone();
+    components.schemas.values_mut().for_each(|schema| spread_within(schema, &known));
+}
+
+fn spread_within(schema: &mut RefOr<Schema>, known: &BTreeMap<String, RefOr<Schema>>) {
     let object = |part: &RefOr<Schema>| match part {
         RefOr::T(Schema::Object(object)) => Some(object.clone()),
         RefOr::Ref(named) => match known.get(named.ref_location.rsplit('/').next().unwrap_or_default()) {
@@ -115,15 +120,26 @@ fn spread(components: &mut Components) {
         },
         RefOr::T(_) => None,
     };
-    for schema in components.schemas.values_mut() {
-        let RefOr::T(Schema::AllOf(all)) = schema else { continue };
-        let Some(parts) = all.items.iter().map(object).collect::<Option<Vec<_>>>() else { continue };
-        let mut whole = ObjectBuilder::new().schema_type(Type::Object).description(all.description.clone());
-        for part in parts {
-            whole = part.properties.into_iter().fold(whole, |whole, (name, member)| whole.property(name, member));
-            whole = part.required.into_iter().fold(whole, ObjectBuilder::required);
+    match schema {
+        RefOr::T(Schema::AllOf(all)) => {
+            let Some(parts) = all.items.iter().map(object).collect::<Option<Vec<_>>>() else { return };
+            let mut whole = ObjectBuilder::new().schema_type(Type::Object).description(all.description.clone());
+            for part in parts {
+                whole = part.properties.into_iter().fold(whole, |whole, (name, member)| whole.property(name, member));
+                whole = part.required.into_iter().fold(whole, ObjectBuilder::required);
+            }
+            *schema = whole.into();
         }
-        *schema = whole.into();
+        // A list's elements stand in the list.
+        RefOr::T(Schema::Object(object)) => {
+            object.properties.values_mut().for_each(|member| spread_within(member, known));
+        }
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                spread_within(items, known);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -155,6 +171,7 @@ mod tests {
             assert!(benefit["properties"].get(member).is_some(), "{member}");
             assert!(benefit["required"].as_array().expect("a list").contains(&member.into()), "{member}");
         }
+        assert!(!document.to_string().contains("\"allOf\""), "an `allOf` that is no object's own");
         let put = &document["components"]["schemas"]["BenefitJson"];
         assert_eq!(put["additionalProperties"], false, "a member nobody knows is refused");
     }

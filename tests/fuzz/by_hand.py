@@ -10,9 +10,11 @@ import traceback
 from collections import OrderedDict
 
 import by_hand_addresses as addresses
+import by_hand_benefits as benefits
 import by_hand_bodies as bodies
 import by_hand_callers as callers
 import by_hand_lists as lists
+import by_hand_pages as pages
 import by_hand_settlement as settlement
 import by_hand_webhooks as webhooks
 from rules import fault_of_answer
@@ -45,6 +47,15 @@ FAMILIES = [
     lists.carried,
     lists.slow,
     lists.foreign,
+    benefits.bounds,
+    benefits.codes,
+    benefits.tills,
+    benefits.callers,
+    benefits.race,
+    pages.strangers,
+    pages.consoles,
+    pages.members,
+    pages.foreign,
     webhooks.places,
     webhooks.bounds,
     webhooks.fed,

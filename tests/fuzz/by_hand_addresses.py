@@ -11,6 +11,7 @@ from wire import Wire, attempt
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "BREW"]
 ANYTHING = {"{id}": "cnv_" + "0" * 32, "{member_ref}": "nobody", "{kid}": "k" * 43, "{x5t}": "k" * 43}
+ANYTHING |= {"{code}": "7Q2K-M0XR-4D9V-81BT", "{brand}": "nowhere"}
 ANYTHING |= {"{window}": "win_" + "0" * 32, "{conversion_id}": "cnv_" + "0" * 32, "{name}": "points"}
 
 
@@ -61,7 +62,11 @@ def cursors(hand):
     things.debit(ref)
     things.delivery()
     deliveries = f"/v1/webhooks/{things.fed_webhook()}/deliveries"
+    things.voucher(), things.voucher()
+    vouchers = f"/v1/memberships/{things.taken_by()}/vouchers"
     pages = {
+        "/v1/benefits": things.own.must("GET", "/v1/benefits?limit=1")["next_cursor"],
+        vouchers: things.own.must("GET", f"{vouchers}?limit=1")["next_cursor"],
         "/v1/memberships": things.own.must("GET", "/v1/memberships?limit=1")["next_cursor"],
         f"/v1/memberships/{ref}/entries": things.own.must("GET", f"/v1/memberships/{ref}/entries?limit=1")[
             "next_cursor"
@@ -176,7 +181,7 @@ def references(hand):
         ("a" * 129, "129 characters"),
         ("%20" * 129, "129 spaces"),
     ):
-        for tail in ("", "/entries", "/export"):
+        for tail in ("", "/entries", "/export", "/vouchers"):
             answer = attempt(wire.send, "GET", f"/v1/memberships/{raw}{tail}")
             yield f"a reference with {what}", ["404 not_found", "400 malformed"], answer
     for raw in ("a/b", "../partners", "..%2f..%2fetc", "a//b"):
@@ -209,10 +214,12 @@ def ids(hand):
         "' OR 1=1",
     ]
     window = hand.things.window()["window_id"]
+    odd += ["vch_", "bnf_" + hexadecimal, "use_" + hexadecimal, "7Q2K-M0XR-4D9V-81BT", "7q2k\u00a0m0xr", "a" * 129]
     odd += ["win_", "win_" + hexadecimal, "dis_" + hexadecimal, "rec_" + hexadecimal, window.upper(), window + "0"]
     for path, methods in hand.document["paths"].items():
-        for name in ("{id}", "{window}", "{conversion_id}", "{kid}", "{x5t}"):
-            for method in methods if name in path else ():
+        for name in ("{id}", "{window}", "{conversion_id}", "{kid}", "{x5t}", "{code}", "{brand}"):
+            # A PUT of a benefit names it.
+            for method in set(methods) - {"put" if path == "/v1/benefits/{id}" else ""} if name in path else ():
                 label, place = f"{method.upper()} {path}", path if name == "{window}" else path.replace("{window}", window)
                 # Who may not decide is told so before it is looked what about.
                 wanted = "403 forbidden" if path.endswith(("/decision", "/resolution")) else "404 not_found"

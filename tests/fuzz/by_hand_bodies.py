@@ -16,19 +16,32 @@ def keyed(*more):
 
 # What is said by the address alone.
 BODILESS = ("/undo", "/confirmation", "/erasures", "/retire", "/withdrawal", "/reconciliations/{id}/disputes")
-BODILESS += ("/test", "/resend")
+BODILESS += ("/test", "/resend", "/passes")
+OF_BENEFITS = {
+    "POST /v1/benefits/{id}/approvals": {"version": 1},
+    "POST /v1/benefits/{id}/codes": {"codes": ["CODE-1"]},
+    "POST /v1/benefits/{id}/claims": {"member_ref": "x"},
+    "PUT /v1/tier-maps/{brand}": {"tiers": {}},
+    "POST /v1/vouchers/{code}/cancellations": {"reason": "r"},
+    "POST /v1/vouchers/{code}/redemptions": {"store": "s", "external_reference": "x"},
+    "POST /v1/redemptions/{id}/reversals": {"reason": "r"},
+}
+# Nothing of any name in an address.
+NOWHERE = {"{id}": "cnv_" + "0" * 32, "{member_ref}": "x", "{kid}": "x", "{code}": "x", "{brand}": "nowhere"}
 # For who has no certificate yet: on the plain listener, and on no other.
 ENROLMENTS = "/v1/enrolments"
 
 
 def body_of(label):
     """A body that would have its effect, were the thing in the address the caller's; `None` where there is no such."""
-    if label == "PUT /v1/memberships/{member_ref}":
+    if label in ("PUT /v1/memberships/{member_ref}", "PUT /v1/benefits/{id}"):
         return None
     if label.startswith("DELETE ") or label.endswith(BODILESS):
         return {}
     if label.endswith("/activities"):
         return {"type": "visit", "occurred_at": "2026-01-05T08:00:00Z", "external_reference": fresh("ref")}
+    if label in OF_BENEFITS:
+        return OF_BENEFITS[label]
     if label.endswith("/approvals"):
         return {"jws": "e30.e30.e30"}
     if label.endswith("/disputes"):
@@ -49,6 +62,12 @@ def body_of(label):
         return {"since": "2026-01-05T08:00:00Z"}
     points = "credit_points" if label == "POST /v1/conversions/{id}/reversals" else "points"
     return {points: 1, "reason": "r", "external_reference": fresh("ref")}
+
+
+def nowhere(path):
+    for name, value in NOWHERE.items():
+        path = path.replace(name, value)
+    return path
 
 
 def number_places(hand):
@@ -74,7 +93,19 @@ def number_places(hand):
         ("PUT", f"/v1/memberships/{own}", '{"tier":"ordinary","status":"active","birth_month":@}'),
         ("POST", "/v1/webhooks", '{"url":"https://hooks.example/","from_sequence":@}'),
         ("POST", f"/v1/webhooks/{things.webhook()}/secret-rotations", '{"overlap_hours":@}'),
+        ("POST", f"/v1/benefits/{things.paid_benefit()['benefit_id']}/approvals", '{"version":@}'),
+        ("POST", f"/v1/benefits/{things.claimable()}/claims", f'{{"member_ref":{member},"version":@}}'),
+        *(("PUT", f"/v1/benefits/{fresh('fuzz')}", document) for document in benefit_numbers(things)),
     ]
+
+
+def benefit_numbers(things):
+    """A benefit with a number in each of the places that have one."""
+    made = json.dumps(things.benefit_body(quota="@", offers=["%"]))
+    offers = ['{"to":"lumen","points":@}', '{"to":"lumen","link_days":@}']
+    offers += ['{"to":"lumen","per_member":{"count":@,"period":"day"}}']
+    whole = [made.replace('"%"', '{"to":"lumen"}')] + [made.replace('"@"', "1").replace('"%"', one) for one in offers]
+    return [one.replace('"@"', "@") for one in whole] + [whole[0].replace('"quota": "@"', '"uses":@').replace('"uses": 2, ', "")]
 
 
 def numbers(hand):
@@ -152,6 +183,12 @@ def text_places(hand):
         ("POST", "/v1/webhooks", '{"url":"https://hooks.example/","types":[@]}'),
         ("POST", f"/v1/webhooks/{things.webhook()}/recover", '{"since":@}'),
         ("POST", "/v1/certificates", '{"csr":@}'),
+        ("PUT", f"/v1/benefits/{fresh('fuzz')}", json.dumps(things.benefit_body(kind="@")).replace('"@"', "@")),
+        ("POST", f"/v1/benefits/{things.pool()}/codes", '{"codes":[@]}'),
+        ("POST", f"/v1/benefits/{things.claimable()}/claims", '{"member_ref":@}'),
+        ("POST", "/v1/vouchers/7Q2K-M0XR-4D9V-81BT/redemptions", '{"store":@,"external_reference":"r"}'),
+        ("PUT", "/v1/tier-maps/harvest", '{"tiers":{"l1":@}}'),
+        ("POST", "/v1/member-sessions", '{"member_ref":@}'),
     ]
 
 
@@ -278,8 +315,7 @@ def media_types(hand):
         for method, operation in methods.items():
             if "requestBody" not in operation or not path.startswith("/v1/"):
                 continue
-            at = path.replace("{id}", "cnv_" + "0" * 32).replace("{member_ref}", "x").replace("{kid}", "x")
-            at, wire = at.replace("{window}", window), plain if path == ENROLMENTS else own
+            at, wire = nowhere(path).replace("{window}", window), plain if path == ENROLMENTS else own
             for kind in wrong:
                 headers = [("idempotency-key", fresh("key"))] + ([("content-type", kind)] if kind else [])
                 # An id in the address may be looked at first.
@@ -298,7 +334,7 @@ def keys(hand):
         for method, operation in methods.items():
             if not any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", [])):
                 continue
-            at = path.replace("{id}", "cnv_" + "0" * 32).replace("{member_ref}", "x")
+            at = nowhere(path)
 
             def send(*values):
                 return attempt(

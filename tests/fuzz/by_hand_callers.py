@@ -48,6 +48,12 @@ OPERATOR_MAY = {
     "POST /v1/disputes/{id}/answers",
     "POST /v1/disputes/{id}/decision",
     "DELETE /v1/disputes/{id}/decision",
+    "GET /v1/memberships/{member_ref}/vouchers",
+    "GET /v1/benefits",
+    "GET /v1/benefits/{id}",
+    "POST /v1/benefits/{id}/approvals",
+    "DELETE /v1/benefits/{id}/approvals",
+    "GET /v1/vouchers/{code}",
     "GET /v1/crossings",
     "GET /v1/crossings/backlog",
     "POST /v1/conversions/{id}/resolution",
@@ -59,6 +65,7 @@ def foreign_ids(hand):
     """Another partner's ids on every route with one: the same 404 as for an id of nothing"""
     things, wire = hand.things, Wire.of(hand.address, STRANGER)
     own_ref, other_ref, link = things.pair()
+    voucher = things.voucher()
     real = {
         "conversions": [things.conversion()["conversion_id"]],
         "reversals": [things.reversal()],
@@ -72,6 +79,9 @@ def foreign_ids(hand):
         "disputes": [things.dispute()],
         "webhooks": [things.webhook()],
         "deliveries": [things.delivery()],
+        "benefits": [things.benefit()["benefit_id"], things.pool(), things.paid_benefit()["benefit_id"]],
+        "vouchers": [voucher["voucher_id"], voucher["code"]],
+        "redemptions": [things.redemption()],
         "settlements": [],
         "reports": [],
     }
@@ -83,10 +93,10 @@ def foreign_ids(hand):
         for method in methods:
             label = f"{method.upper()} {path}"
             body = body_of(label)
-            # A PUT registers the caller's own member of that name: nothing of another's is named by it.
+            # A PUT is of the caller's own member or benefit of that name: nothing of another's is named by it.
             if body is None:
                 continue
-            for one in real.get(family, ["no thing of this kind"]):
+            for one in real.get(family, ["nothing-of-this-kind"]):
                 # Windows are everybody's, and what is in them has a family of its own.
                 place = path[: path.index("{")] + "@" + path[path.index("}") + 1 :]
                 wanted = "the same 403 forbidden" if path.endswith(("/decision", "/resolution")) else "the same 404"
@@ -210,7 +220,7 @@ def operator(hand):
     """The operator on every route: partners' own are forbidden, whatever is sent"""
     wire, things = Wire.of(hand.address, "ops"), hand.things
     ref, recipes = things.member(), good.as_partner(things)
-    own = ("/decision", "/resolution", "/certificates")
+    own = ("/decision", "/resolution", "/certificates", "/approvals")
     recipes |= {label: make for label, make in good.as_operator(things).items() if label.endswith(own)}
     for path, methods in hand.document["paths"].items():
         # Who enrols does so on the plain listener.

@@ -19,7 +19,8 @@ CODES = {
         "invalid idempotency_mismatch insufficient_points points_owed below_minimum above_maximum not_a_multiple"
         " limit_exceeded exposure_exceeded member_not_linked link_cooling_off link_code_invalid membership_frozen"
         " membership_closed partner_suspended no_rate rate_worse_than_asked quote_invalid points_spent"
-        " reversal_exceeds balance_not_zero open_business not_eligible sold_out voucher_used voucher_expired".split()
+        " reversal_exceeds balance_not_zero open_business not_eligible sold_out already_claimed voucher_used voucher_expired"
+        " voucher_cancelled voucher_not_issued not_today not_stackable below_threshold".split()
     ),
     429: {"rate_limited"},
     431: {"headers_too_large"},
@@ -27,7 +28,7 @@ CODES = {
 }
 RETRYABLE = CODES[408] | CODES[429] | CODES[503] | {"in_flight"}
 KNOWN = set(
-    "type title status detail code retryable request_id errors nearest_below nearest_above points_left first_id".split()
+    "type title status detail code retryable request_id errors nearest_below nearest_above points_left first_id unmet".split()
 )
 
 

@@ -71,14 +71,14 @@ class Exchange:
         self.stop()
         sys.exit(f"the demo is not ready; its log:\n{(self.folder / 'server.log').read_text()[-4000:]}")
 
-    def run(self, *words):
-        """Runs a subcommand beside the server; its exit code and all it printed."""
-        done = subprocess.run([self.binary, *words], cwd=CHECKOUT, capture_output=True, text=True)
+    def run(self, *words, told=None):
+        """Runs a subcommand beside the server, with this to read; its exit code and all it printed."""
+        done = subprocess.run([self.binary, *words], cwd=CHECKOUT, input=told, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
-    def beside(self, *words):
+    def beside(self, *words, told=None):
         """The same on this exchange's own data."""
-        return self.run(*words, "--data-dir", self.data_dir)
+        return self.run(*words, "--data-dir", self.data_dir, told=told)
 
     def propose(self, to):
         """Proposes a change of the terms from our brand to another, so that there is something to approve."""

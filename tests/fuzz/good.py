@@ -14,7 +14,7 @@ REPORTS = "statement pairs journal invoices exposures liability points ageing ra
 OF_A_WINDOW = "statement pairs journal invoices".split()
 FORMATS = ["json", "csv", "xlsx", "html"]
 # What the spare things are called that have an id.
-OF_AN_ID = "cnv rev prp lnk credits debits dis rec whk dlv".split()
+OF_AN_ID = "cnv rev prp lnk credits debits dis rec whk dlv bnf use".split()
 MEMBER = {"tier": "ordinary", "status": "active"}
 
 
@@ -109,6 +109,70 @@ def as_partner(things):
         **catalogue(things),
         **settlement(things),
         **disputes(things),
+        **benefits(things),
+        **tills(things),
+    }
+
+
+def benefits(things):
+    """Of what is offered to members, and of vouchers until a till takes them."""
+
+    def of(make, body=None, keyed=False, name="id"):
+        parts = Request(path={name: make()}, query={})
+        if body is not None:
+            parts["body"] = body()
+        if keyed:
+            parts["key"] = fresh("key")
+        return parts
+
+    def approve():
+        made = things.paid_benefit()
+        return Request(path={"id": made["benefit_id"]}, body={"version": made["version"]})
+
+    def codes():
+        return {"codes": [fresh("CODE") for _ in range(2)]}
+
+    def of_voucher(body=None, **how):
+        return of(lambda: things.voucher(**how)["voucher_id"], body, name="code")
+
+    one = "/v1/benefits/{id}"
+    return {
+        "GET /v1/benefits": lambda: Request(query={"giver": "lumen", "limit": 3}),
+        f"PUT {one}": lambda: of(lambda: fresh("fuzz"), things.benefit_body),
+        f"GET {one}": lambda: of(things.claimable),
+        f"POST {one}/approvals": approve,
+        f"DELETE {one}/approvals": lambda: of(lambda: things.paid_benefit(approved=True)["benefit_id"]),
+        f"POST {one}/codes": lambda: of(things.pool, codes),
+        f"GET {one}/codes": lambda: of(things.pool),
+        f"POST {one}/claims": lambda: of(things.claimable, things.claim_body, keyed=True),
+        "PUT /v1/tier-maps/{brand}": lambda: of(lambda: OTHER, lambda: {"tiers": {"l3": "gold"}}, name="brand"),
+        "GET /v1/memberships/{member_ref}/vouchers": lambda: of(things.taken_by, name="member_ref"),
+        "GET /v1/vouchers/{code}": of_voucher,
+        "POST /v1/vouchers/{code}/confirmation": lambda: of_voucher(reserve=True),
+        "POST /v1/vouchers/{code}/cancellations": lambda: of_voucher(lambda: {"reason": "another mind"}),
+    }
+
+
+def tills(things):
+    """Of what a till does, and of the page that a member opens."""
+
+    def of_member():
+        return Request(path={"member_ref": things.taken_by()}, query={})
+
+    def redeem():
+        code = things.voucher()["code"]
+        return Request(path={"code": code}, query={}, body=things.redemption_body(), key=fresh("key"))
+
+    def reverse():
+        return Request(path={"id": things.redemption()}, query={}, body={"reason": "by mistake"}, key=fresh("key"))
+
+    return {
+        "POST /v1/vouchers/{code}/redemptions": redeem,
+        "POST /v1/redemptions/{id}/reversals": reverse,
+        "POST /v1/memberships/{member_ref}/passes": of_member,
+        "GET /v1/passes/{code}": lambda: Request(path={"code": things.pass_code()}, query={}),
+        "POST /v1/member-sessions": lambda: Request(body={"member_ref": things.taken_by(), "scopes": ["claim", "pass"]}),
+        "DELETE /v1/memberships/{member_ref}/member-sessions": of_member,
     }
 
 
@@ -217,6 +281,10 @@ def as_operator(things):
     def membership():
         return {"member_ref": things.own.must("GET", f"/v1/memberships/{things.member()}")["membership_id"]}
 
+    def approve():
+        made = things.paid_benefit("operator")
+        return Request(path={"id": made["benefit_id"]}, body={"version": made["version"]})
+
     good = {
         "GET /v1/certificates": lambda: Request(query={}),
         "POST /v1/certificates": lambda: Request(body=things.new_certificate_body(operator=True)),
@@ -228,6 +296,15 @@ def as_operator(things):
         "GET /v1/links/{id}": lambda: Request(path={"id": things.ready_pair()[2]}),
         "GET /v1/conversions": lambda: Request(query={"confirmation": things.conversion()["confirmation"]}),
         "GET /v1/conversions/{id}": lambda: Request(path={"id": things.conversion()["conversion_id"]}),
+        "GET /v1/crossings": lambda: Request(query={"limit": 3}),
+        "GET /v1/crossings/backlog": Request,
+        "GET /v1/benefits": lambda: Request(query={"limit": 3}),
+        "GET /v1/benefits/{id}": lambda: Request(path={"id": things.claimable()}, query={}),
+        "POST /v1/benefits/{id}/approvals": approve,
+        "DELETE /v1/benefits/{id}/approvals": lambda: Request(
+            path={"id": things.paid_benefit("operator", approved=True)["benefit_id"]}
+        ),
+        "GET /v1/vouchers/{code}": lambda: Request(path={"code": things.voucher()["voucher_id"]}, query={}),
         **catalogue(things, operator=True),
         **settlement(things, whose="lumen"),
         "GET /v1/disputes": lambda: Request(query={"limit": 3}),
@@ -247,7 +324,7 @@ def as_operator(things):
             path={"id": things.dispute(answered=True, proposed=True)}
         ),
     }
-    for tail in ("", "/entries", "/export"):
+    for tail in ("", "/entries", "/export", "/vouchers"):
         good[f"GET /v1/memberships/{{member_ref}}{tail}"] = lambda: Request(path=membership(), query={})
     return good
 
@@ -268,7 +345,14 @@ def fields(things, spare, rng):
         "tier": lambda: pick(["ordinary", "silver", "gold", "diamond"]),
         "status": lambda: pick(["active", "active", "frozen", "closed"]),
         "quote": quote,
-        "code": lambda: pick(spare["codes"]),
+        "code": lambda: pick(spare["codes"] + spare["shown"]),
+        "brand": lambda: pick([OTHER, "sprout", "kettle"]),
+        "giver": lambda: pick(["lumen", OTHER, "sprout"]),
+        "version": lambda: pick([1, 1, 2, 2**53 - 1]),
+        "cost": lambda: pick(["0", "0.000001", "2.50", "1000000000"]),
+        "quota": lambda: pick([0, 1, 2, 1_000_000_000]),
+        "count": lambda: pick([1, 2, 65_535]),
+        "use_until": lambda: pick(["2026-12-31", "0001-01-01", "9999-12-31"]),
         "expires_on": lambda: pick(["2099-12-31", "2026-12-31", "0000-01-31", "9999-12-31"]),
         "available_on": lambda: pick(["2026-02-01", "9999-12-31", "0000-01-01"]),
         "occurred_at": lambda: pick(

@@ -101,7 +101,35 @@ IN_WORDS = [
     "this partner has four webhooks already",
     "must be 1 to the sequence that comes next",
     "four secrets sign already",
+    # Members: words of lists.
+    "must be at most 32 words",
+    "must be convert, claim, consent or pass",
+    # Benefits: what its parts have to do with each other, whose tiers there are, and what is no text of a schema.
+    "must be there for a coupon",
+    "must be there, or else use_days",
+    "must have amount or percent",
+    "must be null beside an amount",
+    "must be above 0, at most 100",
+    "must be a decimal of 0 to 1000000000",
+    "must be 0 where the giver pays itself",
+    "must be after claims_from",
+    "must not be before from",
+    "must be of the years 1 to 9999",
+    "none of them a control character",
+    "must be at most 64 codes of tiers",
+    "must be tiers of that ladder",
+    "must be a partner of the alliance",
+    "must be the version that stands",
+    "must stay as it is: vouchers have been claimed",
+    "must be 1 to 64 visible ASCII characters",
+    "must not be uploaded",
+    "must lead from tiers of that brand",
+    # Where a browser is sent back to.
+    "must be an https:// address",
 ]
+# Under a name of the caller's own, and of so many parts that hardly any document made at random holds: ours, with some of
+# its parts as generated.
+MIXED = "PUT /v1/benefits/{id}"
 # Whose elements the contract does not describe.
 BARE = "/categories"
 
@@ -148,8 +176,10 @@ def before_call(ctx, case, kwargs):
     make = GOOD.get(label)
     if make and (asked[label] <= GOOD_FIRST or rng.randrange(GOOD_EVERY) == 0):
         make_good(case, make())
+    elif make and label == MIXED and rng.random() < 0.7:
+        mix(case, make()["body"])
     elif things and rng.random() < 0.5:
-        strew(case)
+        strew(case, addresses=label != MIXED)
 
 
 def is_step(case):
@@ -171,6 +201,12 @@ def make_good(case, parts):
         case.body, case.media_type = parts["body"], parts.get("kind", "application/json")
 
 
+def mix(case, body):
+    if isinstance(case.body, dict) and case.body:
+        some = rng.sample(sorted(case.body), rng.randint(1, min(3, len(case.body))))
+        case.body = body | {name: strewn(case.body[name], 0) for name in some}
+
+
 def strew(case, addresses=True):
     """Puts real things where a part of the right name already is; the rest stays as generated."""
     if addresses:
@@ -186,7 +222,8 @@ def strewn(value, depth):
     if depth > 8:
         return value
     if isinstance(value, dict):
-        return {name: strewn(real(name, inner), depth + 1) for name, inner in value.items()}
+        # In a body it is the beginning of something, and no brand.
+        return {name: strewn(inner if name == "from" else real(name, inner), depth + 1) for name, inner in value.items()}
     if isinstance(value, list):
         return [strewn(inner, depth + 1) for inner in value]
     return value

@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 
 import by_hand
+import good
 from by_hand_callers import OPERATOR_MAY
 from exchange import Exchange
 from things import PROPOSED, Things
@@ -28,6 +29,10 @@ RUNS = [("public", 10), ("lumen", 30), ("ops", 10)]
 OF_CALLERS = "^/(v1|checkpoint/cosignatures$)"
 # On the plain listener, for a secret that is good once, a few attempts a minute: `tests/it/enrolment.rs` has it.
 ONCE = "POST /v1/enrolments"
+# On the plain listener, for everybody: sent as generated.
+FOR_ALL = {f"GET /{name}" for name in ("healthz", "readyz", "metrics", "openapi.json", "checkpoint")}
+FOR_ALL |= {f"GET /checkpoint/{name}" for name in ("consistency", "keys")}
+FOR_ALL |= {f"GET /.well-known/{name}.json" for name in ("jwks", "key-rotations")}
 # For brands that keep their own accounts, which none here does: what it is for is to refuse, and that it must have done.
 REFUSED = {"POST /v1/settlements/{window}/liabilities": "403", "POST /v1/conversions/{id}/resolution": "404"}
 # Bounds of one run: what takes so long hangs.
@@ -54,6 +59,7 @@ def main():
         things.crowd()
         exchange.close_window()
         document = requests.get(f"{exchange.public}/openapi.json", timeout=30).json()
+        failed += unknown(document, things)
         if told.only != "hand":
             failed += schema(exchange, document, told.examples)
         if told.only != "schema":
@@ -68,6 +74,14 @@ def main():
         print(f"FAILED: {one}")
     print(f"fuzz: {'failed' if failed else 'all held'}, {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
+
+
+def unknown(document, things):
+    """Operations that nobody has said how to make a good request for, and requests for what is no operation."""
+    known = {*good.as_partner(things), *good.as_operator(things), *FOR_ALL, ONCE}
+    there = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    failed = [f"{label} is unknown to the fuzzer: say in good.py what a good request is" for label in there - known]
+    return sorted(failed + [f"{label} is in good.py and not in the contract" for label in known - there])
 
 
 def schema(exchange, document, examples):

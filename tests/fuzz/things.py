@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import Client, fresh
+from things_benefits import Benefits
 
 # The brand whose certificate the fuzzer uses, its usual other side, and one that shares nothing with either's members.
 OWN, OTHER, STRANGER = "lumen", "harvest", "sprout"
@@ -31,7 +32,7 @@ PUSHED_WITHIN_S = 30
 CONVERSIONS_OF_A_PAIR = 10
 
 
-class Things:
+class Things(Benefits):
     def __init__(self, address):
         self.own, self.other, self.stranger = (Client(address, name) for name in (OWN, OTHER, STRANGER))
         self.operator, self.second = Client(address, "ops"), Client(address, "two")
@@ -332,6 +333,7 @@ class Things:
         spare["cursors"] += [cursor, self.own.must("GET", "/v1/settlements?limit=1")["next_cursor"]]
         spare["windows"] = [self.window()["window_id"]]
         spare["lines"] = [line["line_id"] for line in self.lines()]
+        self.spare_benefits(spare)
         spare["settled"] = [line["conversion_id"] for line in self.lines() if "conversion_id" in line]
         return spare
 

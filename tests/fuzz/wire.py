@@ -1,5 +1,6 @@
 """Requests byte by byte over TLS, for what no client library would send; and certificates that nobody should accept."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -25,6 +26,7 @@ class Answer:
     def __init__(self, status, headers, content):
         self.status, self.content = status, content
         self.headers = {name.lower(): value for name, value in headers}
+        self.cookies = [value for name, value in headers if name.lower() == "set-cookie"]
 
     def json(self):
         return json.loads(self.content)
@@ -36,6 +38,9 @@ class Closed(Exception):
 
 class Wire:
     """One caller; every request takes a connection of its own unless `open` is used."""
+
+    # From where it calls: an address and a port of this machine.
+    source = None
 
     def __init__(self, address, certificate=None, key=None, newest=None):
         self.place = place_of(address["api"])
@@ -59,7 +64,7 @@ class Wire:
 
     def open(self):
         try:
-            raw = socket.create_connection(self.place, timeout=PATIENCE_S)
+            raw = socket.create_connection(self.place, PATIENCE_S, self.source)
             return self.context.wrap_socket(raw, server_hostname="localhost") if self.context else raw
         except (OSError, ssl.SSLError) as cause:
             raise Closed(str(cause)) from None
@@ -69,7 +74,9 @@ class Wire:
         own = connection is None
         connection = connection or self.open()
         try:
-            connection.sendall(data)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # Who is cut off while still sending may have been told why.
+                connection.sendall(data)
             answer = http.client.HTTPResponse(connection, method=data.split(b" ", 1)[0].decode("latin-1"))
             answer.begin()
             return Answer(answer.status, answer.getheaders(), answer.read())
